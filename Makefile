@@ -1,0 +1,37 @@
+# make report | test | lab | check; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: report test lab check format
+
+report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
+	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
+
+# The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
+test: export HW1_FACES = 1500
+test: export HW1_SCALE = quick
+test: export HW1_CACHE = $(CURDIR)/.cache/test
+test: export HW1_DATA =
+test: $(READY)
+	$(BIN)/python -m hw1lib prepare
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
+	$(BIN)/python -m hw1lib prepare
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+check: $(READY)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
