@@ -1,0 +1,190 @@
+"""The embedded stand-in: what it writes, that it is reproducible, and that its faces show their labels."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw1lib import standin
+
+NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def thirty(tmp_path_factory):
+    return standin.make(tmp_path_factory.mktemp("faces") / "thirty", 30, n_jobs=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return [standin.draw_labels(i) for i in range(20_000)]
+
+
+def test_same_bytes_with_two_workers_and_for_a_prefix(thirty, tmp_path, monkeypatch):
+    monkeypatch.setattr(standin, "BATCH", 7)  # several calls a worker, unlike the fixture's one
+    two = contents(standin.make(tmp_path / "two", 30, n_jobs=2, progress=False))
+    prefix = contents(standin.make(tmp_path / "prefix", 11, n_jobs=1, progress=False))
+    assert two == contents(thirty)
+    assert len(prefix) == 11
+    assert prefix.items() <= two.items()
+
+
+def test_a_face_depends_on_seed_and_index_alone():
+    picture, labels = standin.draw_face(5, seed=3)
+    np.random.seed(0)  # noqa: NPY002 the global generator must not matter
+    standin.draw_face(6, seed=3)
+    again, labels_again = standin.draw_face(5, seed=3)
+    assert picture.tobytes() == again.tobytes()
+    assert labels == labels_again == standin.draw_labels(5, seed=3)
+    for other in (standin.draw_face(5, seed=4), standin.draw_face(6, seed=3), standin.draw_face(3, seed=5)):
+        assert other[0].tobytes() != picture.tobytes()
+
+
+def test_names_match_the_labels_and_differ(thirty):
+    found = [NAME.fullmatch(name) for name in contents(thirty)]
+    assert all(found)
+    named = sorted(tuple(map(int, match.groups()[:3])) for match in found)
+    drawn = [standin.draw_face(i)[1] for i in range(30)]
+    assert named == sorted((face["age"], face["gender"], face["race"]) for face in drawn)
+    same = {"age": 7, "gender": 1, "race": 4}
+    times = [standin.file_name(i, same) for i in range(20_000)]
+    assert len(set(times)) == 20_000
+    assert times[0].startswith("7_1_4_")
+    assert all(NAME.fullmatch(name) for name in times)
+
+
+def test_files_are_rgb_jpegs_of_200_pixels(thirty):
+    for path in thirty.iterdir():
+        with Image.open(path) as picture:
+            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (200, 200))
+        assert path.stat().st_size < 20_000
+
+
+def test_labels_have_the_frequencies_of_utkface(labels):
+    age, gender, race = (np.array([face[key] for face in labels]) for key in ("age", "gender", "race"))
+    assert age.min() == 1
+    assert 100 < age.max() <= 116
+    assert age.mean() == pytest.approx(33.3, abs=0.5)
+    assert age.std() == pytest.approx(19.9, abs=0.4)
+    assert np.bincount(age).argmax() == 26
+    assert np.mean(age == 1) == pytest.approx(0.048, abs=0.006)
+    assert np.bincount(gender) / len(gender) == pytest.approx([0.523, 0.477], abs=0.012)
+    assert np.bincount(race) / len(race) == pytest.approx([0.425, 0.191, 0.145, 0.168, 0.071], abs=0.012)
+
+
+def test_age_table_covers_every_age_once():
+    covered = [age for first, last, _ in standin.AGE_TABLE for age in range(first, last + 1)]
+    assert covered == list(range(1, 117))
+    assert sum(row[2] for row in standin.AGE_TABLE) == pytest.approx(100, abs=0.5)
+
+
+def test_complete_folder_is_returned_as_it_is(thirty, monkeypatch):
+    monkeypatch.setattr(standin, "_write", None)  # calling it would fail
+    before = {p.name: p.stat().st_mtime_ns for p in thirty.iterdir()}
+    assert standin.make(str(thirty), 30, n_jobs=1, progress=False) == thirty
+    assert before == {p.name: p.stat().st_mtime_ns for p in thirty.iterdir()}
+
+
+def test_folder_with_something_else_is_left_alone(thirty, tmp_path):
+    before = contents(thirty)
+    for n_faces, seed in ((29, 0), (31, 0), (30, 1)):
+        with pytest.raises(ValueError, match="folder must be new, empty, or hold"):
+            standin.make(thirty, n_faces, seed, progress=False)
+    assert contents(thirty) == before
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert len(contents(standin.make(empty, 2, n_jobs=1, progress=False))) == 2
+
+
+def test_leftovers_of_killed_runs_are_removed_and_runs_at_work_are_not(tmp_path):
+    folder = tmp_path / "set[1]"  # brackets mean something in file patterns
+    old, fresh, foreign = (tmp_path / name for name in (".set[1].dead.part", ".set[1].live.part", ".other.dead.part"))
+    for leftover in (old, fresh, foreign):
+        leftover.mkdir()
+        (leftover / "half.jpg").write_bytes(b"half a picture")
+    for leftover in (old, foreign):
+        os.utime(leftover, (1e9, 1e9))
+    standin.make(folder, 3, n_jobs=1, progress=False)
+    assert {p.name for p in tmp_path.iterdir()} == {folder.name, fresh.name, foreign.name}
+    assert len(contents(folder)) == 3
+
+
+def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(folder, indices, seed):
+        (folder / "half.jpg").write_bytes(b"half a picture")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(standin, "_write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        standin.make(tmp_path / "faces", 3, n_jobs=1, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_at_once_end_in_one_complete_folder(tmp_path, monkeypatch):
+    folder, write = tmp_path / "faces", standin._write
+
+    def other_run_is_faster(temporary, indices, seed):
+        monkeypatch.setattr(standin, "_write", write)
+        standin.make(folder, 3, n_jobs=1, progress=False)
+        return write(temporary, indices, seed)
+
+    monkeypatch.setattr(standin, "_write", other_run_is_faster)
+    assert standin.make(folder, 3, n_jobs=1, progress=False) == folder
+    assert [p.name for p in tmp_path.iterdir()] == ["faces"]
+    assert len(contents(folder)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_faces": 0}, "n_faces must be a whole number of 1 or more"),
+        ({"n_faces": 2.5}, "n_faces must be"),
+        ({"n_faces": True}, "n_faces must be"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more"),
+        ({"n_jobs": 0}, "n_jobs must be -1 .* or a whole number of 1 or more"),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        standin.make(tmp_path / "faces", **{"n_faces": 1, "progress": False, **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [(-1, 0), (0, -1), (1.0, 0), ("0", 0)])
+def test_bad_index_or_seed_of_a_face(arguments):
+    with pytest.raises(ValueError, match=r"(index|seed) must be a whole number of 0 or more"):
+        standin.draw_face(*arguments)
+
+
+@pytest.fixture(scope="module")
+def tiny_faces():
+    """Draw 600 faces, 10 x 10 pixels each: (600, 300) standardised features, and their labels."""
+    faces = [standin.draw_face(i, seed=1) for i in range(600)]
+    X = np.array([np.asarray(picture.reduce(20), float).ravel() for picture, _ in faces])
+    return (X - X.mean(axis=0)) / X.std(axis=0), [labels for _, labels in faces]
+
+
+def test_faces_show_their_age(tiny_faces):
+    from sklearn.linear_model import Ridge
+
+    X, labels = tiny_faces
+    age = np.array([face["age"] for face in labels], float)
+    predicted = Ridge(300).fit(X[:450], age[:450]).predict(X[450:])
+    guess = np.sqrt(np.mean((age[450:] - age[:450].mean()) ** 2))
+    assert np.sqrt(np.mean((age[450:] - predicted) ** 2)) < 0.93 * guess
+
+
+@pytest.mark.parametrize(("key", "margin"), [("race", 0.12), ("gender", 0.08)])
+def test_faces_show_their_class(tiny_faces, key, margin):
+    from sklearn.linear_model import RidgeClassifier
+
+    X, labels = tiny_faces
+    y = np.array([face[key] for face in labels])
+    accuracy = RidgeClassifier(300).fit(X[:450], y[:450]).score(X[450:], y[450:])
+    assert accuracy > np.bincount(y[450:]).max() / 150 + margin
