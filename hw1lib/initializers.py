@@ -1,0 +1,60 @@
+"""How the weights start (report, 2.2.4): ``init(fan_in, fan_out, rng) -> W`` of shape (fan_in, fan_out)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """Normal weights with mean 0; subclasses say how wide. Biases always start at 0."""
+
+    def std(self, fan_in: int, fan_out: int) -> float:
+        """Return the standard deviation of the weights between ``fan_in`` and ``fan_out`` units."""
+        raise NotImplementedError
+
+    def __call__(self, fan_in, fan_out, rng):
+        """Return the weights (fan_in, fan_out), drawn from the numpy Generator ``rng``, as float64."""
+        return self.std(fan_in, fan_out) * rng.standard_normal((fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Zero(Initializer):
+    """All weights 0. No hidden unit ever learns from there: notebook 03 shows why."""
+
+    def std(self, fan_in, fan_out):  # noqa: D102
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Random(Initializer):
+    """The report's "random": one width ``sigma`` for every layer."""
+
+    sigma: float = 0.1
+
+    def __post_init__(self):
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise ValueError(f"sigma must be a finite number >= 0, not {self.sigma!r}")
+
+    def std(self, fan_in, fan_out):  # noqa: D102
+        return self.sigma
+
+
+@dataclass(frozen=True)
+class Xavier(Initializer):
+    """``sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010, equation 12)."""
+
+    def std(self, fan_in, fan_out):  # noqa: D102
+        return math.sqrt(2 / (fan_in + fan_out))
+
+
+@dataclass(frozen=True)
+class He(Initializer):
+    """``sqrt(2 / fan_in)`` (He et al. 2015, equation 10): for ReLU and its kin."""
+
+    def std(self, fan_in, fan_out):  # noqa: D102
+        return math.sqrt(2 / fan_in)
+
+
+INITIALIZERS = {"zero": Zero, "random": Random, "xavier": Xavier, "he": He}
