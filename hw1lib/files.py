@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import glob
+import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+PARTIAL = ".partial"  # ends the name of a folder that is being filled
 NPZ_VERSION = 1  # of the .npz files below; a higher one was written by a later release
 
 
 def write_atomically(path, write: Callable) -> Path:
-    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole."""
+    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole.
+
+    The temporary file has one name, ``.<name>.tmp``, so the next write of the same file takes the place of what a
+    killed run left. Of two writers at once, one waits.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        write(Path(name))
-        os.chmod(name, 0o644)  # mkstemp's files are private
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        if path.parent.suffix == PARTIAL and not path.parent.exists():
+            # a worker that outlived its killed run must not bring back the folder that the next run has renamed
+            raise FileNotFoundError(errno.ENOENT, "the folder is finished, or given up")
+        with _locked(path):
+            try:
+                write(temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     return path
 
 
@@ -84,19 +99,85 @@ def cache_dir() -> Path:
     return folder
 
 
-def make_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return ``folder``; if there is none yet, ``fill`` it under a temporary name and rename it when it is whole."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
-        try:
-            fill(temporary)
-            temporary.chmod(0o755)
+def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int = 0) -> Path:
+    """Return ``folder``; if there is none yet, or an empty one, fill it out of sight and rename it when it is whole.
+
+    Of two runs at once, one waits and then finds the folder done. A run that was killed is taken up again by the next
+    one with the same ``key``: ``fill`` finds what was finished and may skip it.
+
+    Parameters
+    ----------
+    folder : path-like
+    fill : callable
+        ``fill(partial)`` writes everything into the folder ``partial``, each file by `write_atomically`, so that a file
+        that is there is whole. If it raises, ``partial`` is removed.
+    key : str
+        Tells what is written: what a killed run with another key left is removed, not used.
+    size : int
+        Bytes that are needed, about; named when the disk is full.
+
+    Raises
+    ------
+    OSError
+        Naming the folder, if it can't be written.
+    """
+    folder = Path(folder).absolute()
+    partial = folder.with_name(f".{folder.name}.{hashlib.sha256(key.encode()).hexdigest()[:8]}{PARTIAL}")
+    if _is_filled(folder):
+        return folder
+    try:
+        with _locked(folder):
+            if _is_filled(folder):
+                return folder
+            for other in folder.parent.glob(f".{glob.escape(folder.name)}.????????{PARTIAL}"):
+                if other != partial:
+                    shutil.rmtree(other)
+            partial.mkdir(exist_ok=True)
             try:
-                temporary.rename(folder)
-            except OSError:  # another process was quicker: its folder is as good as ours
-                if not folder.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                fill(partial)
+                _remove_leftovers(partial)
+                if folder.exists():
+                    folder.rmdir()
+                partial.rename(folder)
+                _remove_leftovers(folder)  # of a killed run's workers, which lost their way to it with the new name
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        need = f": it needs about {size / 1e6:,.0f} MB" if size and error.errno == errno.ENOSPC else ""
+        raise OSError(f"{folder} can't be written ({error.strerror or error}){need}") from error
     return folder
+
+
+def _is_filled(folder: Path) -> bool:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} must be a folder, or not exist")
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary and lock files of killed runs."""
+    for pattern in (".*.tmp", ".*.lock"):
+        for leftover in folder.rglob(pattern):
+            leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path):
+    """Hold the lock of ``path``, a hidden file beside it, among processes; say so if that means to wait.
+
+    The operating system frees a killed run's lock. The file is removed before the lock is let go: a process that waits
+    for a file that has lost its name notices (filelock looks) and starts over, so no two hold the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another run that is writing {path}", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
+            os.unlink(lock.lock_file)
+        lock.release()
