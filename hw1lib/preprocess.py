@@ -391,7 +391,7 @@ def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, 
     return train, validation, test
 
 
-def rescale(train: Part, *others: Part, power: float = 0.0) -> tuple[Part, ...]:
+def rescale(train: Part, *others: Part, power: float = 0.0, size: float = 1.0) -> tuple[Part, ...]:
     """Bring the features to a size that a network trains well on, with numbers taken from the training part alone.
 
     Parameters
@@ -400,13 +400,14 @@ def rescale(train: Part, *others: Part, power: float = 0.0) -> tuple[Part, ...]:
     power : float
         Each feature is first divided by (its standard deviation) ** power: 0 keeps the proportions that PCA gives, 1
         makes all features equally wide (whitening), 0.5 lies between. Then all are divided by one number, so that the
-        mean square is 1.
+        root mean square is ``size``.
+    size : float
     """
     std = train.X.std(axis=0, dtype=np.float64)
     if not std.any():
         raise ValueError("no feature varies over the training part")
     scale = np.where(std > 0, std, 1) ** power
-    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2))).astype(np.float32)
+    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2)) / size).astype(np.float32)
     return tuple(Part(part.X / scale, part.y) for part in (train, *others))
 
 
