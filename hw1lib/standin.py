@@ -11,12 +11,9 @@ from __future__ import annotations
 import colorsys
 import datetime
 import functools
-import glob
+import io
 import os
-import pathlib
-import shutil
-import time
-import uuid
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -25,10 +22,13 @@ from PIL import Image, ImageDraw, ImageFilter
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from hw1lib.files import make_folder, write_atomically
+
+VERSION = 1  # of what is drawn: raised when the same seed gives other pictures
 SIZE = 200  # pixels a side, as UTKFace's aligned and cropped pictures
 QUALITY = 88  # of the JPEG files
 BATCH = 100  # faces drawn by one call of a worker
-STALE_SECONDS = 60  # a temporary folder untouched for so long belongs to a run that was killed
+FACE_BYTES = 5_500  # of one file, about
 
 # fmt: off
 # (first age, last age, per cent of all faces); within a row every age is equally frequent
@@ -59,6 +59,9 @@ GREY, WHITE, INK = (226, 228, 234), (250, 250, 252), (38, 32, 52)
 
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 28)) for f in (np.cos, np.sin)], axis=1)  # (28, 2)
 GRID = np.meshgrid(*[np.arange(-98, 102, 4, dtype=np.float32)] * 2)  # x, y of a 50 x 50 map of the light
+AGE_SHARE, GENDER_SHARE, RACE_SHARE = (
+    np.array(table) / sum(table) for table in ([row[2] for row in AGE_TABLE], GENDER_TABLE, RACE_TABLE)
+)
 _levels = np.arange(512)  # a film's response: bright light is compressed, so that no highlight burns out
 FILM = np.where(_levels < 170, _levels, 255 - 85 * np.exp((170 - _levels) / 85)).astype(np.uint8)
 
@@ -115,15 +118,17 @@ class Pen:
         """Stroke an open curve; width in face units. The curve is the closed one's without its last side."""
         a = np.asarray(points, float)
         curve = np.vstack([a[:1], _rounding(len(a))[: 8 * len(a) - 14] @ a, a[-1:]])
-        self.draw.line(self._place(curve), fill=fill, width=max(1, round(width * self.scale)), joint="curve")
+        self.draw.line(self._place(curve), fill=fill, width=max(1, round(width * self.scale)))
 
 
 def _draw_labels(rng: np.random.Generator) -> dict[str, int]:
-    first, last, frequency = np.array(AGE_TABLE).T
-    row = rng.choice(len(frequency), p=frequency / frequency.sum())
-    age = int(rng.integers(first[row], last[row] + 1))
-    gender, race = (int(rng.choice(len(t), p=np.array(t) / sum(t))) for t in (GENDER_TABLE, RACE_TABLE))
-    return {"age": age, "gender": gender, "race": race}
+    first, last = AGE_TABLE[rng.choice(len(AGE_TABLE), p=AGE_SHARE)][:2]
+    age = rng.integers(first, last + 1)
+    return {
+        "age": int(age),
+        "gender": int(rng.choice(2, p=GENDER_SHARE)),
+        "race": int(rng.choice(5, p=RACE_SHARE)),
+    }
 
 
 def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
@@ -272,9 +277,9 @@ def _draw_hair(pen: Pen, f: SimpleNamespace) -> None:
     if f.style == "bun":
         pen.oval(mix(f.hair, INK, 0.15), 100, top - v - 6, 20, 17)
     if f.style == "curly":
-        for t in np.linspace(-0.1, 1.1, 11) * np.pi:
-            size = 13 + 0.5 * v
-            pen.oval(f.hair, 100 - (w - 2) * np.cos(t), 78 - (67 - top + 0.5 * v) * np.sin(t), size, size)
+        size = 12 + 0.4 * v
+        for t in np.linspace(-0.1, 1.1, 13) * np.pi:
+            pen.oval(f.hair, 100 - (w + 0.4 * size) * np.cos(t), 78 - (67 - top + 0.5 * v) * np.sin(t), size, size)
     outer = [(w + 0.3 * v, ear + 6), (w + v, ear - 26), (0.88 * w + 0.8 * v, top + 18 - 0.6 * v),
              (0.5 * w, top - 4 - v)]
     if f.style == "part":
@@ -316,7 +321,7 @@ def _draw_worn(pen: Pen, f: SimpleNamespace) -> None:
     if f.glasses:
         for s in (-1, 1):
             pen.line(f.extra, 2.6, CIRCLE * (20, 16) + (x + s * f.eye_x, y + 2))
-            pen.line(f.extra, 2.6, [(x + s * (f.eye_x + 20), y), (x + s * (f.eye_x + 30), y - 3), (100 + s * w, y - 2)])
+            pen.line(f.extra, 2.6, [(x + s * (f.eye_x + 20), y), (100 + s * (w - 3), y - 2)])
         pen.line(f.extra, 2.6, [(x - 9, y), (x, y - 3), (x + 9, y)])
     if f.hat:
         x = 100 + 0.5 * f.yaw
@@ -344,7 +349,8 @@ def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generat
     light = (0.86 + 0.22 * ball + f.light[0] * gx / 70 + f.light[1] * gy / 90) * f.exposure
     light *= np.asarray(relief.filter(blur).filter(blur)) / 128
     light = Image.fromarray(light.astype(np.float32)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    lit = np.asarray(picture.reduce(2)) * (np.asarray(light)[..., None] * f.cast.astype(np.float32))
+    lit = np.asarray(picture.reduce(2)) * np.asarray(light)[..., None]
+    lit *= f.cast.astype(np.float32)
     lit += NOISE * rng.standard_normal((SIZE, SIZE, 1), np.float32)
     return Image.fromarray(FILM[np.clip(lit, 0, 511).astype(np.uint16)])
 
@@ -376,7 +382,8 @@ def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     f = _look(rng, labels)
     grey = rng.uniform(50, 205) + rng.normal(0, 20, 3) + rng.normal(0, 26, (3, 3, 1)) + rng.normal(0, 9, (3, 3, 3))
     background = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))  # 3 x 3 pixels, stretched
-    picture = background.resize((2 * SIZE, 2 * SIZE), Image.Resampling.BICUBIC)
+    picture = background.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    picture = picture.resize((2 * SIZE, 2 * SIZE), Image.Resampling.NEAREST)
     for draw in (_draw_bust, _draw_features, _draw_bald if f.bald else _draw_hair, _draw_worn):
         draw(Pen(picture, 2, f), f)
     return _photograph(picture, f, rng), labels
@@ -398,8 +405,12 @@ def file_name(index: int, labels: dict[str, int]) -> str:
     labels : dict
         As :func:`draw_face` returns them.
     """
+    return "{age}_{gender}_{race}_".format(**labels) + _name_end(index)
+
+
+def _name_end(index: int) -> str:
     when = datetime.datetime(2017, 1, 1) + datetime.timedelta(seconds=int(index))
-    return "{age}_{gender}_{race}_".format(**labels) + f"{when:%Y%m%d%H%M%S}{index % 1000:03d}.jpg.chip.jpg"
+    return f"{when:%Y%m%d%H%M%S}{index % 1000:03d}.jpg.chip.jpg"
 
 
 def draw_labels(index: int, seed: int = 0) -> dict[str, int]:
@@ -409,12 +420,11 @@ def draw_labels(index: int, seed: int = 0) -> dict[str, int]:
 
 def make(
     folder: str | os.PathLike, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True
-) -> pathlib.Path:
+) -> Path:
     """Write a folder of drawn faces, or return at once if it is there already.
 
-    The files are the same with any number of workers, and the first faces of a large set are those of a
-    small one. They are written in a temporary folder beside `folder` that is renamed at the end, so a
-    folder that exists is complete.
+    The files are the same with any number of workers, and the first faces of a large set are those of a small one. A
+    folder that exists is complete; what a killed run drew is not drawn again (`hw1lib.files.make_folder`).
 
     Parameters
     ----------
@@ -438,61 +448,52 @@ def make(
     ------
     ValueError
         If an argument is out of range, or `folder` exists and holds anything but these faces.
+    OSError
+        If `folder` can't be written.
     """
     n_faces, seed = _whole("n_faces", n_faces, 1), _whole("seed", seed, 0)
     if n_jobs != -1:
         _whole("n_jobs", n_jobs, 1, "-1 for one a core, or ")
-    folder = pathlib.Path(folder)
-    _remove_leftovers(folder)
-    if _is_complete(folder, n_faces, seed):
-        return folder
-    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.part"
-    temporary.mkdir(parents=True)
-    try:
-        starts = range(0, n_faces, BATCH)
-        work = (joblib.delayed(_write)(temporary, range(a, min(a + BATCH, n_faces)), seed) for a in starts)
-        with tqdm(total=n_faces, desc="drawing faces", unit="face", disable=not progress) as bar:
+    folder = Path(folder)
+
+    def fill(partial: Path) -> None:
+        done = {name.split("_")[-1] for name in os.listdir(partial)}
+        left = [i for i in range(n_faces) if _name_end(i) not in done]
+        work = (joblib.delayed(_write)(partial, left[a : a + BATCH], seed) for a in range(0, len(left), BATCH))
+        with tqdm(
+            total=n_faces, initial=n_faces - len(left), desc="drawing faces", unit="face", disable=not progress
+        ) as bar:
             for n in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
                 bar.update(n)
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
-        try:
-            temporary.rename(folder)
-        except OSError:  # another run of the same kind was faster
-            if not _is_complete(folder, n_faces, seed):
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    if not _is_complete(folder, n_faces, seed):
+        make_folder(folder, fill, f"{n_faces} faces, seed {seed}, version {VERSION}", n_faces * FACE_BYTES)
+        _is_complete(folder, n_faces, seed)  # another run may have been faster, and of another kind
     return folder
 
 
-def _write(folder: pathlib.Path, indices: range, seed: int) -> int:
+def _write(folder: Path, indices: list[int], seed: int) -> int:
     with threadpool_limits(1):
         for i in indices:
             picture, labels = draw_face(i, seed)
-            picture.save(folder / file_name(i, labels), "JPEG", quality=QUALITY)
+            jpeg = io.BytesIO()
+            picture.save(jpeg, "JPEG", quality=QUALITY)
+            write_atomically(folder / file_name(i, labels), functools.partial(Path.write_bytes, data=jpeg.getvalue()))
     return len(indices)
 
 
-def _is_complete(folder: pathlib.Path, n_faces: int, seed: int) -> bool:
+def _is_complete(folder: Path, n_faces: int, seed: int) -> bool:
     """Whether the faces are there; raise if something else is. A few names, with their labels, tell the seed."""
-    n_found = sum(1 for _ in folder.iterdir()) if folder.is_dir() else int(folder.exists())
-    if n_found == 0:
-        return False
+    found = set(os.listdir(folder)) if folder.is_dir() else {folder.name} if folder.exists() else set()
     some = range(0, n_faces, -(-n_faces // 50))
-    if n_found == n_faces and all((folder / file_name(i, draw_labels(i, seed))).exists() for i in some):
+    if len(found) == n_faces and all(file_name(i, draw_labels(i, seed)) in found for i in some):
         return True
-    raise ValueError(
-        f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
-        f"{folder} holds {n_found} other entries: delete it or choose another"
-    )
-
-
-def _remove_leftovers(folder: pathlib.Path) -> None:
-    """Remove temporary folders of killed runs; one written to a moment ago belongs to a run at work."""
-    for old in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
-        if time.time() - old.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+    if found:
+        raise ValueError(
+            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
+            f"{folder} holds {len(found)} other entries: delete it or choose another"
+        )
+    return False
 
 
 def _generator(index: int, seed: int) -> np.random.Generator:

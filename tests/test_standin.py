@@ -1,7 +1,9 @@
 """The embedded stand-in: what it writes, that it is reproducible, and that its faces show their labels."""
 
-import os
 import re
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from hw1lib import standin
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
+
+THIRTY = "import sys; from hw1lib import standin; standin.make(sys.argv[1], 30, n_jobs=1, progress=False)"
 
 
 def contents(folder):
@@ -102,17 +106,24 @@ def test_folder_with_something_else_is_left_alone(thirty, tmp_path):
     assert len(contents(standin.make(empty, 2, n_jobs=1, progress=False))) == 2
 
 
-def test_leftovers_of_killed_runs_are_removed_and_runs_at_work_are_not(tmp_path):
+def test_killed_and_taken_up_again_gives_the_same_bytes(thirty, tmp_path):
     folder = tmp_path / "set[1]"  # brackets mean something in file patterns
-    old, fresh, foreign = (tmp_path / name for name in (".set[1].dead.part", ".set[1].live.part", ".other.dead.part"))
-    for leftover in (old, fresh, foreign):
-        leftover.mkdir()
-        (leftover / "half.jpg").write_bytes(b"half a picture")
-    for leftover in (old, foreign):
-        os.utime(leftover, (1e9, 1e9))
-    standin.make(folder, 3, n_jobs=1, progress=False)
-    assert {p.name for p in tmp_path.iterdir()} == {folder.name, fresh.name, foreign.name}
-    assert len(contents(folder)) == 3
+    already = 0
+    for n in (5, 19):  # killed when so many faces are drawn
+        process = subprocess.Popen([sys.executable, "-c", THIRTY, folder])
+        while already < n and process.poll() is None:
+            already = len([*tmp_path.glob(".*/*.jpg")])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not folder.exists()
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        draw = standin.draw_face
+        patch.setattr(standin, "draw_face", lambda index, seed: drawn.append(index) or draw(index, seed))
+        standin.make(folder, 30, n_jobs=1, progress=False)
+    assert contents(folder) == contents(thirty)
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+    assert 0 < len(drawn) <= 30 - 19  # what was finished is not drawn again
 
 
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
@@ -126,18 +137,23 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_runs_at_once_end_in_one_complete_folder(tmp_path, monkeypatch):
-    folder, write = tmp_path / "faces", standin._write
-
-    def other_run_is_faster(temporary, indices, seed):
-        monkeypatch.setattr(standin, "_write", write)
-        standin.make(folder, 3, n_jobs=1, progress=False)
-        return write(temporary, indices, seed)
-
-    monkeypatch.setattr(standin, "_write", other_run_is_faster)
-    assert standin.make(folder, 3, n_jobs=1, progress=False) == folder
+def test_two_runs_at_once_end_in_one_complete_folder(thirty, tmp_path):
+    folder = tmp_path / "faces"
+    runs = [subprocess.Popen([sys.executable, "-c", THIRTY, folder], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in runs] == [0, 0]
+    assert contents(folder) == contents(thirty)
     assert [p.name for p in tmp_path.iterdir()] == ["faces"]
-    assert len(contents(folder)) == 3
+
+
+def test_two_runs_at_once_for_different_faces(tmp_path, monkeypatch):
+    def other_run_is_faster(folder, *_):
+        monkeypatch.setattr(standin, "make_folder", make_folder)
+        return standin.make(folder, 2, n_jobs=1, progress=False)
+
+    make_folder = standin.make_folder
+    monkeypatch.setattr(standin, "make_folder", other_run_is_faster)
+    with pytest.raises(ValueError, match="folder must be new, empty, or hold the 3 faces"):
+        standin.make(tmp_path / "faces", 3, n_jobs=1, progress=False)
 
 
 @pytest.mark.parametrize(
