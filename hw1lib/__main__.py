@@ -1,4 +1,4 @@
-"""The command line: ``python -m hw1lib prepare | report``."""
+"""The command line: ``python -m hw1lib prepare | report | reproduce``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def main(arguments=None) -> int:
     report = commands.add_parser("report", help="run every notebook and write the report as one HTML page")
     report.add_argument("--output", type=Path, default=NOTEBOOKS.parent / "report" / "index.html")
     report.add_argument("--store", action="store_true", help="also save the notebooks as run (stand-in only)")
-    for command in (prepare, report):
+    reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
+    reproduce.add_argument("--seeds", type=int, default=10)
+    reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
+    reproduce.add_argument("--output", type=Path, help="JSON file (default: hw1lib/recorded/utkface.json for UTKFace)")
+    for command in (prepare, report, reproduce):
         command.add_argument("--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)")
     options = parser.parse_args(arguments)
     if options.data:
@@ -52,6 +56,24 @@ def _report(options) -> int:
     page = build(NOTEBOOKS, options.output, options.store)
     print(page)
     return status
+
+
+def _reproduce(options) -> int:
+    from hw1lib.data import FaceDataset
+    from hw1lib.experiments import write_results
+    from hw1lib.files import cache_dir
+    from hw1lib.reproduce import record, summary
+
+    if options.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
+    ds = FaceDataset.open(os.environ.get("HW1_DATA"))
+    print(ds)
+    results = record(ds, range(options.seeds), options.jobs)
+    default = cache_dir() / "standin.json" if ds.is_standin else Path(__file__).with_name("recorded") / "utkface.json"
+    path = write_results(options.output or default, results)
+    print(summary(results))
+    print(path)
+    return 0
 
 
 if __name__ == "__main__":

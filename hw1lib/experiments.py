@@ -7,29 +7,30 @@ depends on settings was chosen on validation faces, never on test faces.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import platform
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
-from scipy import stats
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.data import FaceDataset
 from hw1lib.files import cache_dir, write_atomically
-from hw1lib.initializers import Initializer, Random, Xavier
+from hw1lib.initializers import He, Initializer, Random, Xavier, Zero
 from hw1lib.network import Network
-from hw1lib.preprocess import load_features, prepare, rescale, split
+from hw1lib.preprocess import load_features, prepare, rescale, split, split_rows
+from hw1lib.results import AS_PUBLISHED
 from hw1lib.schedules import Constant, ExponentialDecay, Schedule
 
-RESULT_VERSION = 1  # raised when a change here makes kept results out of date
-CURVE_POINTS = 24  # epochs of a curve that are kept, evenly spaced on a log axis
+CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
 TARGETS = {  # target: outputs, output activation, loss
     "age": (1, "leaky_relu", "l2"),
     "gender": (1, "sigmoid", "logistic"),
@@ -41,8 +42,8 @@ TARGETS = {  # target: outputs, output activation, loss
 class Experiment:
     """One experiment of the report: what is trained, and how.
 
-    ``report`` names its figure and table. ``power`` is that of ``preprocess.rescale``; ``n_train`` limits the training
-    faces; the rest are the arguments of ``Network`` and ``Network.fit``.
+    ``report`` names its figure and table. ``power`` and ``size`` are those of ``preprocess.rescale``; ``n_train``
+    limits the training faces; the rest are the arguments of ``Network`` and ``Network.fit``.
     """
 
     report: str
@@ -50,13 +51,14 @@ class Experiment:
     hidden: tuple[int, ...] = (64,)
     activation: str = "leaky_relu"
     initializer: Initializer = Random(0.1)
-    schedule: Schedule = Constant(1e-3)
+    schedule: Schedule = Constant(3e-4)
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 128
     epochs: int = 60
     patience: int | None = None
     power: float = 0.0
+    size: float = 1.0
     n_train: int | None = None
 
     def config(self, n_features: int = 128) -> dict:
@@ -70,27 +72,70 @@ class Experiment:
         }
 
 
-PROPER = Experiment(  # the settings that the validation faces preferred for 128-64-1
-    "Fig. 2.15, trained properly",
-    initializer=Xavier(),
-    schedule=ExponentialDecay(2e-3, 0.97),
-    weight_decay=0.06,
-    epochs=100,
+# Chosen on validation faces, over seeds: what trains 128-64-1, 128-a-b-1 and 128-64-5 well.
+ONE = Experiment("", schedule=ExponentialDecay(2e-3, 0.97), weight_decay=0.08, epochs=120)
+TWO = replace(ONE, initializer=Xavier(), weight_decay=0.2)
+RACE = Experiment(
+    "section 2.2.7", "race", initializer=Xavier(), schedule=Constant(2.5e-2), weight_decay=7e-3, epochs=150, power=0.5
 )
+# One under-trained setting that gives the report's own numbers for age: inputs 25 times smaller, and few epochs.
+WEAK = Experiment("", initializer=Xavier(), schedule=Constant(1e-4), epochs=60, size=1 / 25)
 
-EXPERIMENTS = {
-    # the report's section 2.2.5, one thing at a time
-    "rate/constant": Experiment("section 2.2.5", schedule=Constant(3e-4), momentum=0.0),
-    "rate/momentum": Experiment("section 2.2.5", schedule=Constant(3e-4)),
+
+def _twice(name: str, report: str, proper: Experiment, weak: Experiment = WEAK, **settings) -> dict[str, Experiment]:
+    """Return an experiment trained properly, and as published; both with these settings."""
+    return {
+        name: replace(proper, report=report, **settings),
+        name + AS_PUBLISHED: replace(weak, report=report, **settings),
+    }
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    # 2.2.4, initialisation
+    **_twice("init/zero", "Fig. 2.3, Table 2.6", ONE, initializer=Zero()),
+    **_twice("init/random", "Fig. 2.4, Table 2.6", ONE, initializer=Random(0.1)),
+    **_twice("init/xavier", "Fig. 2.5, Table 2.6", ONE, initializer=Xavier()),
+    **_twice("init/he", "beside Table 2.6", ONE, initializer=He()),
+    # 2.2.4, one hidden layer
+    **_twice("width/64", "Fig. 2.7, Table 2.10", ONE, initializer=Random(0.1)),
+    **_twice("width/32", "Fig. 2.8, Table 2.10", ONE, initializer=Random(0.1), hidden=(32,)),
+    **_twice("width/16", "Fig. 2.9, Table 2.10", ONE, initializer=Random(0.1), hidden=(16,)),
+    # 2.2.4, two hidden layers
+    **_twice("depth/64-32", "Fig. 2.11, Table 2.14", TWO, hidden=(64, 32)),
+    **_twice("depth/64-16", "Fig. 2.12, Table 2.14", TWO, hidden=(64, 16)),
+    **_twice("depth/32-8", "Fig. 2.13, Table 2.14", TWO, hidden=(32, 8)),
+    # 2.2.5, one thing at a time
+    "rate/constant": Experiment("section 2.2.5", momentum=0.0),
+    "rate/momentum": Experiment("section 2.2.5"),
     "rate/decay": Experiment("section 2.2.5", schedule=ExponentialDecay(3e-4, 0.95)),
-    "rate/lambda": Experiment("Fig. 2.15", schedule=Constant(3e-4), weight_decay=0.1),
-    "age/64": PROPER,
+    **_twice("rate/lambda", "Fig. 2.15", Experiment("", weight_decay=0.1)),
+    # 2.2.6, over-fitting and what helps
+    "overfit/short": Experiment("Fig. 2.16", epochs=30),
+    "overfit/longer": Experiment("Fig. 2.17", epochs=200),
+    "overfit/long": Experiment("Fig. 2.18", epochs=1500),
+    "overfit/early-stopping": Experiment("section 2.2.6", epochs=1500, patience=50),
+    "overfit/weight-decay": Experiment("section 2.2.6", epochs=1500, weight_decay=0.1),
+    "overfit/width-8": Experiment("section 2.2.6", epochs=1500, hidden=(8,)),
+    **{
+        f"overfit/faces-{n}": Experiment("section 2.2.6", epochs=200, patience=30, n_train=n)
+        for n in (1000, 2000, 4000, 8000, 16000)
+    },
+    # 2.2.7, classification
+    "race/64": replace(RACE, report="section 2.2.7"),
+    "race/8000": replace(RACE, report="Fig. 2.19, 2.20", schedule=Constant(1e-3), weight_decay=3e-3, epochs=8000),
+    "race/8000" + AS_PUBLISHED: Experiment(
+        "Fig. 2.19, 2.20", "race", schedule=Constant(1e-4), initializer=Xavier(), epochs=8000
+    ),
+    "gender/64": Experiment(
+        "the homework's gender part", "gender", schedule=Constant(2.5e-2), weight_decay=7e-3, epochs=100, power=0.5
+    ),
 }
 
 
 def parts_of(experiment: Experiment, table: pd.DataFrame, seed: int):
     """Return train, validation and test of this experiment and seed, rescaled, the training part limited."""
-    train, validation, test = rescale(*split(table, experiment.target, seed), power=experiment.power)
+    parts = split(table, experiment.target, seed)
+    train, validation, test = rescale(*parts, power=experiment.power, size=experiment.size)
     limit = experiment.n_train
     return train._replace(X=train.X[:limit], y=train.y[:limit]), validation, test
 
@@ -122,7 +167,10 @@ def train(experiment: Experiment, table: pd.DataFrame, seed: int = 0, progress: 
     return net, history, parts
 
 
-def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, progress: bool = True) -> dict:
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=None, progress: bool = True) -> dict:
     """Train experiments over seeds, side by side as processes with one BLAS thread each.
 
     Parameters
@@ -136,6 +184,8 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, progr
         Processes; -1 for all cores.
     keep : bool
         Keep each finished run in the cache folder, and take it from there: what was interrupted goes on.
+    save : path-like, optional
+        Write the results there too, as JSON.
     progress : bool
         Show a bar.
 
@@ -143,39 +193,48 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, progr
     -------
     dict
         Ready for JSON: ``data`` (fingerprint, faces), ``versions``, ``experiments``: name -> ``report``, ``settings``
-        and ``runs``, one per seed: test metric, epochs, best epoch, seconds and thinned curves.
+        and ``runs``, one per seed: test and validation metric, epochs, best epoch, seconds, groups of test faces and
+        thinned curves.
     """
     chosen = dict(names) if isinstance(names, dict) else {name: _named(name) for name in names}
     seeds = list(seeds)
-    if not isinstance(data, pd.DataFrame):
-        ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
-        data = load_features(prepare(ds, progress=progress))
-    print_of_data = _fingerprint(data)
-    folder = cache_dir() / "results" / print_of_data
-    jobs = [(name, experiment, seed) for name, experiment in chosen.items() for seed in seeds]
-    found = {job: _kept(folder, *job[1:]) if keep else None for job in jobs}
-    missing = [job for job in jobs if found[job] is None]
-    missing.sort(key=lambda job: -job[1].epochs)  # the long ones first: no core waits for one at the end
+    table = data if isinstance(data, pd.DataFrame) else features(data, progress)
+    numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array, which joblib hands to the processes through a file
+    fingerprint = hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+    folder = cache_dir() / "results" / fingerprint
+    jobs = {_key(experiment, seed): (experiment, seed) for experiment in chosen.values() for seed in seeds}
+    found = {key: json.loads((folder / key).read_text()) for key in jobs if keep and (folder / key).exists()}
+    missing = sorted(jobs.keys() - found.keys())
+    missing.sort(key=lambda key: -jobs[key][0].epochs)  # the long ones first: no core waits for one at the end
 
-    numbers = data.iloc[:, 1:].to_numpy(np.float32)  # one array, which joblib hands to the processes through a file
-    columns = list(data.columns[1:])
-    tasks = (joblib.delayed(_one)(job, numbers, columns, folder if keep else None) for job in missing)
+    tasks = (
+        joblib.delayed(_one)(key, *jobs[key], numbers, list(table.columns[1:]), folder if keep else None)
+        for key in missing
+    )
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    for job, result in tqdm(done, desc="experiments", total=len(missing), disable=not progress, leave=False):
-        found[job] = result
-    return {
-        "data": {"fingerprint": print_of_data, "faces": len(data)},
+    found |= tqdm(done, desc="experiments", unit="run", total=len(missing), disable=not progress, leave=False)
+    results = {
+        "data": {"fingerprint": fingerprint, "faces": len(table)},
         "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy")}
         | {"python": platform.python_version()},
         "experiments": {
             name: {
                 "report": experiment.report,
                 "settings": _settings(experiment),
-                "runs": [found[name, experiment, seed] for seed in seeds],
+                "runs": [found[_key(experiment, seed)] for seed in seeds],
             }
             for name, experiment in chosen.items()
         },
     }
+    if save is not None:
+        write_results(save, results)
+    return results
+
+
+def write_results(path, results: dict) -> Path:
+    """Write results as JSON, and return the path."""
+    text = json.dumps(results, separators=(",", ":")) + "\n"
+    return write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def _named(name: str) -> Experiment:
@@ -184,31 +243,43 @@ def _named(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def _one(job, numbers, columns, folder):
-    _, experiment, seed = job
+def features(data, progress: bool = True) -> pd.DataFrame:
+    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept."""
+    ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
+    return load_features(prepare(ds, progress=progress))
+
+
+def _one(key, experiment, seed, numbers, columns, folder):
+    """Train one experiment with one seed; return the key and what is kept of it."""
     table = pd.DataFrame(numbers, columns=columns)
     table.insert(0, "file", "")
-    net, history, (train_part, _, test) = train(experiment, table, seed)
+    with threadpool_limits(1, "blas"):
+        net, history, (train_part, validation, test) = train(experiment, table, seed)
+        predicted = net.predict(test.X)
+        scores = [round(net.evaluate(*part)[1], 5) for part in (test, validation)]
     epochs = len(history.train_loss)
     at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
-    curves = {
-        name: [float(f"{values[epoch - 1]:.4g}") for epoch in at]
-        for name, values in dataclasses.asdict(history).items()
-        if name in ("train_loss", "validation_loss", "train_metric", "metric")
-    }
+    kept = ("train_loss", "validation_loss") + (("train_metric", "metric") if experiment.target != "age" else ())
+    curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
     result = {
         "seed": seed,
-        "test": round(net.evaluate(*test)[1], 5),
+        "test": scores[0],
+        "validation": scores[1],
         "train_faces": len(train_part.X),
         "epochs": epochs,
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds[-1], 2),
         "curves": {"epoch": at.tolist(), **curves},
     }
+    if experiment.target == "race":
+        faces = table.iloc[split_rows(len(table), seed)[2]]
+        result["confusion"] = _counts(test.y, predicted, 5)
+        result["by_gender"] = _counts(faces["gender"], predicted == test.y, 2)
+        result["by_decade"] = _counts(faces["age"] // 10, predicted == test.y, 2)
     if folder is not None:
         text = json.dumps(result)
-        write_atomically(_path(folder, experiment, seed), lambda temporary: temporary.write_text(text))
-    return job, result
+        write_atomically(folder / key, lambda temporary: temporary.write_text(text))
+    return key, result
 
 
 def _settings(experiment: Experiment) -> dict:
@@ -216,120 +287,26 @@ def _settings(experiment: Experiment) -> dict:
     return {name: repr(v) if isinstance(v, Initializer | Schedule) else v for name, v in settings.items()}
 
 
-def _path(folder, experiment, seed):
-    text = json.dumps([RESULT_VERSION, _settings(experiment), seed, version("numpy")])
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+def _counts(rows, columns, n_columns: int) -> list[list[int]]:
+    """Return how many faces have each pair (row, column) of whole numbers."""
+    rows, columns = np.asarray(rows, int), np.asarray(columns, int)
+    counts = np.zeros((rows.max() + 1, n_columns), int)
+    np.add.at(counts, (rows, columns), 1)
+    return counts.tolist()
 
 
-def _kept(folder, experiment, seed):
-    path = _path(folder, experiment, seed)
-    return json.loads(path.read_text()) if path.exists() else None
+def _key(experiment: Experiment, seed: int) -> str:
+    """Return the name under which a result is kept: it changes with the settings, and with the code that trains."""
+    text = json.dumps([_settings(experiment), seed, version("numpy"), _code()])
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 
-def _fingerprint(table: pd.DataFrame) -> str:
-    """Return 16 hexadecimal digits from all labels and features."""
-    numbers = np.ascontiguousarray(table.iloc[:, 1:].to_numpy(np.float32))
-    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
-
-
-# -- reading results -------------------------------------------------------------------------------------------------
-
-
-def interval(values, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return mean, and lower and upper end of its Student t interval; both ends NaN for a single value."""
-    values = np.asarray(values, float)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return mean, mean - half, mean + half
-
-
-def paired(values, reference) -> tuple[float, float, float]:
-    """Return mean and 95 % interval of ``values - reference``, pair by pair: of the same seeds, or folds."""
-    return interval(np.asarray(values, float) - np.asarray(reference, float))
-
-
-def cross_validate(features, labels, folds: int = 10) -> dict[str, np.ndarray]:
-    """Return what linear models tell from features (n, k), fold by fold.
-
-    Returns
-    -------
-    dict
-        ``age``: test RMSE of linear regression, ``race``: test accuracy of logistic regression, each (folds,).
-    """
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.model_selection import KFold, cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    parts = KFold(folds, shuffle=True, random_state=0)
-    race = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-    rmse = cross_val_score(LinearRegression(), features, labels["age"], cv=parts, scoring="neg_root_mean_squared_error")
-    return {"age": -rmse, "race": cross_val_score(race, features, labels["race"], cv=parts)}
-
-
-def baselines(table: pd.DataFrame, target: str, seeds=range(10)) -> dict[str, list[float]]:
-    """Return the test metric of models without hidden layers, one a seed, on the splits that the networks get.
-
-    Returns
-    -------
-    dict
-        For age the RMSE of always saying the training mean (``mean``) and of linear regression (``linear``); for race
-        and gender the accuracy of always saying the largest class (``largest``) and of logistic regression
-        (``logistic``).
-    """
-    from sklearn.dummy import DummyClassifier, DummyRegressor
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    models: dict = {"mean": DummyRegressor(), "linear": LinearRegression()}
-    if target != "age":
-        models = {
-            "largest": DummyClassifier(),
-            "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500)),
-        }
-    found: dict[str, list[float]] = {name: [] for name in models}
-    for seed in seeds:
-        train_part, _, test = split(table, target, seed)
-        for name, model in models.items():
-            predicted = model.fit(train_part.X, train_part.y).predict(test.X)
-            score = np.sqrt(np.mean((predicted - test.y) ** 2)) if target == "age" else np.mean(predicted == test.y)
-            found[name].append(round(float(score), 5))
-    return found
-
-
-def recorded(name: str = "utkface") -> dict:
-    """Return what ``python -m hw1lib reproduce`` recorded on real UTKFace: numbers and curves."""
-    return json.loads(resources.files("hw1lib").joinpath("recorded", f"{name}.json").read_text())
-
-
-def test_values(results: dict, name: str) -> np.ndarray:
-    """Return the test metric of each seed, (n_seeds,); empty if the results do not hold the experiment."""
-    runs = results["experiments"].get(name, {}).get("runs", [])
-    return np.array([r["test"] for r in runs])
-
-
-def rmse_by_group(true, predicted, groups) -> pd.DataFrame:
-    """Return n, RMSE and its 95 % interval for each group of test faces.
-
-    Parameters
-    ----------
-    true, predicted, groups : array_like, (n,)
-
-    Returns
-    -------
-    DataFrame
-        Index the groups; columns ``n, rmse, low, high``. The interval is that of the mean squared error (Student t
-        over the faces), its root taken.
-    """
-    squared = pd.Series((np.asarray(predicted, float) - np.asarray(true, float)) ** 2)
-    rows = {}
-    for group, values in squared.groupby(np.asarray(groups)):
-        mean, low, high = interval(values)
-        rows[group] = (len(values), mean**0.5, max(low, 0) ** 0.5 if low == low else low, high**0.5)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "rmse", "low", "high"])
+@functools.cache
+def _code() -> str:
+    """Return a digest of the modules that a result depends on, so that a reader who edits one sees new results."""
+    names = ("activations", "losses", "initializers", "schedules", "network", "preprocess", "experiments")
+    sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in names)
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 
 def full_scale() -> bool:

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from hw1lib.results import mean_curve
+
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 
@@ -140,37 +142,82 @@ def network_drawing(layers, names=None, most: int = 6) -> Figure:
     return figure
 
 
-def loss_curves(histories, metric: str = "loss", log: bool = True, mark_best: bool = False) -> Figure:
-    """Draw training (dashed) and validation (solid) curves over the epochs, a colour for each entry.
+def function_and_derivative(functions) -> Figure:
+    """Draw activations (dict of name to Activation) and their derivatives."""
+    z = np.linspace(-3, 3, 601)
+    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), sharex=True)
+    for i, (name, f) in enumerate(functions.items()):
+        a = f(z)
+        axes[0].plot(z, a, ("-", "--", ":", "-.")[i % 4], label=name)
+        axes[1].plot(z, f.derivative(a), ("-", "--", ":", "-.")[i % 4])
+    axes[0].set(xlabel="weighted sum z", ylabel="output f(z)", title="Activation")
+    axes[1].set(xlabel="weighted sum z", ylabel="f'(z)", title="Derivative")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def training_curves(
+    results, names, curve: str = "loss", log: bool = True, best: bool = False, columns: int = 3
+) -> Figure:
+    """Draw training and validation curves of experiments, a panel each.
 
     Parameters
     ----------
-    histories : dict of str to History
-    metric : {"loss", "rmse", "accuracy"}
+    results : dict
+        As ``experiments.run`` returns them.
+    names : dict of str to str, or sequence of str
+        Experiments, and the panels' titles.
+    curve : {"loss", "rmse", "accuracy"}
+        "rmse" is computed from the loss (L2, one output).
     log : bool
-        Logarithmic loss axis.
-    mark_best : bool
-        Put a dot on the epoch with the lowest validation loss.
+        Logarithmic epochs, so that the beginning and a long end are both seen.
+    best : bool
+        Mark the epoch with the lowest validation loss, averaged over the seeds.
+    columns : int
+        Panels in a row.
+
+    The line is the mean over the seeds, the band reaches from the lowest to the highest seed.
     """
-    label = {"loss": "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[metric]
-    figure, ax = plt.subplots()
-    for i, (name, history) in enumerate(histories.items()):
-        train, validation = (
-            (history.train_loss, history.validation_loss)
-            if metric == "loss"
-            else (history.train_metric, history.metric)
-        )
-        epochs = np.arange(1, len(train) + 1)
-        ax.plot(epochs, train, "--", color=f"C{i}", linewidth=1.1, label=f"{name}, training")
-        ax.plot(epochs, validation, color=f"C{i}", label=f"{name}, validation")
-        if mark_best:
-            best = history.best_epoch
-            ax.plot(best, validation[best - 1], "o", color=f"C{i}", markersize=7, markeredgecolor="black")
-    ax.set(xlabel="epoch", ylabel=label)
-    if log and metric == "loss":
-        ax.set_yscale("log")
-    figure.legend(loc="outside right upper")
-    figure.set_size_inches(8.6, 4.0)
+    titles = names if isinstance(names, dict) else {name: name for name in names}
+    rows = -(-len(titles) // columns)
+    width = min(9.4, 0.6 + 3.1 * columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
+    kinds = {"accuracy": ("train_metric", "metric")}.get(curve, ("train_loss", "validation_loss"))
+    for ax, (name, title) in zip(axes.flat, titles.items(), strict=False):
+        runs = results["experiments"][name]["runs"]
+        for i, (kind, label) in enumerate(zip(kinds, ("training", "validation"), strict=True)):
+            epochs, *values = mean_curve(results, name, kind)
+            if curve == "rmse":
+                values = [np.sqrt(2 * v) for v in values]
+            ax.plot(epochs, values[0], ("--", "-")[i], color=f"C{i}", label=label)
+            ax.fill_between(epochs, values[1], values[2], color=f"C{i}", alpha=0.2, linewidth=0)
+        if best:
+            ax.axvline(
+                np.mean([r["best_epoch"] for r in runs]), color="black", linestyle=":", label="best epoch (mean)"
+            )
+        ax.set(title=title, xlabel="epoch", xscale="log" if log else "linear")
+    for ax in axes.flat[len(titles) :]:
+        ax.axis("off")
+    label = {"loss": "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[curve]
+    for ax in axes[:, 0]:
+        ax.set_ylabel(label)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def with_intervals(groups: dict, xlabel: str, reference: dict | None = None) -> Figure:
+    """Draw means with their 95 % intervals: ``groups`` is label -> (mean, low, high); ``reference`` label -> value."""
+    figure, ax = plt.subplots(figsize=(7.6, 0.42 * len(groups) + 1.2))
+    y = np.arange(len(groups))[::-1]
+    mean, low, high = np.array(list(groups.values())).T
+    ax.errorbar(mean, y, [mean - low, high - mean], fmt="o", capsize=4, color="C0")
+    for i, (name, value) in enumerate((reference or {}).items()):
+        ax.axvline(value, color=f"C{i + 1}", linestyle=("--", ":", "-.")[i % 3], label=name)
+    ax.set_yticks(y, groups)
+    ax.set(xlabel=xlabel, ylim=(-0.6, len(groups) - 0.4))
+    ax.grid(axis="y", visible=False)
+    if reference:
+        figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -199,23 +246,30 @@ def predicted_against_true(true, predicted) -> Figure:
     return figure
 
 
-def error_by_group(groups) -> Figure:
-    """Draw the RMSE of groups with their intervals.
+def by_group(groups, ylabel: str = "test RMSE (years)", line: float | None = None) -> Figure:
+    """Draw a number of groups of test faces with its intervals.
 
     Parameters
     ----------
     groups : dict of str to DataFrame
-        A panel each; the index names the groups, columns ``n, rmse, low, high``.
+        A panel each; the index names the groups, columns ``n, value, low, high``.
+    ylabel : str
+    line : float, optional
+        Of all faces together, drawn across.
     """
     widths = [len(table) + 1 for table in groups.values()]
     figure, axes = plt.subplots(1, len(groups), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False)
     for i, (ax, (name, table)) in enumerate(zip(axes[0], groups.items(), strict=True)):
         x = np.arange(len(table))
-        spread = np.abs(table[["low", "high"]].to_numpy().T - table["rmse"].to_numpy())
-        ax.bar(x, table["rmse"], color=f"C{i}", alpha=0.85)
-        ax.errorbar(x, table["rmse"], spread, fmt="none", ecolor="black", capsize=3, linewidth=1)
+        spread = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
+        ax.bar(x, table["value"], color=f"C{i}", alpha=0.85)
+        ax.errorbar(x, table["value"], spread, fmt="none", ecolor="black", capsize=3, linewidth=1)
         ax.set_xticks(x, [f"{group}\n{n:,}" for group, n in zip(table.index, table["n"], strict=True)], fontsize=8)
         ax.set(xlabel=f"{name} (and test faces)")
         ax.grid(axis="x", visible=False)
-    axes[0, 0].set_ylabel("test RMSE (years)")
+        if line is not None:
+            ax.axhline(line, color="black", linestyle="--", linewidth=1, label="all test faces" if i == 0 else None)
+    axes[0, 0].set_ylabel(ylabel)
+    if line is not None:
+        figure.legend(loc="outside upper right")
     return figure

@@ -1,0 +1,177 @@
+"""Reading results: means and intervals over seeds, verdicts on the report's claims, tables beside its numbers."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hw1lib.published import PUBLISHED, RANKINGS
+
+OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
+AS_PUBLISHED = "/as-published"  # ends a name: the under-trained setting that gives the report's number
+
+
+def recorded(name: str = "utkface") -> dict:
+    """Return what ``python -m hw1lib reproduce`` recorded on real UTKFace: numbers and curves."""
+    return json.loads(resources.files("hw1lib").joinpath("recorded", f"{name}.json").read_text())
+
+
+def values(results: dict, name: str, what: str = "test") -> np.ndarray:
+    """Return one number of each run of an experiment, (n_seeds,); empty if the results do not hold it."""
+    return np.array([run[what] for run in results["experiments"].get(name, {}).get("runs", [])])
+
+
+# -- intervals and verdicts -------------------------------------------------------------------------------------------
+
+
+def interval(values, confidence: float = 0.95, overlap: float = 0.0) -> tuple[float, float, float]:
+    """Return the mean, and lower and upper end of its Student t interval; both ends NaN for a single value.
+
+    Parameters
+    ----------
+    values : array_like, (n,)
+    confidence : float
+    overlap : float
+        0 for independent values. For values of re-drawn splits of the same faces, test faces per training face: their
+        training sets overlap, so that the plain interval would be too narrow (Nadeau and Bengio 2003, section 3).
+    """
+    values = np.asarray(values, float)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return mean, float("nan"), float("nan")
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def paired(values, reference, overlap: float = OVERLAP) -> tuple[float, float, float]:
+    """Return mean and 95 % interval of ``values - reference``, pair by pair: of the same seeds, or folds."""
+    return interval(np.asarray(values, float) - np.asarray(reference, float), overlap=overlap)
+
+
+def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return a share ``right / n`` and its score interval (Wilson 1927); for few faces and shares near 1, too."""
+    if not n:
+        return (float("nan"),) * 3
+    found = stats.binomtest(int(right), int(n)).proportion_ci(confidence, method="wilson")
+    return right / n, float(found.low), float(found.high)
+
+
+def verdict(difference: tuple[float, float, float]) -> str:
+    """Say whether "better is lower" holds, from mean and interval of (better - worse)."""
+    _, low, high = difference
+    if high < 0:
+        return "holds"
+    return "does not hold: the reverse is true" if low > 0 else "can't be told"
+
+
+def rankings(results: dict, variant: str = "") -> pd.DataFrame:
+    """Return every ranking that the report draws, tested: paired over the seeds of ``results``.
+
+    Parameters
+    ----------
+    results : dict
+        As ``experiments.run`` returns them.
+    variant : {"", "/as-published"}
+        Which setting: trained properly, or the under-trained one that gives the report's numbers.
+
+    Returns
+    -------
+    DataFrame
+        A row for each claim whose two experiments are in the results.
+    """
+    rows = {}
+    for claim, better, worse in RANKINGS:
+        a, b = values(results, better + variant), values(results, worse + variant)
+        if len(a) and len(a) == len(b):
+            mean, low, high = found = paired(a, b)
+            published = PUBLISHED[better].value - PUBLISHED[worse].value
+            rows[claim] = (f"{published:+.3f}", f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", verdict(found))
+    columns = ["published difference", "mean difference", "95 % interval", "verdict"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+# -- tables beside the published numbers ------------------------------------------------------------------------------
+
+
+def with_interval(numbers, metric: str = "rmse") -> str:
+    """Return "mean ± half its interval" of one number a seed; accuracies in per cent; "-" if there are none."""
+    numbers = np.asarray(numbers, float)
+    if not len(numbers):
+        return "-"
+    mean, _, high = interval(numbers, overlap=OVERLAP)
+    percent, unit = (100, " %") if metric == "accuracy" else (1, "")
+    digits = 1 if metric == "accuracy" else 2
+    spread = "" if high != high else f" ± {percent * (high - mean):.{digits}f}"  # NaN: a single value
+    return f"{percent * mean:.{digits}f}{spread}{unit}"
+
+
+def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.DataFrame:
+    """Return the table: published | recorded on UTKFace, twice | this run; means with 95 % intervals over seeds.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Experiments.
+    this_run, kept : dict
+        Results of this run, and the recorded ones (default: ``recorded()``).
+    """
+    kept = recorded() if kept is None else kept
+    rows, known = {}, {**kept["experiments"], **this_run["experiments"]}
+    for name, experiment in ((name, known[name]) for name in names if name in known):
+        published = PUBLISHED.get(name)
+        metric = "rmse" if experiment["settings"]["target"] == "age" else "accuracy"
+        number = "-"
+        if published:
+            number = f"{100 * published.value:.1f} %" if metric == "accuracy" else f"{published.value:.4f}"
+        rows[name] = [
+            number,
+            with_interval(values(kept, name + AS_PUBLISHED), metric),
+            with_interval(values(kept, name), metric),
+            with_interval(values(this_run, name), metric),
+        ]
+    columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "this run"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return epochs, and mean, lowest and highest value over the seeds, of a thinned curve of an experiment."""
+    curves = [run["curves"] for run in results["experiments"][name]["runs"]]
+    lengths = [len(c["epoch"]) for c in curves]
+    longest = curves[int(np.argmax(lengths))]["epoch"]
+    table = np.array([c[curve] for c in curves if c["epoch"] == longest])
+    return np.array(longest), table.mean(axis=0), table.min(axis=0), table.max(axis=0)
+
+
+# -- groups of test faces ---------------------------------------------------------------------------------------------
+
+
+def rmse_by_group(true, predicted, groups) -> pd.DataFrame:
+    """Return n, RMSE and its 95 % interval for each group of test faces.
+
+    Parameters
+    ----------
+    true, predicted, groups : array_like, (n,)
+
+    Returns
+    -------
+    DataFrame
+        Index the groups; columns ``n, value, low, high``. The interval is that of the mean squared error (Student t
+        over the faces), its root taken.
+    """
+    squared = pd.Series((np.asarray(predicted, float) - np.asarray(true, float)) ** 2)
+    rows = {}
+    for group, errors in squared.groupby(np.asarray(groups)):
+        mean, low, high = interval(errors)
+        rows[group] = (len(errors), mean**0.5, max(low, 0) ** 0.5 if low == low else low, high**0.5)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
+
+
+def accuracy_by_group(true, predicted, groups) -> pd.DataFrame:
+    """Return n, accuracy and its 95 % Wilson interval for each group: index the groups; ``n, value, low, high``."""
+    right = pd.Series(np.asarray(true) == np.asarray(predicted)).groupby(np.asarray(groups))
+    rows = {group: (len(hits), *wilson(int(hits.sum()), len(hits))) for group, hits in right}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
