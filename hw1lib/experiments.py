@@ -96,6 +96,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **_twice("init/random", "Fig. 2.4, Table 2.6", ONE, initializer=Random(0.1)),
     **_twice("init/xavier", "Fig. 2.5, Table 2.6", ONE, initializer=Xavier()),
     **_twice("init/he", "beside Table 2.6", ONE, initializer=He()),
+    **{f"init/random-{s}": replace(ONE, report="section 2.2.4", initializer=Random(s)) for s in (0.01, 0.1, 0.3, 1.0)},
     # 2.2.4, one hidden layer
     **_twice("width/64", "Fig. 2.7, Table 2.10", ONE, initializer=Random(0.1)),
     **_twice("width/32", "Fig. 2.8, Table 2.10", ONE, initializer=Random(0.1), hidden=(32,)),
@@ -108,7 +109,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rate/constant": Experiment("section 2.2.5", momentum=0.0),
     "rate/momentum": Experiment("section 2.2.5"),
     "rate/decay": Experiment("section 2.2.5", schedule=ExponentialDecay(3e-4, 0.95)),
-    **_twice("rate/lambda", "Fig. 2.15", Experiment("", weight_decay=0.1)),
+    "rate/weight-decay": Experiment("section 2.2.5", weight_decay=0.1),
+    **_twice("rate/lambda", "Fig. 2.15", ONE),
     # 2.2.6, over-fitting and what helps
     "overfit/short": Experiment("Fig. 2.16", epochs=30),
     "overfit/longer": Experiment("Fig. 2.17", epochs=200),
@@ -315,3 +317,13 @@ def full_scale() -> bool:
     if text not in ("", "quick", "full"):
         raise ValueError(f"HW1_SCALE must be full or quick, not {text!r}")
     return text == "full"
+
+
+def to_scale(names, most_epochs: int = 300) -> dict[str, Experiment]:
+    """Return experiments by name for ``run``: as they are at full scale, otherwise with at most ``most_epochs``."""
+    chosen = {name: _named(name) for name in names}
+    if full_scale():
+        return chosen
+    return {
+        name: replace(experiment, epochs=min(experiment.epochs, most_epochs)) for name, experiment in chosen.items()
+    }

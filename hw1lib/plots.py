@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from hw1lib.results import mean_curve
+from hw1lib.results import mean_curve, ranking_intervals
 
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
@@ -218,6 +218,81 @@ def with_intervals(groups: dict, xlabel: str, reference: dict | None = None) -> 
     ax.grid(axis="y", visible=False)
     if reference:
         figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def layer_histograms(layers, titles, xlabel: str, color: str = "C0") -> Figure:
+    """Draw histograms of numbers by layer: ``layers`` is name -> one array a layer, a row of panels each."""
+    n = len(titles)
+    figure, axes = plt.subplots(len(layers), n, figsize=(8.8, 1.25 * len(layers) + 0.6), squeeze=False)
+    for row, (name, arrays) in zip(axes, layers.items(), strict=True):
+        for ax, array in zip(row, arrays, strict=True):
+            std = float(np.std(array))
+            reach = 3 * std if std > 0 else 1.0
+            ax.hist(np.clip(np.ravel(array), -reach, reach), bins=41, range=(-reach, reach), color=color, density=True)
+            ax.text(0.98, 0.9, f"{std:.2g}", transform=ax.transAxes, ha="right", va="top", fontsize=9)
+            ax.set_yticks([])
+            ax.grid(visible=False)
+            ax.tick_params(labelsize=8)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel)
+    return figure
+
+
+def rankings(results, variants, labels) -> Figure:
+    """Draw the report's rankings: mean difference and 95 % interval of each, a colour for each variant."""
+    figure, ax = plt.subplots(figsize=(8.8, 3.9))
+    for i, (variant, label) in enumerate(zip(variants, labels, strict=True)):
+        table = ranking_intervals(results, variant)
+        y = np.arange(len(table))[::-1] - 0.22 * i
+        mean, low, high = (table[column].to_numpy() for column in ("mean", "low", "high"))
+        ax.errorbar(mean, y, [mean - low, high - mean], fmt="os"[i], capsize=3, color=f"C{i}", label=label)
+        if i == 0:
+            ax.plot(table["published"], y - 0.11, "|", color="black", markersize=12, label="published")
+            ax.set_yticks(y - 0.11, table.index)
+    ax.axvline(0, color="black", linewidth=1)
+    ax.set_xscale("symlog", linthresh=0.2)
+    ax.set_xticks(
+        [-8, -4, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1], ["-8", "-4", "-2", "-1", "-0.5", "-0.2", "0", "0.2", "0.5", "1"]
+    )
+    ax.minorticks_off()
+    ax.set(xlabel="difference in test RMSE, called better less called worse (years; linear within 0.2)")
+    ax.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+def against(lines, xlabel: str, ylabel: str) -> Figure:
+    """Draw means with 95 % intervals over a logarithmic axis: ``lines`` is name -> (x, (mean, low, high))."""
+    figure, ax = plt.subplots(figsize=(6.8, 3.6))
+    ticks = set()
+    for i, (name, (x, (mean, low, high))) in enumerate(lines.items()):
+        spread = np.nan_to_num([mean - low, high - mean])  # a single seed has no interval
+        ax.errorbar(x, mean, spread, fmt="os"[i % 2] + ("-", "--")[i % 2], color=f"C{i}", capsize=4, label=name)
+        ticks |= set(x)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
+    ax.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
+    ax.minorticks_off()
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def confusion(matrices) -> Figure:
+    """Draw confusion matrices side by side, in per cent of a row: ``matrices`` is title -> (counts (k, k), names)."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(4.6 * len(matrices), 3.9), squeeze=False)
+    for ax, (title, (counts, names)) in zip(axes[0], matrices.items(), strict=True):
+        share = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        for (i, j), value in np.ndenumerate(share):
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 55 else "black")
+        labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
+        ax.set_yticks(range(len(names)), labels)
+        ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        ax.set(xlabel="predicted", ylabel="label (and test faces)", title=title)
+        ax.grid(visible=False)
     return figure
 
 

@@ -68,8 +68,8 @@ def verdict(difference: tuple[float, float, float]) -> str:
     return "does not hold: the reverse is true" if low > 0 else "can't be told"
 
 
-def rankings(results: dict, variant: str = "") -> pd.DataFrame:
-    """Return every ranking that the report draws, tested: paired over the seeds of ``results``.
+def ranking_intervals(results: dict, variant: str = "") -> pd.DataFrame:
+    """Return every ranking that the report draws, paired over the seeds of ``results``.
 
     Parameters
     ----------
@@ -81,17 +81,27 @@ def rankings(results: dict, variant: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each claim whose two experiments are in the results.
+        A row for each claim whose two experiments are in the results: the differences "called better less called
+        worse", ``published``, and ``mean, low, high`` of the results.
     """
     rows = {}
     for claim, better, worse in RANKINGS:
         a, b = values(results, better + variant), values(results, worse + variant)
         if len(a) and len(a) == len(b):
-            mean, low, high = found = paired(a, b)
-            published = PUBLISHED[better].value - PUBLISHED[worse].value
-            rows[claim] = (f"{published:+.3f}", f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", verdict(found))
-    columns = ["published difference", "mean difference", "95 % interval", "verdict"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+            rows[claim] = (PUBLISHED[better].value - PUBLISHED[worse].value, *paired(a, b))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["published", "mean", "low", "high"])
+
+
+def rankings(results: dict, variant: str = "") -> pd.DataFrame:
+    """Return ``ranking_intervals`` as a table to read, with a verdict for each claim."""
+    found = ranking_intervals(results, variant)
+    columns = {
+        "published difference": found["published"].map("{:+.3f}".format),
+        "mean difference": found["mean"].map("{:+.3f}".format),
+        "95 % interval": [f"{low:+.3f} to {high:+.3f}" for low, high in zip(found["low"], found["high"], strict=True)],
+        "verdict": [verdict(row) for row in found[["mean", "low", "high"]].itertuples(index=False)],
+    }
+    return pd.DataFrame(columns, index=found.index)
 
 
 # -- tables beside the published numbers ------------------------------------------------------------------------------
