@@ -6,18 +6,23 @@ good for an exercise, not for deciding anything about anyone.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 import os
 import re
+import stat
 import tarfile
+import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 from tqdm.auto import tqdm
 
 from hw1lib import standin
@@ -27,18 +32,19 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SIZE = 200  # pixels, either way
 N_PIXELS = SIZE * SIZE * 3  # 120,000 numbers a face
 MAX_AGE = 120
-MAX_BYTES = 5_000_000  # of one file in an archive: UTKFace's are about 5 kB
+MAX_BYTES = 1_000_000  # of one file: UTKFace's are about 5 kB
 N_STANDIN = 20_000  # faces of the stand-in, unless HW1_FACES says otherwise
 WHERE = (
     "expected a folder that holds UTKFace's *.jpg.chip.jpg files (at any depth), or UTKFace.tar.gz, .tar or .zip as "
     'downloaded; to get it, see "Aligned&Cropped Faces" on https://susanqq.github.io/UTKFace/'
 )
-INDEX_VERSION = 1
+SAME_NAME = "another file of this name is read"
+TOO_LARGE = "it is too large for a face"
+INDEX_VERSION = 2  # of what is kept about a folder or an archive in the cache
 
 # age, gender, race, date and time; then an ending that must name a JPEG, though a space or a dot may be off
 NAME = re.compile(
-    r"(\d{1,3})_([01])_([0-4])_(\d{8,20})(?!\d)[ ._]*(jpe?g)[ ._]*(chip[ ._]*jpe?g)?",
-    re.ASCII | re.IGNORECASE,
+    r"(\d{1,3})_([01])_([0-4])_(\d{8,20})[ ._]{0,2}jpe?g([ ._]{0,2}chip[ ._]{0,2}jpe?g)?", re.ASCII | re.IGNORECASE
 )
 USUAL_ENDINGS = (".jpg.chip.jpg", ".jpg")
 
@@ -73,24 +79,32 @@ def read_name(name: str) -> tuple[tuple[int, int, int] | None, str]:
 def open_face(source, check_only: bool = False) -> np.ndarray | None:
     """Decode one picture to uint8 (200, 200, 3); ValueError with the reason if it is not such a picture.
 
-    With ``check_only`` it is only checked, at an eighth of the size: a broken file shows just the same, but six
-    times faster.
+    Grey and CMYK become RGB, and a picture that its EXIF turns is turned, as a viewer does. With ``check_only`` it is
+    only checked, at an eighth of the size: a broken file shows just the same, but six times faster.
     """
     try:
-        with Image.open(source, formats=("JPEG",)) as picture:
+        with warnings.catch_warnings(action="ignore"), JpegImageFile(source) as picture:  # it warns of damaged EXIF
             if picture.size != (SIZE, SIZE):
                 raise ValueError(f"it is {picture.width} x {picture.height} pixels, not {SIZE} x {SIZE}")
             if check_only:
                 picture.draft(None, (SIZE // 8, SIZE // 8))
                 picture.load()
                 return None
-            if picture.info.get("exif"):
-                ImageOps.exif_transpose(picture, in_place=True)
-            return np.asarray(picture.convert("RGB"))  # grey and CMYK become RGB, as a viewer shows them
+            picture.load()
+            return np.asarray(_upright(picture).convert("RGB"))
     except ValueError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         raise ValueError(f"it can't be read as a JPEG picture: {error or type(error).__name__}") from error
+
+
+def _upright(picture):
+    if not picture.info.get("exif"):
+        return picture
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF turns nothing
+        return picture
 
 
 class FaceDataset:
@@ -144,17 +158,24 @@ class FaceDataset:
         """
         if path is None or str(path) == "":
             n_faces = _standin_faces()
-            folder = standin.make(cache_dir() / "standin" / f"{n_faces}", n_faces, progress=progress)
-            return cls(folder, _index(folder, [], progress), f"the embedded stand-in, {n_faces:,} drawn faces", True)
+            folder = cache_dir() / "standin" / f"v{standin.VERSION}-{n_faces}"
+            standin.make(folder, n_faces, progress=progress)
+            return cls(folder, _read_folder(folder, progress), f"the embedded stand-in, {n_faces:,} drawn faces", True)
         path = Path(path).expanduser()
         if not path.exists() and (CHECKOUT / path).exists():
             path = CHECKOUT / path  # a relative HW1_DATA, as given to make, seen from a notebook's folder
         if not path.exists():
             raise FileNotFoundError(f"there is nothing at {path}: {WHERE}")
-        folder, skipped = (path.absolute(), []) if path.is_dir() else _unpack(path, progress)
-        index = _index(folder, skipped, progress)
+        if path.is_dir():
+            folder = path.absolute()
+            index = _read_folder(folder, progress)
+        else:
+            folder, index = _read_archive(path, progress)
         if not index["labels"]:
-            raise ValueError(f"there is no face in {path} ({len(index['skipped'])} files were set aside): {WHERE}")
+            first = "; the first, {}: {}".format(*index["skipped"][0]) if index["skipped"] else ""
+            raise ValueError(
+                f"there is no face in {path} ({len(index['skipped'])} files were set aside{first}): {WHERE}"
+            )
         return cls(folder, index, str(path), False)
 
     def __len__(self) -> int:
@@ -194,127 +215,137 @@ def _standin_faces() -> int:
     return int(text)
 
 
-def _index(folder: Path, skipped: list, progress: bool) -> dict:
-    """Return labels, paths, skipped files, notes and fingerprint of a folder, from the cache if nothing changed."""
-    files = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            state = path.lstat()
-            files.append((path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns))
-    files.sort(key=lambda file: (PurePosixPath(file[0]).name, file[0]))
-    key = hashlib.sha256(repr((INDEX_VERSION, str(folder), files)).encode("utf-8", "surrogateescape")).hexdigest()
-    kept = cache_dir() / "index" / f"{key[:32]}.json"
-    if kept.exists():
-        index = json.loads(kept.read_text())
-    else:
-        index = _look_at_all(folder, [path for path, _, _ in files], progress)
-        write_atomically(kept, lambda temporary: temporary.write_text(json.dumps(index)))
-    index["skipped"] = sorted(skipped + index["skipped"])
-    return index
+def _digest(*parts) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _look_at_all(folder: Path, paths: list[str], progress: bool) -> dict:
-    index: dict = {"labels": [], "paths": [], "skipped": [], "notes": []}
-    digest, seen = hashlib.sha256(), set()
-    for path in tqdm(paths, desc="checking", unit="file", disable=not progress, leave=False):
-        name = PurePosixPath(path).name
-        labels, remark = read_name(name)
-        if labels and name in seen:
-            labels, remark = None, "another file of this name was read before"
-        if labels:
-            try:
-                content = (folder / path).read_bytes()
-                open_face(io.BytesIO(content), check_only=True)
-            except (OSError, ValueError) as error:
-                labels, remark = None, "it is empty" if not (folder / path).stat().st_size else str(error)
-        if labels is None:
-            index["skipped"].append([path, remark])
-            continue
-        seen.add(name)
-        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-        index["labels"].append([name, *labels])
-        index["paths"].append(path)
-        if remark:
-            index["notes"].append([name, remark])
-    index["fingerprint"] = digest.hexdigest()[:16]
-    return index
+def _read_folder(folder: Path, progress: bool) -> dict:
+    """Return what is in a folder (see `_look_at_all`), from the cache if no file has changed."""
+    files = _walk(folder)
+    kept = cache_dir() / "index" / f"{_digest(INDEX_VERSION, str(folder), files)}.json"
+    if not kept.exists():
+        contents = ((path, reason, (folder / path).read_bytes) for path, reason, _, _ in files)
+        index = json.dumps(_look_at_all(contents, "checking", progress, len(files)))
+        write_atomically(kept, lambda temporary: temporary.write_text(index))
+    return json.loads(kept.read_text())
 
 
-def _unpack(archive: Path, progress: bool) -> tuple[Path, list]:
-    """Copy the faces of an archive into the cache, once; return that folder and what was set aside.
+def _walk(folder: Path) -> list[tuple[str, str, int, int]]:
+    """Return path, reason not to read it or "", size and time of change of every file, sorted by name.
 
-    Nothing is extracted where the archive says: a file is read, and written under its last name, and only if that name
-    is a face's.
+    The cache folder, if it is in there, is left out.
     """
+    files, root, cache = [], os.path.join(folder, ""), str(cache_dir())
+
+    def add(path: str, reason: str = "") -> None:
+        size = changed = 0
+        try:
+            state = os.stat(path)  # of what a link leads to
+            size, changed = state.st_size, state.st_mtime_ns
+            if not reason and not stat.S_ISREG(state.st_mode):
+                reason = "it is no regular file"
+            elif not reason and size > MAX_BYTES:
+                reason = TOO_LARGE
+        except OSError as error:
+            reason = f"it can't be read: {error.strerror}"
+        files.append((path.removeprefix(root).replace(os.sep, "/"), reason, size, changed))
+
+    for parent, folders, names in os.walk(folder, onerror=lambda e: add(e.filename, f"it can't be read: {e.strerror}")):
+        folders[:] = [name for name in folders if os.path.join(parent, name) != cache]
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):
+                add(os.path.join(parent, name), "it is a link to a folder, and not followed")
+        for name in names:
+            add(os.path.join(parent, name))
+    return sorted(files, key=lambda file: (PurePosixPath(file[0]).name, file[0]))
+
+
+def _read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
+    """Copy the faces of an archive into the cache, once; return that folder and what is in it (see `_look_at_all`)."""
     state = archive.stat()
-    key = hashlib.sha256(repr((str(archive.absolute()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:16]
+    key = _digest(INDEX_VERSION, str(archive.absolute()), state.st_size, state.st_mtime_ns)
 
-    def fill(folder: Path):
-        (folder / "faces").mkdir()
-        skipped, seen = [], set()
-        bar = tqdm(
-            _members(archive),
-            desc=f"unpacking {archive.name}",
-            unit="file",
-            disable=not progress,
-            leave=False,
-        )
-        for path, content in bar:
-            name = PurePosixPath(path).name
-            labels, reason = read_name(name)
-            if path.startswith("/") or ".." in PurePosixPath(path).parts:
-                reason = "its path leads out of the archive"
-            elif isinstance(content, str):
-                reason = content
-            elif labels and name in seen:
-                reason = "another file of this name was read before"
-            elif labels:
-                seen.add(name)
-                (folder / "faces" / name).write_bytes(content)
-                continue
-            skipped.append([path, reason])
-        (folder / "skipped.json").write_text(json.dumps(skipped))
+    def fill(partial: Path) -> None:
+        (partial / "faces").mkdir(exist_ok=True)
+        index = _look_at_all(_members(archive), f"unpacking {archive.name}", progress, save_to=partial / "faces")
+        (partial / "index.json").write_text(json.dumps(index))
 
-    folder = make_folder(cache_dir() / "archives" / key, fill)
-    return folder / "faces", json.loads((folder / "skipped.json").read_text())
+    folder = make_folder(cache_dir() / "archives" / key, fill, size=state.st_size)
+    return folder / "faces", json.loads((folder / "index.json").read_text())
 
 
-def _members(archive: Path):
-    """Yield (path, bytes, or the reason why it was not read) for every file of a tar or zip archive."""
+def _members(archive: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Yield path, reason not to read it or "", and how to read it, for every file; at most MAX_BYTES + 1 are read."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                for member in zipped.infolist():
-                    if member.is_dir():
-                        continue
-                    if member.flag_bits & 1:
-                        yield member.filename, "it is encrypted"
-                        continue
-                    with zipped.open(member) as file:  # what it holds counts, not the size that it claims
-                        content = file.read(MAX_BYTES + 1)
-                    yield (
-                        member.filename,
-                        content if len(content) <= MAX_BYTES else "it is too large for a face",
-                    )
+                for entry in zipped.infolist():
+                    if not entry.is_dir():
+                        yield entry.filename, "", functools.partial(_read_zipped, zipped, entry)
             return
         with tarfile.open(archive, "r:*") as tar:
-            for entry in tar:
-                if entry.isdir():
-                    continue
-                if not entry.isfile():
-                    yield entry.name, "it is a link or a device, not a file"
-                elif entry.size > MAX_BYTES:
-                    yield entry.name, "it is too large for a face"
-                else:
-                    extracted = tar.extractfile(entry)
-                    yield entry.name, extracted.read() if extracted else b""
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        ValueError,
-        NotImplementedError,
-    ) as error:
-        raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({error}); {WHERE}") from error
+            for member in tar:
+                if member.size < 0:  # tarfile would go round in circles
+                    raise tarfile.ReadError("it holds a file of negative size")
+                file = tar.extractfile(member) if member.isfile() else None
+                if file:
+                    yield member.name, "", functools.partial(file.read, MAX_BYTES + 1)
+                elif not member.isdir():
+                    yield member.name, "it is a link or a device, not a file", bytes
+            # tarfile takes a damaged header for the end; and gzip checks its sum at the very end
+            while rest := tar.fileobj.read(1 << 20):
+                if rest.strip(b"\0"):
+                    raise tarfile.ReadError("something follows its end")
+    except Exception as error:  # damaged archives make these modules raise a dozen kinds
+        reason = error or type(error).__name__
+        raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({reason}); {WHERE}") from error
+
+
+def _read_zipped(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with zipped.open(entry) as file:
+        return file.read(MAX_BYTES + 1)  # what it holds counts, not the size that it claims
+
+
+def _look_at_all(files, what: str, progress: bool, total: int | None = None, save_to: Path | None = None) -> dict:
+    """Return labels, paths, what was skipped, notes and the fingerprint of files, as `_members` yields them.
+
+    Of several faces with one name (upper case apart: not every disk minds it) the first path counts. Faces are copied
+    to ``save_to`` under their names, which are known to be harmless: nothing is written where an archive says.
+    """
+    faces: dict[str, tuple] = {}
+    skipped = []
+    for path, reason, read in tqdm(files, what, total, unit="file", disable=not progress, leave=False):
+        name = PurePosixPath(path).name
+        labels, remark = read_name(name)
+        same = faces.get(name.lower())
+        try:
+            if reason or labels is None:
+                raise ValueError(reason or remark)
+            if path.startswith("/") or ".." in PurePosixPath(path).parts:
+                raise ValueError("its path leads out of the archive")
+            if same and same[0] <= path:
+                raise ValueError(SAME_NAME)
+            content = read()
+            if not 0 < len(content) <= MAX_BYTES:
+                raise ValueError(TOO_LARGE if content else "it is empty")
+            open_face(io.BytesIO(content), check_only=True)
+        except ValueError as error:
+            skipped.append([path, str(error)])
+            continue
+        except Exception as error:  # what the disk, tarfile and zipfile raise over one file
+            skipped.append([path, f"it can't be read: {getattr(error, 'strerror', None) or error}"])
+            continue
+        if same:
+            skipped.append([same[0], SAME_NAME])
+        if save_to:
+            (save_to / name).write_bytes(content)
+        faces[name.lower()] = path, name, labels, remark, hashlib.sha256(content).hexdigest()
+    found = sorted(faces.values(), key=lambda face: face[1])
+    digest = hashlib.sha256("".join(f"{name} {sha}\n" for _, name, _, _, sha in found).encode())
+    return {
+        "labels": [[name, *labels] for _, name, labels, _, _ in found],
+        "paths": [name if save_to else path for path, name, _, _, _ in found],
+        "skipped": sorted([path.encode(errors="replace").decode(), reason] for path, reason in skipped),  # printable
+        "notes": [[name, remark] for _, name, _, remark, _ in found if remark],
+        "fingerprint": digest.hexdigest()[:16],
+    }
