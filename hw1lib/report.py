@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
+import html
+import os
+import platform
 import re
-from importlib import resources
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm.auto import tqdm
+from traitlets.config import Config
 
+from hw1lib import __version__
+from hw1lib.data import FaceDataset
+from hw1lib.experiments import full_scale
 from hw1lib.files import write_atomically
 
 NOTEBOOKS = "[0-9][0-9]_*.ipynb"  # a notebook belongs to the report by its number alone
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near
+ASSETS = Path(__file__).parent / "assets" / "report"  # an nbconvert template, and the page around it
+TITLE = "Fully connected networks from scratch: a report, re-run"
+SUBTITLE = (
+    "Age and race label of UTKFace's faces, a convolution and a gradient by hand: every figure, table and formula of "
+    "the homework report, computed again, beside the numbers that it printed."
+)
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, |FloatProgress")  # a bar, with or without a known end, as text
+INTERACTIVE = "*Interactive in JupyterLab; this page shows one setting.*"
 
 
 class _Client(NotebookClient):
@@ -27,7 +44,18 @@ class _Client(NotebookClient):
 
 def run_notebook(path: Path):
     """Return the notebook, run top to bottom in its folder; RuntimeError that names notebook, cell and error."""
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except OSError:
+        raise
+    except Exception as error:  # nbformat raises many kinds over a damaged file
+        raise ValueError(f"{path}: not a notebook: {error}") from error
+    started = 0  # code cells; the number that JupyterLab shows at the last of them
+
+    def count(cell, cell_index):
+        nonlocal started
+        started += 1
+
     client = _Client(
         notebook,
         timeout=CELL_TIMEOUT,
@@ -35,17 +63,59 @@ def run_notebook(path: Path):
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,
+        on_cell_execute=count,
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),
     )
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise RuntimeError(f"{path}: {error}") from error
+    except CellExecutionError as error:
+        traceback = re.sub(r"\x1b\[[\d;]*m", "", error.traceback).strip()
+        raise RuntimeError(f"{path}, cell [{started}]: {error.ename}: {error.evalue}\n\n{traceback}") from error
+    except (CellTimeoutError, DeadKernelError, AssertionError) as error:
+        if getattr(client, "_async_cleanup_kernel_future", None):  # nbclient saw Ctrl-C, and stopped the kernel
+            raise KeyboardInterrupt from None
+        raise RuntimeError(f"{path}, cell [{started}]: {error}") from error
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = _without_widgets(cell.outputs)
     return notebook
 
 
-def build(notebooks: Path, output: Path, store: bool = False, progress: bool = True) -> Path:
+def _without_widgets(outputs: list) -> list:
+    """Return a cell's outputs without progress bars, and with a line in place of the first of its widgets."""
+    kept = []
+    for output in outputs:
+        text = output.get("data", {}).get("text/plain", "")
+        if output.output_type == "stream" and output.name == "stderr":
+            lines = [line for line in output.text.splitlines() if line.strip() and not PROGRESS_BAR.search(line)]
+            output = nbformat.v4.new_output("stream", name="stderr", text="\n".join(lines)) if lines else None
+        elif WIDGET in output.get("data", {}):
+            note = nbformat.v4.new_output("display_data", {"text/markdown": INTERACTIVE, "text/plain": INTERACTIVE})
+            output = None if PROGRESS_BAR.search(text) or note in kept else note
+        if output is not None:
+            kept.append(output)
+    return kept
+
+
+def this_run() -> dict[str, str]:
+    """Return what the title block says of the data and the scale: no date and no folder, so equal runs look equal."""
+    ds = FaceDataset.open(os.environ.get("HW1_DATA"))
+    source = ds.source[0].upper() + ds.source[1:] if ds.is_standin else f"{Path(ds.source).name}, {len(ds):,} faces"
+    facts = {"Data of this run": f"{source}; {len(ds.skipped)} files set aside; fingerprint {ds.fingerprint}"}
+    if ds.is_standin:
+        facts["Note"] = (
+            "The stand-in's faces are drawn. Its numbers are no results; those measured on UTKFace are quoted."
+        )
+    facts["Scale"] = "full: all epochs and seeds" if full_scale() else "quick: fewer epochs and seeds"
+    facts["Made with"] = f"hw1lib {__version__}, Python {platform.python_version()}, NumPy {np.__version__}"
+    return facts
+
+
+def build(notebooks: Path, output: Path, store: bool = False, progress: bool = True, facts=None) -> Path:
     """Run all notebooks of a folder and write them as one HTML page.
 
     Parameters
@@ -58,10 +128,23 @@ def build(notebooks: Path, output: Path, store: bool = False, progress: bool = T
         Also write each notebook, as run, back to its file.
     progress : bool
         Show a bar over the notebooks.
+    facts : dict of str to str, optional
+        What the title block says of this run; by default the data, the scale and the versions.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no notebook in the folder.
+    RuntimeError
+        If a cell fails, naming it; a page that was there before stays as it was.
     """
     paths = sorted(Path(notebooks).glob(NOTEBOOKS))
     if not paths:
         raise FileNotFoundError(f"there is no notebook {NOTEBOOKS} in {notebooks}")
+    output = Path(output)
+    for left_over in output.parent.glob(f".{output.name}.*.tmp"):  # of a run that was killed while it wrote
+        left_over.unlink()
+    facts = this_run() if facts is None else facts
     done = {}
     bar = tqdm(paths, unit="notebook", disable=not progress)
     for path in bar:
@@ -70,33 +153,97 @@ def build(notebooks: Path, output: Path, store: bool = False, progress: bool = T
         if store:
             text = nbformat.writes(done[path]) + "\n"
             write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
-    page = to_html(done.values())
+    page = to_html(done.values(), facts)
     return write_atomically(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
-def to_html(notebooks) -> str:
-    """Return notebooks, one after the other, as one self-contained HTML page with contents at the side."""
+def to_html(notebooks, facts=None) -> str:
+    """Return notebooks, one after the other, as one self-contained HTML page with contents at the side.
+
+    Parameters
+    ----------
+    notebooks : iterable of NotebookNode
+        As run; each begins with a heading ``# N. ...``.
+    facts : dict of str to str, optional
+        Names and values for the title block.
+    """
     from nbconvert import HTMLExporter
 
-    whole = nbformat.v4.new_notebook(metadata={"title": "Fully connected networks from scratch: a report, re-run"})
-    contents: list[tuple[int, str, str]] = []
-    for notebook in notebooks:
-        for cell in notebook.cells:
-            cell = nbformat.from_dict(cell)
-            cell.id = f"cell{len(whole.cells)}"  # ids are unique in a notebook, not across notebooks
-            if cell.cell_type == "markdown":
-                heading = re.match(r"(#{1,2}) +(.+)", cell.source)
-                if heading:
-                    anchor = f"part{len(contents) + 1}"
-                    text = re.sub(r"[$`*]", "", heading[2])
-                    contents.append((len(heading[1]), anchor, text))
-                    cell.source = f'<a id="{anchor}"></a>\n\n{cell.source}'
-            whole.cells.append(cell)
-    assets = resources.files("hw1lib") / "assets" / "report"
-    with resources.as_file(assets) as folder:
-        mathjax = gzip.decompress((folder / "mathjax-3.2.2-tex-svg.js.gz").read_bytes()).decode()
-        exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(folder.parent)])
-        exporter.exclude_anchor_links = True
-        # "</script" inside the script would end it early
-        given = {"contents": contents, "mathjax": mathjax.replace("</script", "<\\/script")}
-        return exporter.from_notebook_node(whole, resources=given)[0]
+    exporter = HTMLExporter(template_name=ASSETS.name, extra_template_basedirs=[str(ASSETS.parent)])
+    exporter.exclude_anchor_links = True
+    taken: set[str] = set()  # ids, over all notebooks
+    figures: list[tuple[str, str]] = []
+    parts = []
+    for number, notebook in enumerate(notebooks, start=1):
+        body = exporter.from_notebook_node(_with_captions(notebook, figures, taken))[0]
+        body, (title, *sections) = _with_anchors(body, number, taken)
+        parts.append({"id": title[0], "title": title[1], "sections": sections, "html": body})
+    return exporter.environment.get_template("page.html.j2").render(
+        title=TITLE,
+        subtitle=SUBTITLE,
+        facts=facts,
+        parts=parts,
+        figures=figures,
+        style=(ASSETS / "style.css").read_text(encoding="utf-8"),
+        script=(ASSETS / "page.js").read_text(encoding="utf-8"),
+        mathjax=gzip.decompress((ASSETS / "mathjax-3.2.2-tex-svg.js.gz").read_bytes()).decode(),
+    )
+
+
+def _new_id(text: str, taken: set[str]) -> str:
+    """Return an id made of the text's letters, digits and dots that nothing else on the page has."""
+    anchor = re.sub(r"\.?[^a-z0-9.]+", "-", text.lower()).strip("-.")
+    while anchor in taken:
+        anchor += "-again"
+    taken.add(anchor)
+    return anchor
+
+
+def _with_captions(notebook, figures: list, taken: set[str]):
+    """Return a copy without widgets, a caption with its picture; add the report's figures and tables to ``figures``."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        outputs: list[nbformat.NotebookNode] = []
+        for output in _without_widgets(cell.outputs):
+            text = output.get("data", {}).get("text/markdown", "")
+            caption = text if text.startswith("**") else ""
+            bare = outputs and "image/png" in outputs[-1].get("data", {}) and "caption" not in outputs[-1].metadata
+            if caption and bare:
+                output = outputs.pop()
+                output.metadata["caption"] = caption
+            numbered = re.match(r"\*\*((?:Fig|Table)[a-z.]* \d.*?):?\*\*:?(.*?[^\d. ][.;]|.*)", caption)
+            if numbered:
+                output.metadata["anchor"] = _new_id(numbered[1], taken)
+                entry = re.sub(r"[*`]", "", f"{numbered[1]}:{numbered[2]}".rstrip(".;"))
+                figures.append((output.metadata["anchor"], html.escape(entry)))
+            outputs.append(output)
+        cell.outputs = outputs
+    return notebook
+
+
+def _with_anchors(body: str, number: int, taken: set[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Return HTML with an id on each heading, links that hold on one page and tables that scroll; and the headings.
+
+    Headings are (id, text) of the title and the sections. The id is the heading's own number if it has one ("2",
+    "2.1"), otherwise its text after the notebook's number ("2-summary"), so that a link to it lasts.
+    """
+    headings: list[tuple[str, str]] = []
+
+    def heading(match):
+        nonlocal number
+        level, text = match[1], re.sub(r"<[^>]*>", "", match[2])
+        if level == "1" and (title := re.match(r"(\d+)\. ", text)):
+            number = int(title[1])
+        own = re.match(rf"{number}\.\s|{number}(\.\d+)+", text)
+        anchor = _new_id(own[0] if own else f"{number}-{text}", taken)
+        if level in "12":
+            headings.append((anchor, text))
+        return f'<h{level} id="{anchor}">{match[2]}</h{level}>'
+
+    body = re.sub(r"<h([1-6])>(.*?)</h\1>", heading, body, flags=re.DOTALL)
+    body = re.sub(r'href="(?:\./)?0*(\d+)_\w+\.ipynb[^"]*"', r'href="#\1"', body)
+    body = re.sub(r"<style scoped[^>]*>.*?</style>", "", body, flags=re.DOTALL)  # of pandas; the page has its own
+    body = body.replace("<table", '<div class="scroll"><table').replace("</table>", "</table></div>")
+    return body, headings or [(_new_id(f"{number}", taken), f"Notebook {number}")]

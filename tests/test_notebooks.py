@@ -1,0 +1,158 @@
+"""How the notebooks are stored: as run, in order, readable, the same on every machine."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hw1lib.report import NOTEBOOKS
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+PATHS = sorted(FOLDER.glob(NOTEBOOKS))
+
+# Where the reader finds each figure and table of the report (by its printed number).
+HOME = {
+    "01": ["2.1"],
+    "02": ["2.2", "2.15"],
+    "03": ["2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11", "2.12", "2.13", "2.14"],
+    "04": ["2.16", "2.17", "2.18"],
+    "05": ["2.19", "2.20"],
+    "06": [f"3.{i}" for i in range(1, 13)],
+    "07": ["4.1"],
+}
+
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def headings(path):
+    """Return (level, text) of every markdown heading, without those in fenced code."""
+    source = "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    source = re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
+    return [(len(marks), text.strip()) for marks, text in re.findall(r"^(#+) +(.+)$", source, flags=re.MULTILINE)]
+
+
+def test_notebooks_are_numbered_without_a_gap():
+    assert [int(path.name[:2]) for path in PATHS] == list(range(1, len(PATHS) + 1))
+    assert PATHS
+
+
+@every_notebook
+def test_it_is_a_valid_notebook_with_ids_of_its_own(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@every_notebook
+def test_it_is_stored_as_run_from_top_to_bottom(path):
+    cells = [cell for cell in code_cells(path) if cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    results = [(cell, o) for cell in cells for o in cell.outputs if o.output_type == "execute_result"]
+    assert [o.execution_count for _, o in results] == [cell.execution_count for cell, _ in results]
+    assert any(cell.outputs for cell in cells)
+
+
+@every_notebook
+def test_no_cell_failed_or_warned(path):
+    assert [o.ename for o in outputs(path) if o.output_type == "error"] == []
+    assert [o.text for o in outputs(path) if o.get("name") == "stderr"] == []
+    assert [cell.source for cell in code_cells(path) if "raises-exception" in cell.metadata.get("tags", [])] == []
+
+
+@every_notebook
+def test_code_cells_are_short(path):
+    assert {cell.id: n for cell in code_cells(path) if (n := len(cell.source.splitlines())) > 25} == {}
+
+
+@every_notebook
+def test_title_sections_summary_and_exercises(path):
+    number = int(path.name[:2])
+    found = headings(path)
+    assert found[0][0] == 1
+    assert re.match(rf"{number}\. \w", found[0][1])
+    assert read(path).cells[0].source.startswith(f"# {number}. ")
+    assert [text for level, text in found if level == 1] == [found[0][1]]
+    sections = [text for level, text in found if level == 2]
+    assert sections[-2:] == ["Summary", "Try it"]
+    numbers = [re.match(r"(\d+)\.(\d+) \S", text) for text in sections[:-2]]
+    assert all(numbers), sections
+    assert [(int(m[1]), int(m[2])) for m in numbers] == [(number, i) for i in range(1, len(numbers) + 1)]
+    assert "What you will see" in read(path).cells[0].source
+
+
+@every_notebook
+def test_every_figure_has_a_caption_and_a_text_for_who_cannot_see_it(path):
+    for cell in code_cells(path):
+        for picture, after in pairwise([*cell.outputs, {}]):
+            if "image/png" in picture.get("data", {}):
+                assert len(picture.metadata["image/png"]["alt"]) > 10, cell.source
+                assert re.match(r"\*\*.+:\*\* ?\S", after["data"]["text/markdown"]), cell.source
+
+
+@every_notebook
+def test_the_reports_figures_and_tables_are_at_home_here(path):
+    notebook = read(path)
+    text = " ".join(cell.source for cell in notebook.cells)
+    text += " ".join(str(o.get("data", {}).get("text/markdown", "")) for o in outputs(path))
+    named = {
+        number
+        for run in re.findall(r"(?:Fig|Table)[a-z.]* ([\d.,\s]*(?:(?:to|and|-|–)[\d.,\s]+)*)", text)
+        for number in _expanded(run)
+    }
+    assert set(HOME.get(path.name[:2], [])) - named == set()
+
+
+def _expanded(run):
+    """Return the numbers in "2.3, 2.4 and 2.6" or "2.3 to 2.6"."""
+    numbers = re.findall(r"\d+\.\d+", run)
+    for first, last in re.findall(r"(\d+\.\d+)\s*(?:to|-|–)\s*(\d+\.\d+)", run):
+        chapter, start = first.split(".")
+        numbers += [f"{chapter}.{i}" for i in range(int(start), int(last.split(".")[1]) + 1)]
+    return numbers
+
+
+@every_notebook
+def test_nothing_of_the_machine_is_stored(path):
+    """What nbstripout (see .pre-commit-config.yaml) takes away is away, and so are widgets' states and bars."""
+    notebook = read(path)
+    assert "widgets" not in notebook.metadata
+    assert "version" not in notebook.metadata["language_info"]
+    assert [cell.id for cell in notebook.cells if set(cell.metadata) - {"tags"}] == []
+    assert [o.data for o in outputs(path) if "application/vnd.jupyter.widget-view+json" in o.get("data", {})] == []
+    said = [
+        o.get("text", "") + str({k: v for k, v in o.get("data", {}).items() if k != "image/png"}) for o in outputs(path)
+    ]
+    for text in [cell.source for cell in notebook.cells] + said:
+        assert not re.search(r"/(home|root|Users|tmp|work|mnt|opt|usr)/|[A-Z]:\\\\|\bat 0x[0-9a-f]{6,}", text), text
+        assert not re.search(r"\d%\||it/s\]", text), text
+
+
+@every_notebook
+def test_it_was_stored_on_the_stand_in(path):
+    """Pictures of real faces must never be stored: whichever cell says what data it read, it read the stand-in."""
+    said = [o.text for o in outputs(path) if "FaceDataset(" in o.get("text", "")]
+    assert [text for text in said if "stand-in" not in text] == []
+    assert said or path.name[:2] not in ("01", "02", "03", "04", "05")
+
+
+@every_notebook
+def test_links_lead_to_notebooks_that_are_there(path):
+    source = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    linked = re.findall(r"\]\(([^)#\s]+)", source)
+    local = [link for link in linked if not re.match(r"https?://", link)]
+    assert [link for link in local if not (FOLDER / link).exists()] == []

@@ -1,0 +1,279 @@
+"""The report's page, from notebooks made here: what is in it, what is not, and what happens when a cell fails."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from hw1lib import report, standin
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def code(source, *outputs, count=1):
+    return new_code_cell(source, execution_count=count, outputs=list(outputs))
+
+
+def shown(**data):
+    metadata = {"image/png": {"alt": 'the "alt" text'}} if "png" in data else {}
+    kinds = {"png": "image/png", "md": "text/markdown", "html": "text/html", "text": "text/plain"}
+    kinds["widget"] = "application/vnd.jupyter.widget-view+json"
+    return new_output("display_data", {kinds[kind]: value for kind, value in data.items()}, metadata=metadata)
+
+
+def widget(text):
+    return shown(widget={"model_id": "0" * 32, "version_major": 2, "version_minor": 0}, text=text)
+
+
+def page(*notebooks, facts=None):
+    cells = [notebook if isinstance(notebook, list) else [notebook] for notebook in notebooks]
+    return report.to_html([new_notebook(cells=c) for c in cells], facts)
+
+
+def text_of(source):
+    return new_markdown_cell(source)
+
+
+@pytest.fixture(scope="module")
+def soup():
+    first = [
+        text_of("# 1. First & *foremost* (section 2.1)\n\nSee [the second](02_second.ipynb), [a site](https://x.org)."),
+        text_of("Words before it.\n\n## 1.1 In the middle of a cell, $\\lambda$\n\n```python\n# no heading\n```"),
+        code("x < 1  # <table> </script>", new_output("stream", text="a < b\n")),
+        code(
+            "figures",
+            shown(png=PIXEL, text="<Figure>"),
+            shown(md="**Fig. 2.3:** the loss. More of it."),
+            shown(png=PIXEL),
+            shown(md="**Sheet:** faces"),
+            shown(md="**Table 2.6:** test RMSE"),
+            shown(html="<style scoped>td {}</style><table><tr><td>1</td></tr></table>", text="1"),
+        ),
+        text_of("## Summary"),
+    ]
+    second = [text_of("# 2. Second\n\n## Summary\n\n$a_1 b_1 < c_{*}$ and\n\n$$x_1 * y_1$$"), text_of("## 3 seeds")]
+    third = [text_of("# 3. Third")]
+    return BeautifulSoup(page(first, second, third, facts={"Data": "mine & <yours>"}), "html.parser")
+
+
+def test_nothing_is_loaded_from_anywhere(soup):
+    assert soup.find_all(["iframe", "object", "embed", "base"]) == []
+    assert [tag for tag in soup.find_all("script") if tag.has_attr("src")] == []
+    loading = [tag["src"] for tag in soup.find_all(src=True)] + [tag["href"] for tag in soup.find_all("link")]
+    assert len(loading) >= 3
+    assert [url for url in loading if not url.startswith("data:")] == []
+    for style in soup.find_all("style"):
+        assert "url(" not in style.text
+        assert "@import" not in style.text
+
+
+def test_ids_are_unique_and_every_inner_link_leads_somewhere(soup):
+    ids = [tag["id"] for tag in soup.find_all(id=True)]
+    assert sorted(ids) == sorted(set(ids))
+    inner = [a["href"] for a in soup.find_all("a") if not a["href"].startswith("https:")]
+    assert len(inner) > 8
+    assert [link for link in inner if link[0] != "#" or link[1:] not in ids] == []
+
+
+def test_contents_have_every_title_and_section_in_order(soup):
+    links = [(a["href"], a.text) for a in soup.select("nav > details > ul a")]
+    assert links == [
+        ("#1", "1. First & foremost (section 2.1)"),
+        ("#1.1", "1.1 In the middle of a cell, $\\lambda$"),
+        ("#1-summary", "Summary"),
+        ("#2", "2. Second"),
+        ("#2-summary", "Summary"),
+        ("#2-3-seeds", "3 seeds"),
+        ("#3", "3. Third"),
+    ]
+    assert soup.find(id="1").name == "h1"
+    assert soup.find(id="1.1").name == "h2"
+
+
+def test_a_link_to_another_notebook_leads_to_its_part(soup):
+    assert soup.find("a", string="the second")["href"] == "#2"
+    assert soup.find("a", string="a site")["href"] == "https://x.org"
+
+
+def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
+    first, second = soup.find_all("figure")
+    assert first["id"] == "fig-2.3"
+    assert first.img["alt"] == 'the "alt" text'
+    assert first.figcaption.text.strip() == "Fig. 2.3: the loss. More of it."
+    assert first.figcaption.strong.text == "Fig. 2.3:"
+    assert second.figcaption.text.strip() == "Sheet: faces"
+    assert soup.find(id="table-2.6").text.strip() == "Table 2.6: test RMSE"
+    listed = [(a["href"], a.text) for a in soup.select(".figures a")]
+    assert listed == [("#fig-2.3", "Fig. 2.3: the loss"), ("#table-2.6", "Table 2.6: test RMSE")]
+
+
+def test_code_and_output_stay_text_and_tables_scroll(soup):
+    assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
+    assert soup.select_one("pre.output").text == "a < b\n"
+    assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]]
+    assert "scoped" not in str(soup.main)
+
+
+def test_formulas_reach_mathjax_as_they_were_written(soup):
+    text = soup.main.text
+    assert "$a_1 b_1 < c_{*}$" in text
+    assert "$$x_1 * y_1$$" in text
+    scripts = [tag.text for tag in soup.find_all("script")]
+    assert len(scripts) == 2  # a "</script" inside MathJax would have ended it early
+    assert 'inlineMath: [["$", "$"]' in scripts[0]
+    assert scripts[1].count("MathJax") > 10
+    assert len(scripts[1]) > 2e6
+
+
+def test_head_and_title_block(soup):
+    assert soup.html["lang"] == "en"
+    assert "width=device-width" in soup.find("meta", attrs={"name": "viewport"})["content"]
+    assert soup.title.text == soup.header.h1.text == report.TITLE
+    assert soup.header.dd.text == "mine & <yours>"
+
+
+def test_widgets_are_a_line_of_text_and_bars_are_gone():
+    outputs = [
+        widget("reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]"),
+        widget("0it [00:00, ?it/s]"),
+        widget("HBox(children=(FloatProgress(value=0.0), HTML(value='')))"),
+        widget("IntSlider(value=3, description='stride')"),
+        widget("Output()"),
+        new_output("stream", name="stderr", text="\r 50%|##  | 1/2 [00:00<00:00]\r100%|####| 2/2 [00:00<00:00]\n"),
+        new_output("stream", name="stderr", text=" 10%|#  | 1/2 [00:00<00:00]\nUserWarning: careful\n"),
+    ]
+    main = BeautifulSoup(page([text_of("# 1. T"), code("slider", *outputs)]), "html.parser").main
+    assert main.text.count(report.INTERACTIVE.strip("*")) == 1
+    assert [pre.text.strip() for pre in main.select("pre.stderr")] == ["UserWarning: careful"]
+    for word in ("%|", "it/s", "FloatProgress", "IntSlider", "Output("):
+        assert word not in main.text
+
+
+def test_equal_notebooks_give_equal_pages_and_are_not_changed():
+    cells = [text_of("# 1. T"), code("1", shown(png=PIXEL), shown(md="**Fig. 2.1:** a"), widget("IntSlider(value=3)"))]
+    before = nbformat.writes(new_notebook(cells=cells))
+    assert page(cells) == page(cells)
+    assert nbformat.writes(new_notebook(cells=cells)).count("Fig. 2.1") == before.count("Fig. 2.1") == 1
+    assert len(cells[1].outputs) == 3
+
+
+# -- with kernels -----------------------------------------------------------------------------------------------------
+
+
+def write(folder, name, *sources):
+    cells = [text_of(s[1:]) if s.startswith("!") else new_code_cell(s) for s in sources]
+    nbformat.write(new_notebook(cells=cells), folder / name)
+
+
+def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
+    write(tmp_path, "02_b.ipynb", "!# 2. Second", "import os; print('in', os.path.basename(os.getcwd()))")
+    write(
+        tmp_path,
+        "01_a.ipynb",
+        "!# 1. First",
+        "import matplotlib.pyplot as plt\nfrom tqdm.auto import tqdm\nfrom hw1lib import plots\n"
+        "for _ in tqdm(range(3)): pass\n"
+        "plots.show(plt.subplots()[0], 'Fig. 2.1: a *figure*.')",
+        "import ipywidgets\nipywidgets.interact(lambda k: print('k is', k), k=(1, 9));",
+    )
+    write(tmp_path, "scratch.ipynb", "1 / 0")
+    output = tmp_path / "out" / "index.html"
+    output.parent.mkdir()
+    (output.parent / ".index.html.abc.tmp").write_text("half")
+    assert report.build(tmp_path, output, store=True, progress=False, facts={"Data": "none"}) == output
+
+    soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
+    assert [a.text for a in soup.select("nav > details > ul a")] == ["1. First", "2. Second"]
+    assert soup.figcaption.text.strip() == "Fig. 2.1: a figure."
+    assert soup.img["alt"] == "Fig. 2.1: a *figure*."
+    assert "k is 5" in soup.main.text
+    assert f"in {tmp_path.name}" in soup.main.text
+    assert "%|" not in soup.main.text
+    assert [path.name for path in output.parent.iterdir()] == ["index.html"]
+
+    stored = nbformat.read(tmp_path / "01_a.ipynb", as_version=4)
+    assert [cell.execution_count for cell in stored.cells if cell.cell_type == "code"] == [1, 2]
+    assert "version" not in stored.metadata.language_info
+    text = (tmp_path / "01_a.ipynb").read_text(encoding="utf-8")
+    assert "Fig. 2.1" in text
+    for noise in ("widget-view", "widget-state", "iopub", "%|"):
+        assert noise not in text
+    assert "ZeroDivisionError" not in (tmp_path / "scratch.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("y = 1\ny / 0", "ZeroDivisionError: division by zero"), ("import os\nos._exit(1)", "Kernel died")],
+)
+def test_a_failing_cell_is_named_and_the_old_page_stays(tmp_path, source, said):
+    write(tmp_path, "01_a.ipynb", "!# 1. First", "x = 1", "", "!text", source, "print('never')")
+    before = (tmp_path / "01_a.ipynb").read_bytes()
+    output = tmp_path / "index.html"
+    output.write_text("the old page")
+    with pytest.raises(RuntimeError, match=rf"01_a\.ipynb, cell \[2\]: {said}") as raised:
+        report.build(tmp_path, output, store=True, progress=False, facts={})
+    assert "\x1b" not in str(raised.value)
+    assert output.read_text() == "the old page"
+    assert (tmp_path / "01_a.ipynb").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_a.ipynb", "index.html"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_stops_the_kernel_and_leaves_the_old_page(tmp_path):
+    write(
+        tmp_path,
+        "01_a.ipynb",
+        "!# 1. First",
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "pathlib.Path('pid').rename('started')\ntime.sleep(300)",
+    )
+    output = tmp_path / "index.html"
+    output.write_text("the old page")
+    program = "import pathlib, sys; from hw1lib import report; report.build(*map(pathlib.Path, sys.argv[1:]), facts={})"
+    command = [sys.executable, "-c", program, str(tmp_path), str(output)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert said.strip().endswith("KeyboardInterrupt")  # what python -m hw1lib tells in one line
+    assert output.read_text() == "the old page"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "started").read_text()), 0)
+
+
+def test_errors_name_what_is_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        report.build(tmp_path, tmp_path / "index.html")
+    for text in ("{", "[]", '{"a": 1}'):
+        (tmp_path / "01_a.ipynb").write_text(text)
+        with pytest.raises(ValueError, match=r"01_a\.ipynb: not a notebook"):
+            report.run_notebook(tmp_path / "01_a.ipynb")
+
+
+def test_the_title_block_says_which_data_without_the_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HW1_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HW1_FACES", "12")
+    monkeypatch.setenv("HW1_SCALE", "quick")
+    monkeypatch.delenv("HW1_DATA", raising=False)
+    facts = report.this_run()
+    assert facts["Data of this run"].startswith("The embedded stand-in, 12 drawn faces; 0 files set aside")
+    assert "no results" in facts["Note"]
+    assert facts["Scale"].startswith("quick")
+
+    monkeypatch.setenv("HW1_DATA", str(standin.make(tmp_path / "UTK", 12, progress=False)))  # as if they were real
+    monkeypatch.setenv("HW1_SCALE", "full")
+    facts = report.this_run()
+    assert facts["Data of this run"].startswith("UTK, 12 faces; 0 files set aside")
+    assert "Note" not in facts
+    assert str(tmp_path) not in str(facts)
+    assert facts["Scale"].startswith("full")
