@@ -39,7 +39,6 @@ WHERE = (
     'downloaded; to get it, see "Aligned&Cropped Faces" on https://susanqq.github.io/UTKFace/'
 )
 SAME_NAME = "another file of this name is read"
-TOO_LARGE = "it is too large for a face"
 INDEX_VERSION = 2  # of what is kept about a folder or an archive in the cache
 
 # age, gender, race, date and time; then an ending that must name a JPEG, though a space or a dot may be off
@@ -224,8 +223,8 @@ def _read_folder(folder: Path, progress: bool) -> dict:
     files = _walk(folder)
     kept = cache_dir() / "index" / f"{_digest(INDEX_VERSION, str(folder), files)}.json"
     if not kept.exists():
-        contents = ((path, reason, (folder / path).read_bytes) for path, reason, _, _ in files)
-        index = json.dumps(_look_at_all(contents, "checking", progress, len(files)))
+        ways = ((path, reason, functools.partial(open, folder / path, "rb")) for path, reason, _, _ in files)
+        index = json.dumps(_look_at_all(ways, "checking", progress, len(files)))
         write_atomically(kept, lambda temporary: temporary.write_text(index))
     return json.loads(kept.read_text())
 
@@ -244,8 +243,6 @@ def _walk(folder: Path) -> list[tuple[str, str, int, int]]:
             size, changed = state.st_size, state.st_mtime_ns
             if not reason and not stat.S_ISREG(state.st_mode):
                 reason = "it is no regular file"
-            elif not reason and size > MAX_BYTES:
-                reason = TOO_LARGE
         except OSError as error:
             reason = f"it can't be read: {error.strerror}"
         files.append((path.removeprefix(root).replace(os.sep, "/"), reason, size, changed))
@@ -274,36 +271,29 @@ def _read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
     return folder / "faces", json.loads((folder / "index.json").read_text())
 
 
-def _members(archive: Path) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-    """Yield path, reason not to read it or "", and how to read it, for every file; at most MAX_BYTES + 1 are read."""
+def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
+    """Yield path, reason not to read it or "", and the way to open it, for every file of an archive."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 for entry in zipped.infolist():
                     if not entry.is_dir():
-                        yield entry.filename, "", functools.partial(_read_zipped, zipped, entry)
+                        yield entry.filename, "", functools.partial(zipped.open, entry)
             return
         with tarfile.open(archive, "r:*") as tar:
             for member in tar:
                 if member.size < 0:  # tarfile would go round in circles
                     raise tarfile.ReadError("it holds a file of negative size")
-                file = tar.extractfile(member) if member.isfile() else None
-                if file:
-                    yield member.name, "", functools.partial(file.read, MAX_BYTES + 1)
-                elif not member.isdir():
-                    yield member.name, "it is a link or a device, not a file", bytes
+                reason = "" if member.isfile() else "it is a link or a device, not a file"
+                if not member.isdir():
+                    yield member.name, reason, functools.partial(tar.extractfile, member)
             # tarfile takes a damaged header for the end; and gzip checks its sum at the very end
             while rest := tar.fileobj.read(1 << 20):
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError("something follows its end")
     except Exception as error:  # damaged archives make these modules raise a dozen kinds
-        reason = error or type(error).__name__
-        raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({reason}); {WHERE}") from error
-
-
-def _read_zipped(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with zipped.open(entry) as file:
-        return file.read(MAX_BYTES + 1)  # what it holds counts, not the size that it claims
+        detail = error or type(error).__name__
+        raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}") from error
 
 
 def _look_at_all(files, what: str, progress: bool, total: int | None = None, save_to: Path | None = None) -> dict:
@@ -314,7 +304,7 @@ def _look_at_all(files, what: str, progress: bool, total: int | None = None, sav
     """
     faces: dict[str, tuple] = {}
     skipped = []
-    for path, reason, read in tqdm(files, what, total, unit="file", disable=not progress, leave=False):
+    for path, reason, way in tqdm(files, what, total, unit="file", disable=not progress, leave=False):
         name = PurePosixPath(path).name
         labels, remark = read_name(name)
         same = faces.get(name.lower())
@@ -325,9 +315,10 @@ def _look_at_all(files, what: str, progress: bool, total: int | None = None, sav
                 raise ValueError("its path leads out of the archive")
             if same and same[0] <= path:
                 raise ValueError(SAME_NAME)
-            content = read()
+            with way() as file:
+                content = file.read(MAX_BYTES + 1)  # what it holds counts, not the size that an archive claims
             if not 0 < len(content) <= MAX_BYTES:
-                raise ValueError(TOO_LARGE if content else "it is empty")
+                raise ValueError("it is too large for a face" if content else "it is empty")
             open_face(io.BytesIO(content), check_only=True)
         except ValueError as error:
             skipped.append([path, str(error)])

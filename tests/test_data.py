@@ -5,6 +5,7 @@ import os
 import re
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -139,6 +140,8 @@ def test_any_text_has_labels_or_a_reason(name):
         ("1_0_0_20170109150557335.JPG", (1, 0, 0), ""),
         ("0_0_0_20170109150557335.jpg.chip.jpg", (0, 0, 0), ""),
         ("116_1_4_20170109150557335.jpg.chip.jpg", (116, 1, 4), ""),
+        ("120_1_4_20170109150557335.jpg.chip.jpg", (120, 1, 4), ""),
+        ("121_1_4_20170109150557335.jpg.chip.jpg", None, "the age 121 in its name is above 120"),
         ("200_1_4_20170109150557335.jpg.chip.jpg", None, "the age 200 in its name is above 120"),
         ("-1_1_4_20170109150557335.jpg.chip.jpg", None, "is not age_gender_race"),
         ("30_2_4_20170109150557335.jpg.chip.jpg", None, "is not age_gender_race"),
@@ -168,10 +171,10 @@ def sized(jpeg: bytes, width: int, height: int) -> bytes:
     return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
 
 
-def turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return coded(exif=exif, quality=95)
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
 
 
 BAD_PICTURES = {
@@ -196,8 +199,9 @@ GOOD_PICTURES = {
     "progressive": coded(progressive=True),
     "grey": coded(scene().convert("L")),
     "CMYK": coded(scene().convert("CMYK")),
-    "lying": turned(6),
-    "damaged EXIF": coded(exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff" + b"\x99" * 40),
+    "lying": coded(exif=exif(6)),
+    "no EXIF": coded(exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff" + b"\x99" * 40),
+    "damaged EXIF": coded(exif=exif(6).replace(b"\x01\x12\x00\x03", b"\x01\x12\x00\x02")),
     "thumbnail in front": coded(comment=coded(scene(1, (32, 32)))),
     "data behind": coded() + b"more",
 }
@@ -225,7 +229,7 @@ def test_pictures_that_a_viewer_shows_are_read(tmp_path):
     assert len(ds) == len(names)
     shown = dict(zip(GOOD_PICTURES, ds.images(slice(None)).reshape(-1, 200, 200, 3).astype(int), strict=True))
     drawn = np.asarray(scene(), int)
-    for kind in ("usual", "progressive", "CMYK", "damaged EXIF", "thumbnail in front", "data behind"):
+    for kind in ("usual", "progressive", "CMYK", "no EXIF", "damaged EXIF", "thumbnail in front", "data behind"):
         assert np.abs(shown[kind] - drawn).mean() < 3, kind
     assert np.abs(shown["grey"] - np.asarray(scene().convert("L").convert("RGB"), int)).mean() < 3
     assert np.abs(shown["lying"] - np.rot90(drawn, -1)).mean() < 3  # 6: a quarter turn clockwise
@@ -243,7 +247,7 @@ def test_exif_turns_a_picture_as_the_standard_says(orientation):
         7: lambda x: x.transpose(1, 0, 2)[::-1, ::-1],  # right, bottom
         8: lambda x: x.transpose(1, 0, 2)[::-1],  # left, bottom
     }[orientation]
-    found = open_face(io.BytesIO(turned(orientation))).astype(int)
+    found = open_face(io.BytesIO(coded(exif=exif(orientation), quality=95))).astype(int)
     assert np.abs(found - turn(np.asarray(scene(), int))).mean() < 2
 
 
@@ -355,9 +359,6 @@ def test_a_name_twice_is_read_once_wherever_it_stands(tmp_path):
 
 def test_zip_entries_that_cannot_be_read_are_set_aside(tmp_path):
     name = f"30_0_0_{STAMP}"
-    zeros = {name: bytes(30_000_000)}  # packed a thousand times smaller
-    ds = opened(write_zip(tmp_path / "bomb.zip", faces() | zeros, zipfile.ZIP_DEFLATED))
-    assert reasons(ds) == {name: "it is too large for a face"}
 
     def patched(offset_local, offset_central, new, file):
         """Change a field in both headers of the entry."""
@@ -376,9 +377,32 @@ def test_zip_entries_that_cannot_be_read_are_set_aside(tmp_path):
     assert "can't be read" in patched(22, 24, b"\x05\0\0\0", "claims to be small.zip")
 
 
+def test_a_large_file_is_not_read_into_memory(tmp_path):
+    name, size = f"30_0_0_{STAMP}", 30_000_000
+    folder = write_folder(tmp_path / "faces", faces())
+    with open(folder / name, "wb") as file:
+        file.truncate(size)
+    paths = [
+        folder,
+        write_zip(tmp_path / "faces.zip", faces() | {name: bytes(size)}, zipfile.ZIP_DEFLATED),
+        write_tar(tmp_path / "faces.tar.gz", faces() | {name: bytes(size)}),
+    ]
+    for path in paths:
+        tracemalloc.start()
+        ds = opened(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert reasons(ds) == {name: "it is too large for a face"}
+        assert peak < size / 3
+
+
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_truncated_archives_are_refused(tmp_path, cache, part):
-    for path in (write_tar(tmp_path / "a.tar.gz", faces()), write_zip(tmp_path / "a.zip", faces())):
+    for path in (
+        write_tar(tmp_path / "a.tar.gz", faces()),
+        write_tar(tmp_path / "a.tar.xz", faces(), "w:xz"),
+        write_zip(tmp_path / "a.zip", faces()),
+    ):
         path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
         with pytest.raises(ValueError, match="damaged, incomplete, or not an archive") as caught:
             opened(path)
@@ -387,21 +411,25 @@ def test_truncated_archives_are_refused(tmp_path, cache, part):
     assert not (cache / "archives").exists() or not any((cache / "archives").iterdir())
 
 
-def test_damage_in_a_tar_never_goes_unnoticed(tmp_path):
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+def test_damage_in_a_packed_tar_never_goes_unnoticed(tmp_path, kind):
     rng = np.random.default_rng(0)
-    packed = write_tar(tmp_path / "whole.tar.gz", faces()).read_bytes()
-    fingerprint = opened(tmp_path / "whole.tar.gz").fingerprint
+    packed = write_tar(tmp_path / "whole", faces(), f"w:{kind}").read_bytes()
+    fingerprint = opened(tmp_path / "whole").fingerprint
     n_refused = 0
-    for i in range(60):
+    for i in range(30):
         content = bytearray(packed)
-        content[int(rng.integers(10, len(content)))] ^= 1 << int(rng.integers(8))  # after the header (time, name)
-        path = tmp_path / f"{i}.tar.gz"
+        content[int(rng.integers(10, len(content)))] ^= 1 << int(rng.integers(8))  # after gzip's header (time, name)
+        path = tmp_path / f"{i}"
         path.write_bytes(content)
         try:
             assert opened(path).fingerprint == fingerprint
         except ValueError as error:
             n_refused += "damaged, incomplete, or not an archive" in str(error)
-    assert n_refused >= 59
+    assert n_refused >= 29
+
+
+def test_damage_in_a_plain_tar(tmp_path):
     plain = write_tar(tmp_path / "plain.tar", faces(), "w")
     content = bytearray(plain.read_bytes())
     at = content.index(b"22_0_2")
@@ -411,10 +439,8 @@ def test_damage_in_a_tar_never_goes_unnoticed(tmp_path):
         opened(plain)
 
 
-def test_tar_members_with_odd_sizes(tmp_path):
+def test_a_tar_member_of_negative_size(tmp_path):
     name = f"30_0_0_{STAMP}"
-    ds = opened(write_tar(tmp_path / "large.tar.gz", faces() | {name: bytes(30_000_000)}))
-    assert reasons(ds) == {name: "it is too large for a face"}
     negative = tarfile.TarInfo(name)
     negative.pax_headers = {"size": "-1024"}
     with pytest.raises(ValueError, match="it holds a file of negative size"):
@@ -460,14 +486,13 @@ def test_a_folder_with_everything_in_it(tmp_path, cache, monkeypatch):
     (folder / "again").symlink_to(folder, target_is_directory=True)
     (folder / "good link").mkdir()
     (folder / "good link" / f"36_0_0_{STAMP}").symlink_to(folder / f"20_0_0_{STAMP}")
-    read_bytes = Path.read_bytes
 
-    def refused(path):
+    def refused(path, *mode):
         if path == paths[35]:
             raise PermissionError(13, "Permission denied", str(path))
-        return read_bytes(path)
+        return open(path, *mode)
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(data, "open", refused, raising=False)
     ds = opened(folder)
     assert sorted(ds.labels.age) == [20, 21, 36]
     why = {Path(file).name.split("_")[0]: reason for file, reason in reasons(ds).items()}
@@ -569,7 +594,7 @@ def test_the_second_opening_looks_at_nothing_until_a_file_changes(tmp_path, monk
     assert opened(folder).fingerprint == opened(archive).fingerprint == first.fingerprint
     assert len(looked) == 8
     path = folder / first.labels.file[0]
-    path.write_bytes(coded(scene(9)))
+    path.write_bytes(path.read_bytes()[:-1] + b"\xd8")  # as long as before
     os.utime(path, (1, 1))
     assert opened(folder).fingerprint != first.fingerprint
     write_zip(archive, faces(3))
