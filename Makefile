@@ -3,19 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: report test lab check format
+.PHONY: report test test-browser lab check format
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
 
 # The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
-test: export HW1_FACES = 1500
-test: export HW1_SCALE = quick
-test: export HW1_CACHE = $(CURDIR)/.cache/test
-test: export HW1_DATA =
+test test-browser: export HW1_FACES = 1500
+test test-browser: export HW1_SCALE = quick
+test test-browser: export HW1_CACHE = $(CURDIR)/.cache/test
+test test-browser: export HW1_DATA =
 test: $(READY)
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the system's Chromium or Chrome
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
+	$(BIN)/python -m hw1lib prepare
+	$(BIN)/python -m pytest -q tests/browser/check_report.py tests/browser/check_lab.py
 
 lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
 	$(BIN)/python -m hw1lib prepare

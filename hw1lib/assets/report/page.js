@@ -40,7 +40,9 @@ addEventListener("afterprint", fold);
 const links = [...document.querySelectorAll("nav > details > ul a")];
 const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
 function markCurrent() {
-  const passed = headings.filter((heading) => heading.getBoundingClientRect().top < innerHeight / 4).length;
+  const left = document.documentElement.scrollHeight - innerHeight - scrollY; // the last sections never reach the top
+  const line = Math.max(innerHeight / 4, innerHeight - left);
+  const passed = headings.filter((heading) => heading.getBoundingClientRect().top < line).length;
   const current = links[Math.max(passed - 1, 0)];
   if (current.ariaCurrent) return;
   for (const link of links) link.ariaCurrent = link === current ? "true" : null;

@@ -1,0 +1,102 @@
+"""Every notebook in a real JupyterLab: run from nothing, without an error, and every control moves its picture."""
+
+import re
+
+import pytest
+
+from hw1lib.report import PROGRESS_BAR
+
+MINUTE = 60_000  # milliseconds
+
+# What the notebook's model says of each code cell
+STATE = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+  .filter((cell) => cell.type === "code" && cell.sharedModel.source.trim())
+  .map((cell) => {
+    const { source, execution_count, outputs } = cell.toJSON();
+    return { source: [source].flat().join(""), count: execution_count,
+             widgets: outputs.map((o) => o.data || {}).filter((d) => d["application/vnd.jupyter.widget-view+json"])
+               .map((d) => [d["text/plain"]].flat().join("")),
+             pictures: outputs.filter((o) => o.data && o.data["image/png"]).length,
+             errors: outputs.filter((o) => o.output_type === "error").map((o) => `${o.ename}: ${o.evalue}`) };
+  })"""
+
+# What a cell shows beside its controls: text, and pictures by their content
+SHOWN = """(control) => {
+  const cell = control.closest(".jp-Cell").querySelector(".jp-Cell-outputWrapper").cloneNode(true);
+  const controls = ".widget-slider, .widget-dropdown, .widget-checkbox, .widget-toggle-buttons";
+  cell.querySelectorAll(controls).forEach((e) => e.remove());
+  return cell.textContent + [...cell.querySelectorAll("img")].map((img) => img.src).join();
+}"""
+
+CONTROLS = ", ".join(
+    f".jp-OutputArea {kind}"
+    for kind in (".noUi-handle", "select", ".widget-checkbox input", ".widget-toggle-buttons button:not(.mod-active)")
+)
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(MINUTE)
+    yield page
+    context.close()
+
+
+def open_and_run(page, address):
+    """Open a notebook, clear what is stored in it, run it through the menu; return its cells' states."""
+    page.goto(address)
+    page.locator(".jp-Notebook").first.wait_for()
+    page.get_by_text("| Idle", exact=False).first.wait_for()
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    assert all(cell["count"] is None for cell in page.evaluate(STATE))
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+    page.wait_for_function(
+        f"() => {{ const cells = ({STATE})();"
+        " return cells.some((c) => c.errors.length) || cells.every((c) => c.count !== null); }",
+        timeout=10 * MINUTE,
+        polling=500,
+    )
+    page.get_by_text("| Idle", exact=False).first.wait_for()
+    return page.evaluate(STATE)
+
+
+def move(page, control):
+    """Change a control by one step, as with the keyboard or the mouse."""
+    if control.evaluate("(e) => e.tagName") == "SELECT":
+        other = control.evaluate("(e) => [...e.options].findIndex((o) => !o.selected)")
+        control.select_option(index=other)
+    elif "noUi-handle" in (control.get_attribute("class") or ""):
+        control.focus()
+        at_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+    else:
+        control.click()
+
+
+def test_a_notebook_runs_in_jupyterlab_and_its_controls_work(lab, page, path):
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    cells = open_and_run(page, lab(path.name))
+    assert [(cell["source"], cell["errors"]) for cell in cells if cell["errors"]] == []
+    assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+    pictures = page.locator(".jp-OutputArea-output img")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.jp-OutputArea-output img')].every((i) => i.complete && i.naturalWidth)"
+    )
+    assert pictures.count() >= sum(cell["pictures"] for cell in cells)
+    assert [i for i in range(pictures.count()) if not pictures.nth(i).is_visible()] == []
+    assert page.get_by_text("Error displaying widget").count() == 0
+
+    controls = page.locator(CONTROLS).element_handles()
+    assert bool(controls) == any(not PROGRESS_BAR.search(text) for cell in cells for text in cell["widgets"])
+    for control in controls:
+        control.scroll_into_view_if_needed()
+        before = control.evaluate(SHOWN)
+        move(page, control)
+        page.wait_for_function(f"([control, before]) => ({SHOWN})(control) !== before", arg=[control, before])
+    assert [cell["errors"] for cell in page.evaluate(STATE) if cell["errors"]] == []
+    assert page.locator(".jp-OutputArea .jp-RenderedText[data-mime-type*=error]").count() == 0
+    assert failures == []

@@ -1,0 +1,173 @@
+"""The report's page in a browser: nothing is fetched, every formula is drawn, it fits a phone and prints."""
+
+import re
+
+import nbformat
+import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from hw1lib import report
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, notebooks):
+    """The page of the notebooks as they are stored."""
+    page = report.to_html((nbformat.read(path, as_version=4) for path in notebooks), {"Data of this run": "as stored"})
+    file = tmp_path_factory.mktemp("report") / "index.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def load(browser, file, **options):
+    """Open a page with the network watched and cut off; it is returned when its formulas are drawn."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.wanted, page.failures = [], []
+
+    def watch(route):
+        if route.request.url.startswith("data:") or route.request.url == file.as_uri():
+            route.continue_()
+        else:
+            page.wanted.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", watch)
+    page.on("pageerror", lambda error: page.failures.append(str(error)))
+    page.on("console", lambda message: page.failures.append(message.text) if message.type == "error" else None)
+    page.goto(file.as_uri())
+    page.evaluate("() => MathJax.startup.promise")
+    return page
+
+
+@pytest.fixture
+def desktop(browser, file):
+    page = load(browser, file, viewport={"width": 1440, "height": 900})
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def phone(browser, file):
+    page = load(browser, file, viewport=PHONE, has_touch=True, is_mobile=True)
+    yield page
+    page.context.close()
+
+
+def unrendered(page):
+    """Return formulas that failed, and text in which a formula is left as it was typed."""
+    return page.evaluate("""() => {
+      const bad = [...document.querySelectorAll("[data-mjx-error], [data-mml-node=merror], mjx-container [fill=red]")];
+      const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      const raw = [];
+      while (walk.nextNode()) {
+        const inside = walk.currentNode.parentElement.closest("pre, code, script, style, mjx-container");
+        if (!inside && /\\$|\\\\[a-zA-Z(\\[]/.test(walk.currentNode.data)) raw.push(walk.currentNode.data);
+      }
+      return [...bad.map((e) => e.closest("mjx-container").outerHTML.slice(0, 300)), ...raw];
+    }""")
+
+
+def test_nothing_is_fetched_and_nothing_fails(desktop):
+    desktop.keyboard.press("End")
+    desktop.wait_for_load_state("networkidle")
+    assert desktop.wanted == []
+    assert desktop.failures == []
+
+
+def test_every_formula_is_drawn(desktop):
+    assert desktop.locator("mjx-container > svg").count() > 5
+    assert unrendered(desktop) == []
+
+
+def test_what_a_broken_formula_looks_like(browser, tmp_path):
+    """The test above can fail: an error of MathJax's, a macro that it does not know, dollars left over."""
+    cells = [new_markdown_cell(f"# {text}") for text in (r"$\frac{1$", r"$\nosuchmacro$", r"$x^2$", "5 $ apart")]
+    file = tmp_path / "index.html"
+    file.write_text(report.to_html([new_notebook(cells=cells)]), encoding="utf-8")
+    page = load(browser, file)
+    assert page.locator("mjx-container").count() >= 3
+    assert len(unrendered(page)) >= 3
+    page.context.close()
+
+
+def test_every_picture_is_there_and_described(desktop, notebooks):
+    pictures = desktop.evaluate(
+        "() => [...document.images].map((i) => [i.complete, i.naturalWidth, i.clientWidth, i.alt.length])"
+    )
+    assert len(pictures) >= len(notebooks)
+    assert [p for p in pictures if not (p[0] and p[1] > 50 and p[2] > 50 and p[3] > 10)] == []
+
+
+def test_the_contents_lead_to_their_sections_and_follow_the_reader(desktop, notebooks):
+    links = desktop.locator("nav > details > ul a")
+    assert links.count() > 5 * len(notebooks)
+    for i in (links.count() - 1, 1):
+        target = links.nth(i).get_attribute("href")
+        links.nth(i).evaluate("(e) => e.click()")
+        top = desktop.evaluate("(id) => document.getElementById(id).getBoundingClientRect().top", target[1:])
+        assert 0 <= top < 900
+        desktop.wait_for_function("(link) => document.querySelector('nav [aria-current]').hash === link", arg=target)
+    assert desktop.locator("nav [aria-current]").count() == 1
+
+
+def test_code_can_be_put_away_with_the_keyboard(desktop):
+    code = desktop.locator("details.code pre")
+    assert code.first.is_visible()
+    desktop.locator("details.code summary").first.focus()
+    desktop.keyboard.press("Enter")
+    assert not code.first.is_visible()
+    assert code.nth(1).is_visible()
+    button = desktop.get_by_role("button", name="Hide all code")
+    button.focus()
+    desktop.keyboard.press("Enter")
+    assert desktop.locator("details.code[open]").count() == 0
+    desktop.get_by_role("button", name="Show all code").press("Enter")
+    assert desktop.locator("details.code:not([open])").count() == 0
+
+
+def test_the_keyboard_can_skip_the_contents(desktop):
+    desktop.keyboard.press("Tab")
+    assert desktop.evaluate("() => document.activeElement.className") == "skip"
+    desktop.keyboard.press("Enter")
+    assert desktop.evaluate("() => document.activeElement.id") == "report"
+
+
+def test_it_fits_a_phone(phone):
+    width = phone.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    assert width == [PHONE["width"], PHONE["width"]]
+    cut = phone.evaluate("""() => [...document.querySelectorAll("main *")].filter((e) =>
+      e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, pre, mjx-container, .output")
+    ).map((e) => e.outerHTML.slice(0, 200))""")
+    assert cut == []
+    wide = phone.evaluate("""() => [...document.querySelectorAll(".scroll, pre, mjx-container")].filter((e) =>
+      e.scrollWidth > e.clientWidth + 1 && e.clientWidth && e.tabIndex !== 0).map((e) => e.outerHTML.slice(0, 200))""")
+    assert wide == []  # whatever scrolls can be reached with the keyboard
+
+
+def test_the_contents_of_a_phone_open_lead_and_close(phone):
+    links = phone.locator("nav > details > ul a")
+    assert not links.first.is_visible()
+    phone.get_by_text("Contents", exact=True).tap()
+    assert links.nth(links.count() - 1).is_visible()
+    target = links.nth(3).get_attribute("href")
+    links.nth(3).tap()
+    assert not links.first.is_visible()
+    top = phone.evaluate("(id) => document.getElementById(id).getBoundingClientRect().top", target[1:])
+    below = phone.evaluate("() => document.querySelector('nav').getBoundingClientRect().bottom")
+    assert below <= top < PHONE["height"] / 2
+
+
+def test_it_prints(desktop, notebooks, tmp_path):
+    paper = desktop.pdf(prefer_css_page_size=True, path=tmp_path / "report.pdf")
+    assert paper.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) > len(notebooks)  # and the title page
+    desktop.emulate_media(media="print")
+    assert desktop.evaluate("() => getComputedStyle(document.querySelector('nav > details')).position") == "static"
+    assert not desktop.get_by_role("button", name="Hide all code").is_visible()
+    breaks = "() => [...document.querySelectorAll('figure')].map((f) => getComputedStyle(f).breakInside)"
+    assert set(desktop.evaluate(breaks)) == {"avoid"}
+    before = "() => [...document.querySelectorAll('article')].map((a) => getComputedStyle(a).breakBefore)"
+    assert set(desktop.evaluate(before)) == {"page"}
+    assert desktop.locator("nav > details > ul a").last.is_visible()
