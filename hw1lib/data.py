@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import ImageOps
+from PIL.ExifTags import Base
+from PIL.Image import Transpose
 from PIL.JpegImagePlugin import JpegImageFile
 from tqdm.auto import tqdm
 
@@ -45,6 +46,15 @@ INDEX_VERSION = 2  # of what is kept about a folder or an archive in the cache
 NAME = re.compile(
     r"(\d{1,3})_([01])_([0-4])_(\d{8,20})[ ._]{0,2}jpe?g([ ._]{0,2}chip[ ._]{0,2}jpe?g)?", re.ASCII | re.IGNORECASE
 )
+TURNS: dict = {  # what EXIF's orientation asks a viewer to do
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
 USUAL_ENDINGS = (".jpg.chip.jpg", ".jpg")
 
 
@@ -85,25 +95,17 @@ def open_face(source, check_only: bool = False) -> np.ndarray | None:
         with warnings.catch_warnings(action="ignore"), JpegImageFile(source) as picture:  # it warns of damaged EXIF
             if picture.size != (SIZE, SIZE):
                 raise ValueError(f"it is {picture.width} x {picture.height} pixels, not {SIZE} x {SIZE}")
+            turn = TURNS.get(picture.getexif().get(Base.Orientation))
             if check_only:
                 picture.draft(None, (SIZE // 8, SIZE // 8))
                 picture.load()
                 return None
-            picture.load()
-            return np.asarray(_upright(picture).convert("RGB"))
+            face = picture.convert("RGB")
+            return np.asarray(face if turn is None else face.transpose(turn))
     except ValueError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         raise ValueError(f"it can't be read as a JPEG picture: {error or type(error).__name__}") from error
-
-
-def _upright(picture):
-    if not picture.info.get("exif"):
-        return picture
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # damaged EXIF turns nothing
-        return picture
 
 
 class FaceDataset:
