@@ -6,67 +6,45 @@ the small Gram matrix of the faces give those of the covariance (Sirovich 1987; 
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import functools
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
-from scipy.sparse.linalg import eigsh
+from scipy.linalg import eigh
+from scipy.linalg.blas import dsymv
+from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.data import FaceDataset
-from hw1lib.files import cache_dir, make_folder, read_npz, write_npz
+from hw1lib.files import cache_dir, make_folder, read_npz, write_atomically, write_npz
 
-BLOCK_PIXELS = 3_000  # columns of the fit's block: 5,000 x 3,000 float32 are 60 MB
-BLOCK_ROWS = 100  # faces that are projected at once: 100 x 120,000 float32 are 48 MB
+BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
+SMALL = 20_000_000  # pixels in all: up to here the fit computes in float64
+BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 LABELS = ["file", "age", "gender", "race"]
 
-
-# -- normalisers: (image * row scale - offset) / scale, offset and scale one number a pixel ---------------------------
-
-
-def _standard(statistics):
-    """Each pixel to mean 0 and standard deviation 1 over the faces."""
-    return statistics["mean"], statistics["std"]
-
-
-def _minmax(statistics):
-    """Each pixel to 0 .. 1: less its minimum, divided by its range."""
-    return statistics["min"], statistics["max"] - statistics["min"]
-
-
-def _maxabs(statistics):
-    """Each pixel divided by its largest absolute value."""
-    return np.zeros_like(statistics["max"]), np.maximum(np.abs(statistics["max"]), np.abs(statistics["min"]))
-
-
-def _unit(statistics):
-    """Each pixel divided by 255."""
-    return np.zeros_like(statistics["max"]), np.full_like(statistics["max"], 255)
-
-
-def _l2(statistics):
-    """Each image divided by its own Euclidean norm; the pixels themselves stay as they are."""
-    return np.zeros_like(statistics["max"]), np.ones_like(statistics["max"])
-
-
-NORMALIZERS = {"standard": _standard, "minmax": _minmax, "maxabs": _maxabs, "unit": _unit, "l2": _l2}
-
-
-def _row_scale(images, normalizer):
-    """Return what each image is multiplied by first: 1, or with "l2" the inverse of its norm; (n, 1) or 1."""
-    if normalizer != "l2":
-        return np.float32(1)
-    norms = np.array([np.sqrt(float(np.dot(row, row))) for row in (image.astype(np.float64) for image in images)])
-    return (1 / np.where(norms > 0, norms, 1))[:, None].astype(np.float32)  # an all-black image stays 0
+# What each pixel is divided by, after its mean over the faces is taken off: x are the pixels, (n, n_pixels) float32.
+# A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off anyway.
+NORMALIZERS = {
+    "standard": lambda x, mean: np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)),  # standard deviation
+    "minmax": lambda x, mean: x.max(axis=0) - x.min(axis=0),  # range
+    "maxabs": lambda x, mean: np.abs(x).max(axis=0),  # largest absolute value
+    "unit": lambda x, mean: np.full(x.shape[1], 255),  # largest value that a pixel can have
+    "l2": lambda x, mean: np.ones(x.shape[1]),  # nothing: here each image is divided by its own Euclidean norm
+}
 
 
 class Preprocessor:
     """The report's "preprocess" class: a normaliser and a PCA, fitted once, saved, applied to every face.
+
+    A scikit-learn transformer, too: it can stand in a Pipeline and be cloned.
 
     Parameters
     ----------
@@ -76,100 +54,103 @@ class Preprocessor:
 
     Attributes
     ----------
-    offset, scale : ndarray, (n_pixels,), float32
-        A pixel x (with "l2": x over the image's norm) is normalised to (x - offset) / scale. A pixel that never varied
-        gets scale 1.
-    mean : ndarray, (n_pixels,), float32
-        Of the normalised pixels; the PCA takes it off.
+    center, scale : ndarray, (n_pixels,), float32
+        A pixel x (with "l2": x over the image's norm) enters the PCA as (x - center) / scale; center is its mean over
+        the faces fitted on, scale the normaliser's, or 1 for a pixel that never varied.
     components : ndarray, (n_components, n_pixels), float32
         Orthonormal rows, the largest variance first; the sign makes each row's largest entry positive.
-    explained_variance : ndarray, (n_components,)
+    explained_variance : ndarray, (n_components,), float64
         Of each feature over the faces fitted on (divided by n - 1).
     total_variance : float
         Of all normalised pixels together.
     n_fitted : int
-        Faces fitted on.
+        Faces fitted on; 0 before.
     """
 
-    _ARRAYS = ("offset", "scale", "mean", "components", "explained_variance")
+    n_fitted = 0
+    _ARRAYS = ("center", "scale", "components", "explained_variance")
 
     def __init__(self, n_components: int = 128, normalizer: str = "standard"):
-        if not (isinstance(n_components, int | np.integer) and n_components >= 1):
-            raise ValueError(f"n_components must be a whole number >= 1, not {n_components!r}")
-        if normalizer not in NORMALIZERS:
-            raise ValueError(f"normalizer must be one of {sorted(NORMALIZERS)}, not {normalizer!r}")
-        self.n_components, self.normalizer = int(n_components), normalizer
-        self.n_fitted = 0
+        _check_whole("n_components", n_components)
+        if normalizer not in list(NORMALIZERS):
+            raise ValueError(f"normalizer must be one of {', '.join(NORMALIZERS)}, not {normalizer!r}")
+        self.n_components, self.normalizer = n_components, normalizer
 
-    def fit(self, faces, subset: int = 5000, seed: int = 0, progress: bool = True) -> Preprocessor:
+    def fit(self, faces, y=None, *, subset: int = 5000, seed: int = 0, progress: bool = True) -> Preprocessor:
         """Fit normaliser and PCA on a random subset of the faces.
 
         Parameters
         ----------
-        faces : FaceDataset or ndarray, uint8 or float, (n, n_pixels)
-            An array is taken whole.
+        faces : FaceDataset or array, (n, n_pixels)
+            An array, uint8 or any real numbers, is taken whole.
+        y : ignored
+            What a Pipeline passes.
         subset : int
             Faces of the data set that are drawn, without replacement; all if there are fewer.
         seed : int
             Draws them.
+        progress : bool
+            Show bars.
 
         Raises
         ------
         ValueError
-            If there are not more faces than components.
+            If there are not more faces than components, or fewer pixels; if all faces are the same.
         """
         if isinstance(faces, FaceDataset):
-            if subset < 2:
-                raise ValueError(f"subset must be at least 2, not {subset}")
+            _check_whole("subset", subset, 2)
             rows = np.random.default_rng(seed).permutation(len(faces))[:subset]
             images = faces.images(np.sort(rows), progress=progress)
         else:
             images = _check_images(faces)
         n, n_pixels = images.shape
-        if n <= self.n_components:
-            raise ValueError(f"{self.n_components} components need more than {n} faces to be fitted on")
-        row_scale = _row_scale(images, self.normalizer)
-
-        # first pass, block by block: normaliser, mean, and the Gram matrix of the normalised and centred faces
-        self.offset, self.scale, self.mean = (np.empty(n_pixels, np.float32) for _ in range(3))
-        gram = np.zeros((n, n))
+        if n <= self.n_components or n_pixels < self.n_components:
+            raise ValueError(
+                f"{self.n_components} components need more faces than that, and at least as many pixels: "
+                f"there are {n} faces of {n_pixels} pixels"
+            )
+        norms = _norms(images, self.normalizer)
+        dtype = np.float64 if images.size <= SMALL else np.float32
+        center, scale = np.empty((2, n_pixels), np.float32)
+        components = np.empty((self.n_components, n_pixels), np.float32)
         blocks = [slice(start, start + BLOCK_PIXELS) for start in range(0, n_pixels, BLOCK_PIXELS)]
-        for block in tqdm(blocks, desc="fitting", unit="block", disable=not progress, leave=False):
-            Z = self._fit_block(images[:, block], row_scale, block)  # (n, block)
-            gram += Z @ Z.T
-        values, vectors = _largest_eigenpairs(gram, self.n_components)
-        self.explained_variance = values / (n - 1)
-        self.total_variance = float(np.trace(gram) / (n - 1))
-        del gram
 
-        # second pass: component = Z^T u / sqrt(eigenvalue)
-        U = (vectors / np.sqrt(np.maximum(values, np.finfo(float).tiny))).astype(np.float32).T  # (n_components, n)
-        self.components = np.empty((self.n_components, n_pixels), np.float32)
-        for block in blocks:
-            Z = (images[:, block] * row_scale - self.offset[block]) / self.scale[block] - self.mean[block]
-            np.matmul(U, Z, out=self.components[:, block])
-        largest = np.abs(self.components).argmax(axis=1)
-        self.components *= np.sign(self.components[np.arange(self.n_components), largest])[:, None]
+        def gram_of(block):  # fits the normaliser on the way
+            x = _pixels(images, norms, block, dtype)  # (n, block)
+            center[block] = x.mean(axis=0, dtype=np.float64)
+            fitted_scale = NORMALIZERS[self.normalizer](x, center[block])
+            scale[block] = np.where(fitted_scale > 0, fitted_scale, 1)
+            x = _normalize(x, center[block], scale[block])
+            return x @ x.T  # NumPy notices that this is symmetric, and computes half of it
+
+        def project(block):
+            x = _normalize(_pixels(images, norms, block, dtype), center[block], scale[block])
+            components[:, block] = vectors.T @ x
+
+        # Two blocks at a time, each on half of the cores. They are summed in order: the same bits every time.
+        with threadpool_limits(max(1, joblib.cpu_count() // 2), "blas"):
+            side_by_side = joblib.Parallel(2, require="sharedmem", return_as="generator", pre_dispatch="n_jobs")
+            bar = functools.partial(tqdm, total=len(blocks), unit="block", disable=not progress, leave=False)
+            gram = np.zeros((n, n), dtype)
+            for product in bar(side_by_side(map(joblib.delayed(gram_of), blocks)), "fitting"):
+                gram += product
+            total = float(np.trace(gram, dtype=np.float64))
+            if not 0 < total < np.inf:
+                raise ValueError("the faces are all the same, or hold numbers too large to be squared")
+            vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
+            del gram
+            for _ in bar(side_by_side(map(joblib.delayed(project), blocks)), "projecting"):
+                pass
+        # each row is a component times its singular value; what is rounding beside the largest becomes 0
+        singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
+        singular_values[singular_values < 1e-4 * singular_values[0]] = 0
+        largest = np.abs(components).argmax(axis=1)
+        signs = np.sign(components[np.arange(self.n_components), largest])
+        components *= (signs / np.where(singular_values > 0, singular_values, np.inf))[:, None].astype(np.float32)
+        self.center, self.scale, self.components = center, scale, components
+        self.explained_variance, self.total_variance = singular_values**2 / (n - 1), total / (n - 1)
         self.n_fitted = n
         return self
-
-    def _fit_block(self, pixels, row_scale, block):
-        """Fit the normaliser on some columns; return them normalised and centred, float32 (n, block)."""
-        x = pixels * row_scale  # float32
-        statistics = {
-            "mean": x.mean(axis=0, dtype=np.float64),
-            "std": x.std(axis=0, dtype=np.float64),
-            "min": x.min(axis=0).astype(np.float64),
-            "max": x.max(axis=0).astype(np.float64),
-        }
-        offset, scale = NORMALIZERS[self.normalizer](statistics)
-        self.offset[block] = offset
-        self.scale[block] = np.where(scale > 0, scale, 1)
-        x -= self.offset[block]
-        x /= self.scale[block]
-        self.mean[block] = x.mean(axis=0, dtype=np.float64)
-        x -= self.mean[block]
-        return x
 
     @property
     def explained_variance_ratio(self) -> np.ndarray:
@@ -180,16 +161,18 @@ class Preprocessor:
     def transform(self, images) -> np.ndarray:
         """Return the features of images (n, n_pixels): float32 (n, n_components)."""
         self._check_fitted()
-        images = _check_images(images, self.offset.size)
-        features = np.empty((len(images), self.n_components), np.float32)
-        for start in range(0, len(images), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            x = images[rows] * _row_scale(images[rows], self.normalizer)
-            x -= self.offset
-            x /= self.scale
-            x -= self.mean
-            np.matmul(x, self.components.T, out=features[rows])
-        return features
+        images = _check_images(images, self.n_features_in_)
+        norms = _norms(images, self.normalizer)
+        features = np.zeros((len(images), len(self.components)))
+        for start in range(0, self.n_features_in_, BLOCK_PIXELS):
+            block = slice(start, start + BLOCK_PIXELS)
+            x = _normalize(_pixels(images, norms, block), self.center[block], self.scale[block])
+            features += x @ self.components[:, block].T
+        return features.astype(np.float32)
+
+    def fit_transform(self, images, y=None) -> np.ndarray:
+        """Fit on an array of images and return their features."""
+        return self.fit(images).transform(images)
 
     def inverse_transform(self, features, n_components: int | None = None) -> np.ndarray:
         """Return the images (n, n_pixels), float32, rebuilt from the first ``n_components`` features (default: all).
@@ -198,7 +181,7 @@ class Preprocessor:
         """
         self._check_fitted()
         features = np.atleast_2d(features)[:, :n_components]
-        return (features @ self.components[: features.shape[1]] + self.mean) * self.scale + self.offset
+        return features @ self.components[: features.shape[1]] * self.scale + self.center
 
     def save(self, path) -> Path:
         """Write normaliser and PCA to an .npz file (62 MB for 128 components of 120,000 pixels), no pickle."""
@@ -214,7 +197,7 @@ class Preprocessor:
         try:
             k, n_pixels = arrays["components"].shape
             new = cls(k, str(arrays["normalizer"]))
-            shapes = ((n_pixels,), (n_pixels,), (n_pixels,), (k, n_pixels), (k,))
+            shapes = ((n_pixels,), (n_pixels,), (k, n_pixels), (k,))
             for name, shape in zip(cls._ARRAYS, shapes, strict=True):
                 if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
                     raise ValueError(f"{name} must be finite, of shape {shape}")
@@ -229,64 +212,141 @@ class Preprocessor:
     ) -> Path:
         """Write the features of every face as ``chunk_00.csv`` ... (report, 2.1), ``chunk_size`` faces a file.
 
-        Columns: file, age, gender, race, f000 ... f127. The folder appears when all files are whole; one that exists
-        is an error, so that no results are mixed. Chunks are written side by side by ``n_jobs`` processes (-1: all
-        cores); the bytes do not depend on how many.
+        Columns: file, age, gender, race, f000 ... f127. The folder appears when all files are whole; one that holds
+        anything is an error, so that no results are mixed. A run that was killed goes on where it was. Chunks are
+        written side by side by ``n_jobs`` threads (-1: all cores); the bytes do not depend on how many.
         """
         self._check_fitted()
-        if not (isinstance(chunk_size, int | np.integer) and chunk_size >= 1):
-            raise ValueError(f"chunk_size must be a whole number >= 1, not {chunk_size!r}")
+        _check_whole("chunk_size", chunk_size)
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.is_dir() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty: take another folder, or delete it first")
-        if folder.exists():
-            folder.rmdir()
         starts = range(0, len(ds), chunk_size)
-        digits = max(2, len(str(len(starts) - 1)))
+        chunks = dict(zip(_chunk_names(len(starts)), starts, strict=True))
 
-        def fill(temporary: Path):
-            jobs = (
-                joblib.delayed(_write_chunk)(
-                    self, ds, slice(start, start + chunk_size), temporary / f"chunk_{i:0{digits}d}.csv"
-                )
-                for i, start in enumerate(starts)
-            )
-            done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", max_nbytes="1M")(jobs)
-            for _ in tqdm(done, desc="exporting", total=len(starts), unit="chunk", disable=not progress, leave=False):
-                pass
+        def fill(partial: Path):
+            jobs = [
+                joblib.delayed(self._write_chunk)(ds, slice(start, min(start + chunk_size, len(ds))), partial / name)
+                for name, start in chunks.items()
+                if not (partial / name).exists()
+            ]
+            with threadpool_limits(1, "blas"):  # one a chunk: the same bytes on any number of cores
+                done = joblib.Parallel(n_jobs, require="sharedmem", return_as="generator_unordered")(jobs)
+                for _ in tqdm(done, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False):
+                    pass
 
-        return make_folder(folder, fill)
+        digest = hashlib.sha256(f"{ds.fingerprint} {chunk_size} {self.normalizer}".encode())
+        for array in (self.center, self.scale, self.components):
+            digest.update(array.tobytes())
+        return make_folder(folder, fill, key=digest.hexdigest(), size=1500 * len(ds))
+
+    def _write_chunk(self, ds, rows, path):
+        """Write one chunk; float32 with the 9 digits that bring back the same number."""
+        number = ",".join(["%.9g"] * len(self.components))
+        lines = [",".join(LABELS + feature_names(len(self.components)))]
+        for start in range(rows.start, rows.stop, BLOCK_FACES):
+            block = slice(start, min(start + BLOCK_FACES, rows.stop))
+            features = self.transform(ds.images(block)).tolist()
+            for labels, row in zip(ds.labels[block].itertuples(index=False), features, strict=True):
+                lines.append(f"{','.join(map(str, labels))},{number % tuple(row)}")
+        text = "\n".join(lines) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
     def _check_fitted(self):
         if not self.n_fitted:
-            raise ValueError("this Preprocessor is not fitted yet: call fit(faces) first")
+            from sklearn.exceptions import NotFittedError  # a ValueError
+
+            raise NotFittedError("this Preprocessor is not fitted yet: call fit(faces) first")
 
     def __repr__(self):
         fitted = f"fitted on {self.n_fitted:,} faces" if self.n_fitted else "not fitted"
         return f"Preprocessor(n_components={self.n_components}, normalizer={self.normalizer!r}), {fitted}"
 
+    # What scikit-learn asks of a transformer. Its base class would do, but takes as long to import as all of this.
+
+    @property
+    def n_features_in_(self) -> int:
+        """Pixels of an image."""
+        return self.components.shape[1]
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Return the columns f000, f001, ..."""
+        self._check_fitted()
+        return np.array(feature_names(len(self.components)), dtype=object)
+
+    def get_params(self, deep: bool = True) -> dict:
+        """Return the parameters of the constructor."""
+        return {"n_components": self.n_components, "normalizer": self.normalizer}
+
+    def set_params(self, **params) -> Preprocessor:
+        """Change parameters of the constructor; they count from the next ``fit`` on."""
+        unknown = params.keys() - self.get_params()
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: Preprocessor's parameters are {', '.join(self.get_params())}")
+        self.__init__(**self.get_params() | params)  # type: ignore[misc]
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return self.n_fitted > 0
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(None, TargetTags(required=False), TransformerTags(preserves_dtype=["float32"]))
+
+
+def _check_whole(name: str, value, least: int = 1) -> None:
+    if not (isinstance(value, int | np.integer) and value >= least):
+        raise ValueError(f"{name} must be a whole number >= {least}, not {value!r}")
+
 
 def _check_images(images, n_pixels: int | None = None) -> np.ndarray:
     images = np.asarray(images)
-    if images.ndim != 2 or len(images) == 0 or (n_pixels is not None and images.shape[1] != n_pixels):
+    if images.ndim != 2 or 0 in images.shape or (n_pixels is not None and images.shape[1] != n_pixels):
         raise ValueError(f"images must have shape (n, {n_pixels or 'n_pixels'}) with n >= 1, not {images.shape}")
+    if images.dtype.kind not in "buif":
+        raise ValueError(f"images must be uint8 or real numbers, not {images.dtype}")
     if images.dtype == np.uint8:
         return images
-    images = images.astype(np.float32)
+    with np.errstate(over="ignore"):
+        images = images.astype(np.float32, copy=False)
     if not np.isfinite(images).all():
-        raise ValueError("images must be finite: they hold NaN or infinite values")
+        raise ValueError("images must be finite numbers: they hold NaN, or infinite or too large values")
     return images
 
 
-def _largest_eigenpairs(gram, k):
-    """Return the k largest eigenvalues, falling, and their eigenvectors (n, k) of a symmetric matrix."""
-    if k < len(gram) // 4:
-        start = np.random.default_rng(0).standard_normal(len(gram))  # fixed: the same result every time
-        values, vectors = eigsh(gram, k, v0=start)  # Lanczos: seconds where a full decomposition takes a minute
+def _norms(images, normalizer):
+    """Return what each image is divided by first, (n, 1): with "l2" its Euclidean norm, else None."""
+    if normalizer != "l2":
+        return None
+    norms = np.array([[np.linalg.norm(image.astype(np.float64))] for image in images])
+    return np.where(norms > 0, norms, 1).astype(np.float32)  # an all-black image stays 0
+
+
+def _pixels(images, norms, block, dtype=np.float32):
+    """Return some columns of the images as new numbers, (n, block)."""
+    x = images[:, block].astype(dtype)
+    if norms is not None:
+        x /= norms
+    return x
+
+
+def _normalize(x, center, scale):
+    x -= center  # in place: x is a block's own copy
+    x /= scale
+    return x
+
+
+def _largest_eigenvectors(gram, k):
+    """Return the eigenvectors (n, k) of a symmetric matrix's k largest eigenvalues, the largest first."""
+    n = len(gram)
+    gram = gram.astype(np.float64)
+    if k < n // 4:  # Lanczos: seconds where a full decomposition takes a minute
+        product = LinearOperator((n, n), matvec=functools.partial(dsymv, 1.0, gram.T), dtype=np.float64)
+        values, vectors = eigsh(product, k, v0=np.random.default_rng(0).standard_normal(n))  # the same every time
     else:
-        values, vectors = np.linalg.eigh(gram)
-    order = np.argsort(values)[::-1][:k]
-    return np.maximum(values[order], 0), vectors[:, order]
+        values, vectors = eigh(gram, subset_by_index=[n - k, n - 1])
+    return vectors[:, np.argsort(values)[::-1]]
 
 
 # -- CSV chunks -------------------------------------------------------------------------------------------------------
@@ -297,20 +357,9 @@ def feature_names(n: int) -> list[str]:
     return [f"f{i:03d}" for i in range(n)]
 
 
-def _write_chunk(preprocessor, ds, rows, path):
-    """Write one chunk; float32 with the 9 digits that bring back the same number."""
-    with threadpool_limits(1, "blas"):  # also when run in this very process: the same bytes either way
-        features = np.concatenate(
-            [
-                preprocessor.transform(ds.images(slice(start, min(start + BLOCK_ROWS, rows.stop))))
-                for start in range(rows.start, min(rows.stop, len(ds)), BLOCK_ROWS)
-            ]
-        )
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(LABELS + feature_names(features.shape[1]))
-        for labels, row in zip(ds.labels[rows].itertuples(index=False), features, strict=True):
-            writer.writerow([*labels, *(f"{x:.9g}" for x in row.tolist())])
+def _chunk_names(n: int) -> list[str]:
+    digits = max(2, len(str(n - 1)))
+    return [f"chunk_{i:0{digits}d}.csv" for i in range(n)]
 
 
 def load_features(folder) -> pd.DataFrame:
@@ -321,29 +370,56 @@ def load_features(folder) -> pd.DataFrame:
     FileNotFoundError
         If the folder holds no chunk.
     ValueError
-        Naming the file, if a chunk is damaged or its columns are not those of the first.
+        Naming the file and the line, if a chunk is not as `Preprocessor.export` writes it, or a missing chunk.
     """
     files = sorted(Path(folder).glob("chunk_*.csv"))
     if not files:
         raise FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
+    for file, name in zip(files, _chunk_names(len(files)), strict=True):
+        if file.name != name:
+            raise ValueError(f"{folder} should hold {name} before {file.name}: a chunk is missing, or one too many")
     chunks: list[pd.DataFrame] = []
     for file in files:
-        try:
-            header = pd.read_csv(file, nrows=0).columns.tolist()
-            expected = chunks[0].columns.tolist() if chunks else LABELS + feature_names(len(header) - len(LABELS))
-            if header != expected:
-                raise ValueError(f"its columns must be {', '.join(expected[:6])} ... {expected[-1]}")
-            types = {"file": "string", "age": "int64", "gender": "int64", "race": "int64"}
-            types |= dict.fromkeys(header[len(LABELS) :], "float32")
-            chunk = pd.read_csv(file, dtype=types, float_precision="round_trip")
-            numbers = chunk[header[1:]].to_numpy(np.float32)
-            if not np.isfinite(numbers).all():
-                line = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0]) + 2
-                raise ValueError(f"line {line} is cut off, or holds an empty or infinite number")
-        except (ValueError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file}: {error}") from error
+        chunk = _read_chunk(file)
+        first = chunks[0] if chunks else chunk
+        if len(chunk.columns) != len(first.columns):
+            raise ValueError(f"{file}, line 1: {len(chunk.columns)} columns; {files[0].name} has {len(first.columns)}")
+        if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
+            raise ValueError(f"{file}, line {len(chunk) + 1} is its last; {files[0].name} has {len(first) + 1} lines")
         chunks.append(chunk)
     return pd.concat(chunks, ignore_index=True)
+
+
+def _read_chunk(file: Path) -> pd.DataFrame:
+    header, *lines = file.read_bytes().split(b"\n")  # the last "line" is what follows the last line break: nothing
+    columns = LABELS + feature_names(header.count(b",") + 1 - len(LABELS))
+    names, numbers = [], np.empty((len(lines) - 1, len(columns) - 1))
+    number = 1
+    try:
+        if header != ",".join(columns).encode() or len(columns) == len(LABELS):
+            raise ValueError(f"it must be {','.join(LABELS)},f000,f001,...")
+        for number, line in enumerate(lines[:-1], start=2):
+            name, *fields = line.decode().split(",")
+            if len(fields) != len(columns) - 1:
+                raise ValueError(f"{len(fields) + 1} fields, but {len(columns)} columns")
+            names.append(name)
+            numbers[number - 2] = list(map(float, fields))
+        wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max)  # NaN is wrong, too
+        wrong[:, : len(LABELS) - 1] |= numbers[:, : len(LABELS) - 1] % 1 != 0
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            number = row + 2
+            raise ValueError(f"{columns[column + 1]} is {numbers[row, column]}")
+        number = len(lines) + 1
+        if lines[-1] or not names:
+            raise ValueError("the file is cut")
+    except ValueError as error:
+        raise ValueError(f"{file}, line {number}: {error}") from error
+    chunk = pd.DataFrame(numbers[:, len(LABELS) - 1 :].astype(np.float32), columns=columns[len(LABELS) :])
+    for i, label in enumerate(LABELS[1:]):
+        chunk.insert(i, label, numbers[:, i].astype(np.int64))
+    chunk.insert(0, "file", pd.Series(names, dtype="string"))
+    return chunk
 
 
 # -- training, validation, test ---------------------------------------------------------------------------------------
@@ -436,12 +512,14 @@ def batches(X, y, batch_size: int = 128, rng=None):
 
 
 def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
-    """Return the default Preprocessor for a data set: fitted the first time, then loaded from the cache folder."""
+    """Return the default Preprocessor for a data set: fitted the first time, then loaded from the cache folder.
+
+    A file there that can't be read, or that another version wrote, is replaced.
+    """
     path = cache_dir() / "features" / f"{ds.fingerprint}.npz"
-    if path.exists():
+    with contextlib.suppress(FileNotFoundError, ValueError):
         return Preprocessor.load(path)
-    n_components = min(128, min(5000, len(ds)) - 1)
-    preprocessor = Preprocessor(n_components).fit(ds, progress=progress)
+    preprocessor = Preprocessor(n_components=min(128, min(5000, len(ds)) - 1)).fit(ds, progress=progress)
     preprocessor.save(path)
     return preprocessor
 
@@ -449,4 +527,9 @@ def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
 def prepare(ds: FaceDataset, progress: bool = True) -> Path:
     """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder."""
     folder = cache_dir() / "features" / ds.fingerprint
-    return folder if folder.is_dir() else fitted(ds, progress).export(ds, folder, progress=progress)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        fitted(ds, progress).export(ds, folder, progress=progress)
+    for name in _chunk_names(-(-len(ds) // CHUNK_SIZE)):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} is without {name}: delete the folder, and it is made again")
+    return folder
