@@ -294,7 +294,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError("something follows its end")
     except Exception as error:  # damaged archives make these modules raise a dozen kinds
-        detail = error or type(error).__name__
+        detail = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
         raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}") from error
 
 

@@ -143,7 +143,7 @@ def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int =
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        need = f": it needs about {size / 1e6:,.0f} MB" if size and error.errno == errno.ENOSPC else ""
+        need = f": it needs about {-(-size // 10**6):,} MB" if size and error.errno == errno.ENOSPC else ""
         raise OSError(f"{folder} can't be written ({error.strerror or error}){need}") from error
     return folder
 

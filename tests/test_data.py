@@ -4,6 +4,8 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -458,6 +460,7 @@ def test_a_file_that_is_no_archive(tmp_path, content):
     with pytest.raises(ValueError, match=r"not an archive|there is no face") as caught:
         opened(path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_unpacking_that_was_killed_is_done_again(tmp_path, cache):
@@ -660,3 +663,49 @@ def test_without_a_path_the_stand_in_is_opened(cache, monkeypatch):
         monkeypatch.setenv("HW1_FACES", wrong)
         with pytest.raises(ValueError, match="HW1_FACES must be a whole number >= 1"):
             opened(None)
+
+
+FILL_THE_DISK = """
+import os, sys
+from pathlib import Path
+from hw1lib import files, standin
+from hw1lib.data import FaceDataset
+
+disk, archive = Path(sys.argv[1]), Path(sys.argv[2])
+os.environ["HW1_CACHE"] = str(disk)
+old = files.write_atomically(disk / "old.json", lambda temporary: temporary.write_text("old"))
+standin.make(disk / "kept", 2, n_jobs=1, progress=False)
+before = {path: path.is_file() and path.read_bytes() for path in disk.rglob("*")}
+for action in (
+    lambda: standin.make(disk / "faces", 100, n_jobs=1, progress=False),
+    lambda: FaceDataset.open(archive, progress=False),
+    lambda: files.write_atomically(old, lambda temporary: temporary.write_bytes(bytes(300_000))),
+):
+    try:
+        action()
+    except OSError as error:
+        print(error)
+    left = {path: path.is_file() and path.read_bytes() for path in disk.rglob("*") if path.name != "archives"}
+    assert left == before, left.keys() - before.keys()
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path):
+    disk, noise = tmp_path / "disk", np.random.default_rng(0)
+    disk.mkdir()
+    faces = {
+        f"{i}_0_0_{STAMP}": coded(Image.fromarray(noise.integers(0, 256, (200, 200, 3), np.uint8))) for i in range(9)
+    }
+    archive = write_zip(tmp_path / "faces.zip", faces)
+    inside = ["sh", "-c", 'mount -t tmpfs -o size=200k none "$1" && shift && exec "$@"', "-", str(disk)]
+    try:  # in a namespace of its own, which takes the disk along when it ends
+        subprocess.run(["unshare", "-rm", *inside, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no small disk can be mounted here: {error}")
+    run = [sys.executable, "-c", FILL_THE_DISK, str(disk), str(archive)]
+    child = subprocess.run(["unshare", "-rm", *inside, *run], capture_output=True, text=True)
+    assert child.stderr == ""
+    drawn, unpacked, written = child.stdout.splitlines()
+    assert drawn == f"{disk}/faces can't be written (No space left on device): it needs about 1 MB"
+    assert re.fullmatch(rf"{disk}/archives/\w+ can't be written \(No space left on device\): .* about 1 MB", unpacked)
+    assert written == f"[Errno 28] No space left on device: '{disk}/old.json'"
