@@ -10,6 +10,8 @@ exactly. Input that can't be used raises ValueError, which names the argument an
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -44,59 +46,63 @@ class Recovered(NamedTuple):
 
 
 def _pair(name: str, value, least: int) -> tuple[int, int]:
-    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in pair)
     if len(pair) != 2 or not whole or min(pair) < least:
         raise ValueError(f"{name} must be an integer of at least {least}, or a pair of them, not {value!r}")
     return int(pair[0]), int(pair[1])
 
 
-def _numbers(name: str, values, finite: bool = True) -> np.ndarray:
+def as_numbers(name: str, values) -> np.ndarray:
+    """Return ``values`` as an array of finite integers or real numbers; ValueError that names it if they are not."""
     try:
         array = np.asarray(values)
     except ValueError:
         raise ValueError(f"{name} must be an array, with rows of equal length") from None
-    if array.dtype.kind == "b":
-        array = array.astype(np.uint8)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must hold integers or real numbers, not {array.dtype}")
-    if array.dtype.kind == "f" and (not np.isfinite(array).all() if finite else np.isnan(array).any()):
-        raise ValueError(f"{name} must not hold NaN{' or infinity' if finite else ''}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must not hold NaN or infinity")
     return array
 
 
-def _pictures(name: str, values, finite: bool = True) -> np.ndarray:
-    array = _numbers(name, values, finite)
+def _pictures(name: str, values) -> np.ndarray:
+    array = as_numbers(name, values)
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"{name} must be (H, W) or (N, C, H, W) with H, W >= 1, not of shape {array.shape}")
     return array
 
 
+def _grid(name: str, padded_shape, size, stride, dilation=(1, 1)) -> tuple[int, int]:
+    """Return how many windows there are below and beside each other: (H - span) // stride + 1, and so for W."""
+    height, width = padded_shape[-2:]
+    tall, wide = ((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
+    if tall > height or wide > width:
+        raise ValueError(f"{name} must span at most the padded picture's {height}x{width} cells, not {tall}x{wide}")
+    return (height - tall) // stride[0] + 1, (width - wide) // stride[1] + 1
+
+
 def _windows(padded: np.ndarray, size, stride, dilation=(1, 1)) -> np.ndarray:
-    """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw), where oh = (H - span) // stride + 1."""
+    """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw)."""
     span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
-    if span[0] > padded.shape[-2] or span[1] > padded.shape[-1]:
-        raise ValueError(
-            f"the window (filter or size) spans {span[0]}x{span[1]}; at most the padded picture's "
-            f"{padded.shape[-2]}x{padded.shape[-1]} is allowed"
-        )
     view = sliding_window_view(padded, span, axis=(-2, -1))
     return view[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
-def pad(images, padding, value=0) -> np.ndarray:
-    """Return (..., H, W) pictures, of the same dtype, with ``padding`` cells of ``value`` on each side (Table 3.2)."""
-    x = _pictures("images", images, finite=False)
-    up, left = _pair("padding", padding, 0)
-    if x.dtype.kind != "f" and not (value == value // 1 and np.iinfo(x.dtype).min <= value <= np.iinfo(x.dtype).max):
-        raise ValueError(f"value must be an integer that {x.dtype} can hold, not {value!r}")
+def _pad(x: np.ndarray, edge, value) -> np.ndarray:
+    up, left = edge
     out = np.full((*x.shape[:-2], x.shape[-2] + 2 * up, x.shape[-1] + 2 * left), value, x.dtype)
     out[..., up : up + x.shape[-2], left : left + x.shape[-1]] = x
     return out
 
 
+def pad(images, padding) -> np.ndarray:
+    """Return (..., H, W) pictures, of the same dtype, with ``padding`` zeros on each side (report, Table 3.2)."""
+    return _pad(_pictures("images", images), _pair("padding", padding, 0), 0)
+
+
 def _prepare(images, filters, stride, padding, mode, dilation):
-    """Check conv2d's arguments; return padded (N, C, H, W), filters (F, C, kh, kw) as correlated, and the pairs."""
+    """Check conv2d's arguments; return padded (N, C, H, W), filters (F, C, kh, kw) as correlated, pairs, grid."""
     x, w = _pictures("images", images), _pictures("filters", filters)
     if (x.ndim, w.ndim) not in ((2, 2), (4, 4)):
         raise ValueError(
@@ -117,14 +123,14 @@ def _prepare(images, filters, stride, padding, mode, dilation):
         dtype = np.dtype(np.int64)
     else:
         dtype = np.result_type(x, w, np.float32)
-    x, w = pad(x.astype(dtype, copy=False), edge), w.astype(dtype, copy=False)
-    return x, w if mode == "correlation" else w[..., ::-1, ::-1], step, gap, edge
+    x, w = _pad(x.astype(dtype, copy=False), edge, 0), w.astype(dtype, copy=False)
+    grid = _grid("filters", x.shape, w.shape[2:], step, gap)
+    return x, w if mode == "correlation" else w[..., ::-1, ::-1], step, gap, edge, grid
 
 
 def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation", dilation=1) -> np.ndarray:
     """Compute what ``conv2d`` does with plain loops: each output cell is a window times the filter, summed."""
-    x, w, (sh, sw), (dh, dw), _ = _prepare(images, filters, stride, padding, mode, dilation)
-    oh, ow = _windows(x, w.shape[2:], (sh, sw), (dh, dw)).shape[2:4]
+    x, w, (sh, sw), (dh, dw), _, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
     out = np.zeros((len(x), len(w), oh, ow), x.dtype)
     for n, f, row, column in np.ndindex(out.shape):
         for c, i, j in np.ndindex(w.shape[1:]):
@@ -156,9 +162,8 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation", dilation=1)
     ValueError
         For shapes, numbers or options that are not allowed, or a window larger than the padded picture.
     """
-    x, w, step, gap, _ = _prepare(images, filters, stride, padding, mode, dilation)
+    x, w, step, gap, _, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
     windows = _windows(x, w.shape[2:], step, gap).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow), no copy
-    oh, ow = windows.shape[4:]
     rows = w.reshape(len(w), -1)  # (F, C*kh*kw)
     out = np.empty((len(x), len(w), oh * ow), x.dtype)
     block = max(1, BLOCK // (rows.shape[1] * oh * ow))  # pictures at a time: the whole batch's columns leave the cache
@@ -172,11 +177,23 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation", dilation=1)
 
 
 def conv2d_backward(grad, images, filters, stride=1, padding=0, mode="correlation", dilation=1) -> ConvGradients:
-    """Carry a gradient back through ``conv2d``: ``grad`` has its output's shape, the results its inputs' shapes."""
-    x, w, step, gap, edge = _prepare(images, filters, stride, padding, mode, dilation)
+    """Carry a gradient back through ``conv2d``.
+
+    Parameters
+    ----------
+    grad : (oh, ow) or (N, F, oh, ow)
+        The loss's gradient with respect to the output of ``conv2d`` with the other arguments.
+    images, filters, stride, padding, mode, dilation
+        As they were given to ``conv2d``; ValueError as there.
+
+    Returns
+    -------
+    ConvGradients
+        The loss's gradient with respect to ``images`` and ``filters``, each of its shape.
+    """
+    x, w, step, gap, edge, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
     windows = _windows(x, w.shape[2:], step, gap).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow)
-    oh, ow = windows.shape[4:]
-    g = _numbers("grad", grad)
+    g = as_numbers("grad", grad)
     wanted = (len(x), len(w), oh, ow) if np.ndim(images) == 4 else (oh, ow)
     if g.shape != wanted:
         raise ValueError(f"grad must have the output's shape {wanted}, not {g.shape}")
@@ -195,25 +212,25 @@ def conv2d_backward(grad, images, filters, stride=1, padding=0, mode="correlatio
 
 
 def _pooling(images, size, stride, padding):
-    """Check max pooling's arguments; return the pictures and the three pairs."""
-    x, size = _pictures("images", images, finite=False), _pair("size", size, 1)
+    """Check max pooling's arguments; return the pictures, the three pairs and the grid."""
+    x, size = _pictures("images", images), _pair("size", size, 1)
     stride = size if stride is None else _pair("stride", stride, 1)
-    padding = _pair("padding", padding, 0)
-    if 2 * padding[0] > size[0] or 2 * padding[1] > size[1]:  # so every window holds a cell of the picture
+    edge = _pair("padding", padding, 0)
+    if 2 * edge[0] > size[0] or 2 * edge[1] > size[1]:  # so every window holds a cell of the picture
         raise ValueError(f"padding must be at most half of size {size}, not {padding}")
-    return x, size, stride, padding
+    grid = _grid("size", (x.shape[-2] + 2 * edge[0], x.shape[-1] + 2 * edge[1]), size, stride)
+    return x, size, stride, edge, grid
 
 
 def max_pool2d_loops(images, size, stride=None, padding=0) -> Pooled:
     """Compute what ``max_pool2d`` does with plain loops: look at each window's cells in row order, keep the largest."""
-    x, size, (sh, sw), (ph, pw) = _pooling(images, size, stride, padding)
+    x, (kh, kw), (sh, sw), (ph, pw), grid = _pooling(images, size, stride, padding)
     height, width = x.shape[-2:]
-    outside = _windows(pad(np.zeros((height, width)), (ph, pw)), size, (sh, sw))
-    values = np.empty(x.shape[:-2] + outside.shape[:2], x.dtype)
+    values = np.empty((*x.shape[:-2], *grid), x.dtype)
     cells = np.full(values.shape, -1)
     for *picture, row, column in np.ndindex(values.shape):
         at = (*picture, row, column)
-        for i, j in np.ndindex(size):
+        for i, j in np.ndindex(kh, kw):
             r, c = row * sh + i - ph, column * sw + j - pw
             inside = 0 <= r < height and 0 <= c < width  # padding is never chosen
             if inside and (cells[at] < 0 or x[(*picture, r, c)] > values[at]):
@@ -229,43 +246,52 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     images : (..., H, W)
     size, stride, padding : int or (vertical, horizontal)
         ``stride`` is ``size`` if not given; ``padding``, at most half of ``size``, is of cells that are never chosen:
-        minus infinity or the smallest integer (zeros would beat negative cells).
+        the smallest number of the type (zeros would beat negative cells).
 
     Returns
     -------
     Pooled
-        ``values`` and ``cells``, both (..., oh, ow). Of equal cells the first in row order is chosen, as in PyTorch.
+        ``values`` and ``cells``, both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal cells
+        the first in row order is chosen, as in PyTorch.
+
+    Raises
+    ------
+    ValueError
+        For shapes, numbers or options that are not allowed.
     """
-    x, size, step, edge = _pooling(images, size, stride, padding)
-    index = pad(np.arange(x.shape[-2] * x.shape[-1]).reshape(x.shape[-2:]), edge, -1)
-    index = _windows(index, size, step)  # (oh, ow, kh, kw): which cell of the picture, -1 for padding
-    index = index.reshape(*index.shape[:2], -1)  # (oh, ow, kh*kw)
-    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    windows = _windows(pad(x, edge, lowest), size, step)
-    windows = windows.reshape(*windows.shape[:-2], size[0] * size[1])  # (..., oh, ow, kh*kw)
-    values = windows.max(axis=-1)
-    # a picture may hold the padding's value itself, so the place is the first equal cell that is not padding
-    place = ((windows == values[..., None]) & (index >= 0)).argmax(axis=-1)
-    cells = np.take_along_axis(np.broadcast_to(index, windows.shape), place[..., None], axis=-1)[..., 0]
+    x, size, step, edge, _ = _pooling(images, size, stride, padding)
+    lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    windows = _windows(_pad(x, edge, lowest), size, step)  # (..., oh, ow, kh, kw), a view
+    index = np.arange(x.shape[-2] * x.shape[-1]).reshape(x.shape[-2:])
+    index = _windows(_pad(index, edge, -1), size, step)  # (oh, ow, kh, kw): the cell's number, -1 for padding
+    values = windows[..., 0, 0].copy()
+    cells = np.broadcast_to(index[..., 0, 0], values.shape).copy()
+    for i, j in np.ndindex(size):  # all windows at once, one of their cells after the other
+        larger = (windows[..., i, j] > values) | (cells < 0)  # whatever comes is better than padding
+        np.copyto(values, windows[..., i, j], where=larger)
+        np.copyto(cells, index[..., i, j], where=larger)
     return Pooled(values, cells)
 
 
 def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
     """Carry a gradient back through ``max_pool2d``: each cell chosen gets its window's, the others nothing.
 
-    ``grad`` and ``cells`` are (..., oh, ow); ``shape`` is the pictures', (..., H, W).
+    ``grad`` and ``cells`` are (..., oh, ow); ``shape`` is the pictures', (..., H, W), and the result's.
     """
-    g, cells = _numbers("grad", grad), np.asarray(cells)
-    if g.shape != cells.shape or g.shape[:-2] != tuple(shape[:-2]):
+    g, cells = as_numbers("grad", grad), as_numbers("cells", cells)
+    try:
+        *leading, height, width = shape = tuple(map(operator.index, shape))
+    except (TypeError, ValueError):
+        raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}") from None
+    if g.shape != cells.shape or g.ndim != len(shape) or g.shape[:-2] != shape[:-2]:
         raise ValueError(f"grad must have the shape of cells {cells.shape}, and the leading axes of shape {shape}")
-    each = shape[-2] * shape[-1]
-    if cells.size and not 0 <= cells.min() <= cells.max() < each:
-        raise ValueError(f"cells must be from 0 to {each - 1}, the last cell of a picture of shape {shape}")
-    n = int(np.prod(shape[:-2]))
-    out = np.zeros(n * each, np.result_type(g, np.float32))
-    start = each * np.arange(n).reshape(*shape[:-2], 1, 1)  # of each picture in the flat result
-    np.add.at(out, start + cells, g)  # a cell may be chosen by several windows
-    return out.reshape(shape)
+    if cells.dtype.kind not in "iu" or (cells.size and not 0 <= cells.min() <= cells.max() < height * width):
+        raise ValueError(f"cells must be from 0 to {height * width - 1}, the last cell of a picture of shape {shape}")
+    n, windows = math.prod(leading), math.prod(g.shape[-2:])
+    pictures = np.zeros((n, height * width), np.result_type(g, np.float32))
+    where = np.arange(n)[:, None], cells.reshape(n, windows)
+    np.add.at(pictures, where, g.reshape(n, windows))  # add.at, since a cell may be chosen by several windows
+    return pictures.reshape(shape)
 
 
 def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
@@ -273,8 +299,9 @@ def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
     x = _pictures("picture", picture)
     if x.ndim != 2:
         raise ValueError(f"picture must be (H, W), not of shape {x.shape}")
-    kh, kw = _pair("size", size, 1)
-    return _windows(pad(x, padding), (kh, kw), _pair("stride", stride, 1)).reshape(-1, kh * kw)
+    padded, size, step = pad(x, padding), _pair("size", size, 1), _pair("stride", stride, 1)
+    positions = _grid("size", padded.shape, size, step)
+    return _windows(padded, size, step).reshape(math.prod(positions), -1)
 
 
 def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
@@ -284,7 +311,7 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
     (more than one if ``stride`` is), the largest is taken: a smaller filter is one of those, with zeros at its end.
     If ``rank`` is below the number of unknowns, the filter is the shortest of many that fit as well.
     """
-    x, y = _numbers("picture", picture), _numbers("output", output)
+    x, y = as_numbers("picture", picture), as_numbers("output", output)
     if x.ndim != 2 or y.ndim != 2 or 0 in x.shape + y.shape:
         raise ValueError(f"picture and output must be (H, W) and (oh, ow), not of shapes {x.shape} and {y.shape}")
     step, edge = _pair("stride", stride, 1), _pair("padding", padding, 0)

@@ -27,5 +27,65 @@ PUBLISHED = {
     "race/8000": Published(0.722, "accuracy", "section 2.2.7"),
 }
 
+# Every ranking that the report draws: the claim, the experiment that it calls better, and the worse one.
+RANKINGS = (
+    ("random beats zero initialisation", "init/random", "init/zero"),
+    ("Xavier beats random initialisation", "init/xavier", "init/random"),
+    ("64 neurons beat 32", "width/64", "width/32"),
+    ("32 neurons beat 16", "width/32", "width/16"),
+    ("two hidden layers (64, 16) beat one of 64", "depth/64-16", "width/64"),
+    ("(64, 16) beats (64, 32)", "depth/64-16", "depth/64-32"),
+    ("(64, 16) beats (32, 8)", "depth/64-16", "depth/32-8"),
+    ('"lambda" and momentum beat the first setting', "rate/lambda", "width/64"),
+)
+
 SPLIT = {"subset": 5000, "pixels": 120_000, "components": 128, "chunk": 1000, "chunks": 20, "batch": 128}
 SPLIT |= {"train": 16_200, "validation": 1_800, "test": 2_000}
+
+# -- question 2 (chapter 3); Tables 3.7 to 3.9 repeat 3.4 to 3.6 with the cells that pooling selects coloured ----------
+
+TABLES = {
+    "3.1": ((2, 1, 3, 3), (1, 6, 2, 5), (1, 4, 5, 2), (6, 6, 5, 3)),  # the picture
+    "3.2": (
+        (0, 0, 0, 0, 0, 0),
+        (0, 2, 1, 3, 3, 0),
+        (0, 1, 6, 2, 5, 0),
+        (0, 1, 4, 5, 2, 0),
+        (0, 6, 6, 5, 3, 0),
+        (0, 0, 0, 0, 0, 0),
+    ),
+    "3.4": ((2, 13, 18, 12), (11, 16, 33, 17), (23, 34, 35, 23), (15, 25, 18, 7)),  # outputs of filters 1, 2, 3
+    "3.5": ((8, 4, 14, 5), (6, 17, 12, 13), (13, 18, 25, 9), (10, 12, 11, 8)),
+    "3.6": ((10, 24, 17, 16), (22, 23, 41, 17), (28, 42, 35, 28), (14, 31, 32, 19)),
+    "3.10": ((16, 33), (34, 35)),  # after max pooling
+    "3.11": ((17, 14), (18, 25)),
+    "3.12": ((24, 41), (42, 35)),
+}
+
+# Table 3.3, letter for letter: filter 1's products, window by window; its one misprint is in row 2, column 2
+TABLE_3_3 = (
+    (
+        "0*0+0*1+0*2 + 0*1+2*0+1*1 + 0*2+1*1+6*0",
+        "0*0+0*1+0*2 + 2*1+1*0+3*1 + 1*2+6*1+2*0",
+        "0*0+0*1+0*2 + 1*1+3*0+3*1 + 6*2+2*1+5*0",
+        "0*0+0*1+0*2 + 3*1+3*0+0*1 + 2*2+5*1+0*0",
+    ),
+    (
+        "0*0+2*1+1*2 + 0*1+1*0+6*1 + 0*2+1*1+4*0",
+        "2*0+1*1+3*2 + 1*+6*0+2*1 + 1*2+4*1+5*0",
+        "1*0+3*1+3*2 + 6*1+2*0+5*1 + 4*2+5*1+2*0",
+        "3*0+3*1+0*2 + 2*1+5*0+0*1 + 5*2+2*1+0*0",
+    ),
+    (
+        "0*0+1*1+6*2 + 0*1+1*0+4*1 + 0*2+6*1+6*0",
+        "1*0+6*1+2*2 + 1*1+4*0+5*1 + 6*2+6*1+5*0",
+        "6*0+2*1+5*2 + 4*1+5*0+2*1 + 6*2+5*1+3*0",
+        "2*0+5*1+0*2 + 5*1+2*0+0*1 + 5*2+3*1+0*0",
+    ),
+    (
+        "0*0+1*1+4*2 + 0*1+6*0+6*1 + 0*2+0*1+0*0",
+        "1*0+4*1+5*2 + 6*1+6*0+5*1 + 0*2+0*1+0*0",
+        "4*0+5*1+2*2 + 6*1+5*0+3*1 + 0*2+0*1+0*0",
+        "5*0+2*1+0*2 + 5*1+3*0+0*1 + 0*2+0*1+0*0",
+    ),
+)

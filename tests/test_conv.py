@@ -1,0 +1,444 @@
+"""Convolution and pooling: loops and windows against SciPy, PyTorch, central differences and the report's tables."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import convolve2d, correlate2d
+
+from hw1lib import conv, plots_conv
+from hw1lib.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_loops,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool2d_loops,
+    pad,
+    patch_matrix,
+    recover_filter,
+)
+from hw1lib.published import TABLE_3_3, TABLES
+
+PICTURE = np.array(TABLES["3.1"])
+FILTERS = np.array(
+    [
+        [[0, 1, 2], [1, 0, 1], [2, 1, 0]],
+        [[1, 0, 1], [0, 1, 0], [1, 0, 1]],
+        [[1, 2, 0], [2, 0, 2], [0, 2, 1]],
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    return torch
+
+
+def pairs(least, most):
+    return st.tuples(st.integers(least, most), st.integers(least, most))
+
+
+@st.composite
+def convolutions(draw):
+    """Draw integer images (N, C, H, W), filters (F, C, kh, kw), and options under which they fit."""
+    n, c, f = (draw(st.integers(1, 3)) for _ in range(3))
+    size, options = draw(pairs(1, 3)), {name: draw(pairs(1, 3)) for name in ("stride", "dilation")}
+    options["padding"] = draw(pairs(0, 2))
+    least = [
+        max(1, (k - 1) * d + 1 - 2 * p) for k, d, p in zip(size, options["dilation"], options["padding"], strict=True)
+    ]
+    height, width = (draw(st.integers(low, low + 4)) for low in least)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return rng.integers(-9, 10, (n, c, height, width)), rng.integers(-9, 10, (f, c, *size)), options
+
+
+@st.composite
+def poolings(draw):
+    """Draw images with many equal cells, and options under which every window holds a cell."""
+    size, stride = draw(pairs(1, 4)), draw(st.none() | pairs(1, 3))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in size)
+    shape = [draw(st.integers(max(1, k - 2 * p), k + 4)) for k, p in zip(size, padding, strict=True)]
+    leading = draw(st.sampled_from([(), (2, 3)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return rng.integers(-3, 1, (*leading, *shape)), {"size": size, "stride": stride, "padding": padding}
+
+
+def by_scipy(images, filters, stride, padding, dilation, mode):
+    span = [(k - 1) * d + 1 for k, d in zip(filters.shape[2:], dilation, strict=True)]
+    spread = np.zeros((*filters.shape[:2], *span), int)
+    spread[..., :: dilation[0], :: dilation[1]] = filters
+    padded = np.pad(images, [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2])
+    slide = {"correlation": correlate2d, "convolution": convolve2d}[mode]
+    maps = [[sum(map(slide, image, f, ["valid"] * len(f))) for f in spread] for image in padded]
+    return np.array(maps)[..., :: stride[0], :: stride[1]]
+
+
+def differences(function, array, grad):
+    """Return the gradient of sum(grad * function(array)) with respect to array, by central differences."""
+    found = np.empty(array.shape)
+    for at in np.ndindex(array.shape):
+        move = np.zeros(array.shape)
+        move[at] = 0.25  # exact in binary; conv2d is linear in each argument, so any step will do
+        found[at] = np.sum(grad * (function(array + move) - function(array - move))) / 0.5
+    return found
+
+
+# -- the report's tables ----------------------------------------------------------------------------------------------
+
+
+def test_tables_of_question_2():
+    assert pad(PICTURE, 1).tolist() == np.array(TABLES["3.2"]).tolist()
+    for k, f in enumerate(FILTERS):
+        for convolve in (conv2d, conv2d_loops):
+            assert convolve(PICTURE, f, stride=1, padding=1).tolist() == [list(r) for r in TABLES[f"3.{k + 4}"]]
+        for pool in (max_pool2d, max_pool2d_loops):
+            assert pool(TABLES[f"3.{k + 4}"], 2).values.tolist() == [list(r) for r in TABLES[f"3.{k + 10}"]]
+    assert max_pool2d(TABLES["3.4"], 2).cells.tolist() == [[5, 6], [9, 10]]
+    assert max_pool2d(TABLES["3.5"], 2).cells.tolist() == [[5, 2], [9, 10]]
+
+
+def test_table_3_3_has_one_misprint():
+    windows = patch_matrix(PICTURE, 3, padding=1).reshape(4, 4, 3, 3)
+    written = [[plots_conv.written_out(window, FILTERS[0]) for window in row] for row in windows]
+    wrong = [(r, c) for r, c in np.ndindex(4, 4) if written[r][c] != TABLE_3_3[r][c]]
+    assert wrong == [(1, 1)]
+    assert written[1][1].replace("1*1+6*0", "1*+6*0") == TABLE_3_3[1][1]
+
+
+# -- convolution ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(case=convolutions(), mode=st.sampled_from(conv.MODES))
+def test_conv2d_equals_loops_and_scipy(case, mode):
+    images, filters, options = case
+    expected = by_scipy(images, filters, **options, mode=mode)
+    for found in (conv2d(images, filters, **options, mode=mode), conv2d_loops(images, filters, **options, mode=mode)):
+        assert found.dtype == np.int64
+        np.testing.assert_array_equal(found, expected)
+    one = conv2d(images[0, 0], filters[0, 0], **options, mode=mode)
+    np.testing.assert_array_equal(one, by_scipy(images[:1, :1], filters[:1, :1], **options, mode=mode)[0, 0])
+    np.testing.assert_array_equal(one, conv2d_loops(images[0, 0], filters[0, 0], **options, mode=mode))
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=convolutions())
+def test_conv2d_and_backward_equal_pytorch(torch, case):
+    images, filters, options = case
+    x, w = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (images, filters))
+    out = torch.nn.functional.conv2d(x, w, **options)
+    np.testing.assert_array_equal(conv2d(images, filters, **options), out.detach().numpy())
+    grad = np.random.default_rng(0).integers(-9, 10, out.shape)
+    out.backward(torch.tensor(grad, dtype=torch.float64))
+    found = conv2d_backward(grad, images, filters, **options)
+    np.testing.assert_array_equal(found.images, x.grad.numpy())
+    np.testing.assert_array_equal(found.filters, w.grad.numpy())
+
+
+@settings(max_examples=15, deadline=None)
+@given(case=convolutions(), mode=st.sampled_from(conv.MODES))
+def test_conv2d_backward_equals_central_differences(case, mode):
+    images, filters, options = case
+    images, filters, options = images[:2], filters[:2], {**options, "mode": mode}
+    grad = np.random.default_rng(0).integers(-9, 10, conv2d(images, filters, **options).shape)
+    found = conv2d_backward(grad, images, filters, **options)
+    np.testing.assert_array_equal(found.images, differences(lambda x: conv2d(x, filters, **options), images, grad))
+    np.testing.assert_array_equal(found.filters, differences(lambda w: conv2d(images, w, **options), filters, grad))
+    one = conv2d_backward(grad[0, 0], images[0, 0], filters[0, 0], **options)
+    assert (one.images.shape, one.filters.shape) == (images.shape[2:], filters.shape[2:])
+    alone = conv2d_backward(grad[:1, :1], images[:1, :1], filters[:1, :1], **options)
+    np.testing.assert_array_equal(one.filters, alone.filters[0, 0])
+
+
+def test_many_pictures_go_through_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    images, filters = rng.normal(size=(7, 2, 6, 5)), rng.normal(size=(3, 2, 3, 2))
+    whole = conv2d(images, filters)
+    monkeypatch.setattr(conv, "BLOCK", 2 * 6 * 4 * 4 * 2)  # two pictures a block, the last is alone
+    np.testing.assert_allclose(conv2d(images, filters), whole, rtol=1e-13)
+    np.testing.assert_allclose(conv2d_loops(images, filters), whole, rtol=1e-12)
+
+
+def test_integers_stay_exact():
+    big = 2**53 + 1  # a float64 can't hold it
+    assert conv2d([[big]], [[1]])[0, 0] == conv2d_loops([[big]], [[1]])[0, 0] == big
+    assert max_pool2d([[big - 1, big]], (1, 2)).values[0, 0] == big
+    white = np.full((3, 3), 255, np.uint8)
+    assert conv2d(white, white)[0, 0] == 9 * 255**2  # beyond 8 bits, and 16
+    with pytest.raises(ValueError, match=r"must stay below 2\*\*63"):
+        conv2d([[2**62, 2**62]], [[1, 1]])
+
+
+def test_floats_keep_their_type():
+    x = np.ones((1, 1, 4, 4), np.float32)
+    assert conv2d(x, x).dtype == conv2d_loops(x, x).dtype == np.float32
+    assert conv2d(x, x.astype(float)).dtype == np.float64
+    assert conv2d_backward(x[..., :1, :1], x, x).filters.dtype == np.float32
+    assert max_pool2d(x, 2).values.dtype == pad(x, 1).dtype == np.float32
+
+
+def test_arguments_are_left_alone_and_not_shared():
+    x, w = np.arange(16.0).reshape(4, 4), np.ones((1, 1))
+    kept = x.copy()
+    for out in (pad(x, 0), conv2d(x, w), max_pool2d(x, 1).values, conv2d_backward(x, x, w).images):
+        out += 1
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_empty_batch_gives_an_empty_batch():
+    none = np.zeros((0, 2, 5, 5))
+    assert conv2d(none, np.ones((3, 2, 3, 3))).shape == (0, 3, 3, 3)
+    assert (
+        conv2d_backward(np.zeros((0, 3, 3, 3)), none, np.ones((3, 2, 3, 3))).filters.tolist()
+        == [[[[0] * 3] * 3] * 2] * 3
+    )
+    pooled = max_pool2d(none, 2)
+    assert pooled.values.shape == (0, 2, 2, 2)
+    assert max_pool2d_backward(pooled.values, pooled.cells, none.shape).shape == none.shape
+
+
+# -- pooling ----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(case=poolings())
+def test_max_pool2d_equals_loops(case):
+    images, options = case
+    found, expected = max_pool2d(images, **options), max_pool2d_loops(images, **options)
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.cells, expected.cells)
+    flat = images.reshape(*images.shape[:-2], 1, -1)
+    np.testing.assert_array_equal(np.take_along_axis(flat, found.cells, -1), found.values)
+    assert found.values.dtype == images.dtype
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=poolings())
+def test_max_pool2d_and_backward_equal_pytorch(torch, case):
+    images, options = case
+    batch = images.reshape(-1, 1, *images.shape[-2:])
+    x = torch.tensor(batch, dtype=torch.float64, requires_grad=True)
+    values, cells = torch.nn.functional.max_pool2d(
+        x, options["size"], options["stride"], options["padding"], return_indices=True
+    )
+    found = max_pool2d(batch, **options)
+    np.testing.assert_array_equal(found.values, values.detach().numpy())
+    np.testing.assert_array_equal(found.cells, cells.numpy())  # of equal cells, the same one
+    grad = np.random.default_rng(0).integers(-9, 10, values.shape)
+    values.backward(torch.tensor(grad, dtype=torch.float64))
+    np.testing.assert_array_equal(max_pool2d_backward(grad, found.cells, batch.shape), x.grad.numpy())
+
+
+@pytest.mark.parametrize("options", [{"size": 2}, {"size": (3, 2), "stride": (1, 2), "padding": (1, 0)}])
+def test_max_pool2d_backward_equals_central_differences(options):
+    rng = np.random.default_rng(0)
+    images = rng.permutation(2 * 5 * 6).reshape(2, 5, 6)  # no two alike, so a step of a quarter changes no choice
+    pooled = max_pool2d(images, **options)
+    grad = rng.integers(-9, 10, pooled.values.shape)
+    expected = differences(lambda x: max_pool2d(x, **options).values, images, grad)
+    np.testing.assert_array_equal(max_pool2d_backward(grad, pooled.cells, images.shape), expected)
+
+
+@pytest.mark.parametrize("pool", [max_pool2d, max_pool2d_loops])
+def test_padding_is_never_chosen(pool):
+    for dtype in (np.int8, np.int64, np.float32):
+        lowest = np.finfo(dtype).min if dtype is np.float32 else np.iinfo(dtype).min
+        pooled = pool(np.full((3, 3), lowest, dtype), 3, 2, 1)
+        assert (pooled.values == lowest).all()
+        assert pooled.cells.tolist() == [[0, 1], [3, 4]]
+
+
+# -- recovering a filter ----------------------------------------------------------------------------------------------
+
+
+def test_the_filters_of_the_report_are_the_only_ones():
+    for k, f in enumerate(FILTERS):
+        found = recover_filter(PICTURE, TABLES[f"3.{k + 4}"], padding=1, stride=1)
+        assert found.filter.tolist() == f.tolist()
+        assert found.filter.dtype == np.int64
+        assert found[1:] == (9, True, True, 0)
+    spoilt = np.array(TABLES["3.5"])
+    spoilt[2, 1] += 1
+    found = recover_filter(PICTURE, spoilt, padding=1)
+    assert found.unique
+    assert not found.integer
+    assert 0.1 < found.residual < 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=convolutions())
+def test_recovered_filter_gives_the_output(case):
+    images, filters, options = case
+    picture, stride, padding = images[0, 0], options["stride"], options["padding"]
+    output = conv2d(picture, filters[0, 0], stride, padding)
+    found = recover_filter(picture, output, padding, stride)
+    again = conv2d(picture, found.filter, stride, padding)
+    np.testing.assert_allclose(again, output, atol=1e-9)
+    assert found.rank == np.linalg.matrix_rank(patch_matrix(picture, found.filter.shape, stride, padding))
+    if found.unique:
+        assert found.integer
+        largest = np.zeros(found.filter.shape)
+        largest[: filters.shape[2], : filters.shape[3]] = filters[0, 0]
+        np.testing.assert_array_equal(found.filter, largest)
+
+
+def test_recovers_a_filter_that_is_not_whole():
+    rng = np.random.default_rng(0)
+    picture, f = rng.normal(size=(9, 8)), rng.normal(size=(3, 2))
+    found = recover_filter(picture, conv2d(picture, f, (2, 1), (1, 0)), (1, 0), (2, 1))
+    assert found.filter[:3, :2] == pytest.approx(f, rel=1e-10)
+    assert not found.integer
+
+
+# -- what can't be used -----------------------------------------------------------------------------------------------
+
+NAN, INF, FOUR = np.full((4, 4), np.nan), np.full((4, 4), np.inf), np.ones((4, 4))
+BATCH = np.ones((2, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "bad", [NAN, INF, -INF, [[1, 2], [3]], [["a", "b"]], "picture", None, FOUR > 0, FOUR * 1j, [], [[]], 5]
+)
+def test_bad_pictures_are_named(bad):
+    calls = {
+        "images": [
+            lambda: pad(bad, 1),
+            lambda: conv2d(bad, [[1]]),
+            lambda: conv2d_loops(bad, [[1]]),
+            lambda: conv2d_backward(FOUR, bad, [[1]]),
+            lambda: max_pool2d(bad, 2),
+            lambda: max_pool2d_loops(bad, 2),
+        ],
+        "filters": [lambda: conv2d(FOUR, bad), lambda: conv2d_backward(FOUR, FOUR, bad)],
+        "grad": [lambda: conv2d_backward(bad, FOUR, [[1]]), lambda: max_pool2d_backward(bad, FOUR.astype(int), (4, 4))],
+        "cells": [lambda: max_pool2d_backward(FOUR, bad, (4, 4))],
+        "picture": [lambda: recover_filter(bad, FOUR), lambda: patch_matrix(bad, 2)],
+        "output": [lambda: recover_filter(FOUR, bad)],
+    }
+    for name, functions in calls.items():
+        for function in functions:
+            with pytest.raises(ValueError, match=rf"(?=.*\b{name}\b).* must "):
+                function()
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation", "size"])
+@pytest.mark.parametrize("bad", [-1, 1.0, True, "2", None, (1,), (1, 2, 3), (1, 0.5), [[1], [2, 3]], np.nan])
+def test_bad_steps_are_named(name, bad):
+    function, arguments = (max_pool2d, (FOUR,)) if name == "size" else (conv2d, (FOUR, [[1]]))
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least"):
+        function(*arguments, **{name: bad})
+    if name in ("stride", "padding") and bad is not None:
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least"):
+            max_pool2d(FOUR, 2, **{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: conv2d(FOUR, np.ones((1, 1, 2, 2))), "images and filters must be (H, W) and (kh, kw), or"),
+        (lambda: conv2d(BATCH[0], np.ones((1, 3, 2, 2))), "images and filters must be (H, W) and (kh, kw), or"),
+        (lambda: conv2d(BATCH, np.ones((1, 2, 2, 2))), "filters must be one or more, with the images' 3 channels"),
+        (lambda: conv2d(BATCH, np.ones((0, 3, 2, 2))), "filters must be one or more, with the images' 3 channels"),
+        (lambda: conv2d(BATCH[:, :0], np.ones((2, 0, 2, 2))), "filters must be one or more"),
+        (lambda: conv2d(FOUR, [[1]], mode="full"), "mode must be one of correlation, convolution, not 'full'"),
+        (lambda: conv2d(FOUR, np.ones((5, 1))), "filters must span at most the padded picture's 4x4 cells, not 5x1"),
+        (lambda: conv2d_loops(FOUR, np.ones((1, 3)), dilation=2), "at most the padded picture's 4x4 cells, not 1x5"),
+        (lambda: conv2d(FOUR, [[1]], stride=0), "stride must be an integer of at least 1"),
+        (lambda: conv2d_backward(FOUR, FOUR, np.ones((2, 2))), "grad must have the output's shape (3, 3), not (4, 4)"),
+        (lambda: max_pool2d(FOUR, 5), "size must span at most the padded picture's 4x4 cells, not 5x5"),
+        (lambda: max_pool2d(FOUR, 2, padding=2), "padding must be at most half of size (2, 2), not 2"),
+        (lambda: max_pool2d(FOUR, 2, padding=(1, 2)), "padding must be at most half of size (2, 2), not (1, 2)"),
+        (lambda: max_pool2d(FOUR, 0), "size must be an integer of at least 1"),
+        (lambda: max_pool2d_backward(FOUR, np.ones((2, 2), int), (4, 4)), "grad must have the shape of cells (2, 2)"),
+        (lambda: max_pool2d_backward(FOUR[0], np.ones(4, int), (4, 4)), "grad must have the shape of cells (4,)"),
+        (lambda: max_pool2d_backward(BATCH, BATCH.astype(int), (3, 2, 4, 4)), "the leading axes of shape (3, 2, 4, 4)"),
+        (lambda: max_pool2d_backward(FOUR, np.full((4, 4), 16), (4, 4)), "cells must be from 0 to 15"),
+        (lambda: max_pool2d_backward(FOUR, np.full((4, 4), -1), (4, 4)), "cells must be from 0 to 15"),
+        (lambda: max_pool2d_backward(FOUR, FOUR, (4, 4)), "cells must be from 0 to 15"),
+        (lambda: max_pool2d_backward(FOUR, FOUR.astype(int), 16), "shape must be the pictures' (..., H, W), not 16"),
+        (lambda: max_pool2d_backward(FOUR, FOUR.astype(int), (4, "4")), "shape must be the pictures' (..., H, W)"),
+        (lambda: patch_matrix(BATCH, 2), "picture must be (H, W), not of shape (2, 3, 4, 4)"),
+        (lambda: patch_matrix(FOUR, 5), "size must span at most"),
+        (lambda: recover_filter(FOUR, np.ones((5, 4))), "output must be small enough for a filter of at least 1x1"),
+        (lambda: recover_filter(BATCH, FOUR), "picture and output must be (H, W) and (oh, ow)"),
+    ],
+)
+def test_bad_combinations_are_named(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+# -- the step-through -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stepper():
+    return plots_conv.Stepper(PICTURE, {f"filter {k + 1}": f for k, f in enumerate(FILTERS)})
+
+
+def cells(html, caption):
+    """Return the text of a table's cells, and which of them are coloured with what."""
+    found = re.search(rf"<caption[^>]*>{caption}.*?</table>", html)[0]
+    rows = [re.findall(r'<td style="([^"]*)">(.*?)</td>', row) for row in re.findall(r"<tr>(.*?)</tr>", found)]
+    text = [[re.sub(r"<.*?>|&nbsp;", "", cell) for _, cell in row] for row in rows]
+    colours = {c: k for k, c in plots_conv.COLOURS.items()}
+    marks = [[re.search(r"background-color:(#\w+)", style) for style, _ in row] for row in rows]
+    return text, {(r, c): colours[m[1]] for r, row in enumerate(marks) for c, m in enumerate(row) if m}
+
+
+def test_step_moves_the_window_and_grows_the_output(stepper):
+    stepper.step.value = 7
+    text, marks = cells(stepper.view.value, "picture, padding 1")
+    assert text == [[str(v) for v in row] for row in TABLES["3.2"]]
+    assert {at for at, mark in marks.items() if mark == "window"} == {(r, c) for r in (1, 2, 3) for c in (2, 3, 4)}
+    assert {at for at, mark in marks.items() if mark == "padding"} == {
+        (r, c) for r, c in np.ndindex(6, 6) if r in (0, 5) or c in (0, 5)
+    }
+    text, marks = cells(stepper.view.value, "output, 7 of 16")
+    assert text == [["2", "13", "18", "12"], ["11", "16", "33", ""], [""] * 4, [""] * 4]
+    assert marks == {(1, 1): "selected", (1, 2): "window"}  # the first square is complete
+    assert cells(stepper.view.value, "max pooling 2x2")[0] == [["16", ""], ["", ""]]
+    assert f"{TABLE_3_3[1][2]} = <b>33</b>" in stepper.view.value
+
+
+def test_last_step_shows_the_tables(stepper):
+    stepper.step.value = 16
+    for k, name in enumerate(stepper.filters):
+        stepper.filter.value = name
+        output, marks = cells(stepper.view.value, "output, 16 of 16")
+        assert output == [[str(v) for v in row] for row in TABLES[f"3.{k + 4}"]]
+        assert sum(mark == "selected" for mark in marks.values()) == 4
+        pooled, _ = cells(stepper.view.value, "max pooling 2x2")
+        assert pooled == [[str(v) for v in row] for row in TABLES[f"3.{k + 10}"]]
+
+
+def test_every_setting_shows_what_conv2d_gives(stepper):
+    stepper.step.value = stepper.step.max
+    for stride, padding, pool in np.ndindex(3, 3, 3):
+        stepper.stride.value, stepper.padding.value, stepper.pooling.value = stride + 1, padding, pool + 1
+        output = conv2d(PICTURE, FILTERS[0], stride + 1, padding)
+        assert stepper.step.max == output.size
+        stepper.step.value = output.size
+        shown, _ = cells(stepper.view.value, f"output, {output.size} of {output.size}")
+        assert shown == [[str(v) for v in row] for row in output]
+        if pool + 1 > min(output.shape):
+            assert "larger than the output" in stepper.view.value
+        else:
+            shown, _ = cells(stepper.view.value, f"max pooling {pool + 1}x{pool + 1}")
+            assert shown == [[str(v) for v in row] for row in max_pool2d(output, pool + 1).values]
+
+
+def test_step_beyond_a_smaller_output_is_moved_back(stepper):
+    stepper.step.value = 16
+    stepper.stride.value = 3
+    assert stepper.step.value == stepper.step.max == 4
+    assert "output, 4 of 4" in stepper.view.value
+
+
+def test_cells_are_escaped():
+    assert "<script>" not in plots_conv.table([["<script>"]], "<script>")
