@@ -1,0 +1,132 @@
+"""Question 3's derivatives: SymPy, PyTorch's autograd, central differences and a case worked by hand."""
+
+import re
+
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+from hw1lib import gradients
+from hw1lib.gradients import ELEMENTWISE, NAMES, PARAMETERS, by_conv2d, central_differences, closed_form, vectorised
+
+
+def problem(seed):
+    """Return x, filter, w and t whose sums keep clear of the kink of ReLU and leaky ReLU."""
+    rng = np.random.default_rng(seed)
+    while True:
+        x, filter, w = rng.normal(size=(4, 4)), rng.normal(size=(2, 2)), rng.normal(size=4)
+        if np.abs(correlate2d(x, filter, "valid")[::2, ::2]).min() > 0.01:
+            return x, filter, w, rng.normal()
+
+
+@pytest.mark.parametrize("g", ELEMENTWISE)
+@pytest.mark.parametrize("seed", range(3))
+def test_all_ways_agree(g, seed):
+    expected = closed_form(*problem(seed), g)
+    assert tuple(expected) == NAMES
+    for way, error in ((vectorised, 1e-13), (by_conv2d, 1e-13), (central_differences, 1e-7)):
+        assert way(*problem(seed), g) == pytest.approx(expected, rel=error, abs=error), way.__name__
+
+
+@pytest.mark.parametrize("g", ELEMENTWISE)
+def test_equal_to_autograd(g):
+    torch = pytest.importorskip("torch")
+    activation = {
+        "leaky_relu": torch.nn.LeakyReLU(0.01),
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "identity": torch.nn.Identity(),
+    }[g]
+    for seed in range(3):
+        x, filter, w, t = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in problem(seed))
+        c = torch.nn.functional.conv2d(x[None, None], filter[None, None], stride=2)
+        y = activation(c).flatten()
+        output = w @ y
+        loss = (output - t) ** 2 / 2
+        values = gradients.forward(*problem(seed), g)
+        forward = [*c.flatten(), *y, output, loss]
+        assert list(values.values()) == pytest.approx([float(v.detach()) for v in forward], rel=1e-12)
+        found = torch.autograd.grad(loss, (output, y, c, w, filter))
+        expected = dict(zip(NAMES, np.concatenate([grad.numpy().ravel() for grad in found]), strict=True))
+        assert closed_form(*problem(seed), g) == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+def test_worked_by_hand():
+    x = [[1, 2, 0, 1], [3, 4, 1, 0], [2, 0, 1, 1], [0, 1, 2, 3]]
+    filter, w, t = [[1, 0], [-1, 2]], [1, -1, 2, 0], 3
+    values = gradients.forward(x, filter, w, t, "identity")
+    # c11 = 1 - 3 + 8 = 6, c12 = 0 - 1 + 0 = -1, c21 = 2 - 0 + 2 = 4, c22 = 1 - 2 + 6 = 5; output = 6 + 1 + 8 + 0 = 15
+    assert list(values.values()) == [6, -1, 4, 5, 6, -1, 4, 5, 15, 72]
+    found = closed_form(x, filter, w, t, "identity")  # output - t = 12
+    assert [found[name] for name in gradients.WEIGHTS] == [72, -12, 48, 60]
+    # dL/dw11 = 12 (1 * 1 - 1 * 0 + 2 * 2), dL/dw12 = 12 (2 - 1 + 0), dL/dw21 = 12 (3 - 1 + 0), dL/dw22 = 12 (4 - 0 + 2)
+    assert [found[name] for name in gradients.FILTER] == [60, 12, 24, 72]
+
+
+def test_sympy_derives_every_formula():
+    formulas = gradients.derive()
+    assert tuple(formulas) == NAMES
+    assert all(formula.equal for formula in formulas.values())
+    assert formulas["w2"].tex == r"\frac{\partial L}{\partial w_{2}} = y_{2} \left(\mathrm{output} - t\right)"
+    for factor in ("x_{21}", "x_{23}", "x_{41}", "x_{43}", "g'(c_{21})"):
+        assert factor in formulas["w21"].tex
+
+
+def test_sympy_tells_the_misprinted_factor(monkeypatch):
+    right = gradients._derivatives
+
+    def misprinted(x, w, t, y, slopes, output):
+        swapped = [list(row) for row in x]
+        swapped[3][0] = x[2][1]  # dc21/dw12 = x32 in the place of dc21/dw21 = x41
+        wrong = right(swapped, w, t, y, slopes, output)["w21"]
+        return {**right(x, w, t, y, slopes, output), "w21": wrong}
+
+    monkeypatch.setattr(gradients, "_derivatives", misprinted)
+    formulas = gradients.derive()
+    assert [name for name, formula in formulas.items() if not formula.equal] == ["w21"]
+    case = problem(0)
+    assert abs(closed_form(*case, "tanh")["w21"] - central_differences(*case, "tanh")["w21"]) > 1e-3
+
+
+def test_a_step_down_the_eight_gradients_lowers_the_loss():
+    for g in ELEMENTWISE:
+        x, filter, w, t = problem(1)
+        found = closed_form(x, filter, w, t, g)
+        step = 1e-3 * np.array([found[name] for name in PARAMETERS])
+        before = gradients.forward(x, filter, w, t, g)["loss"]
+        after = gradients.forward(x, filter - step[4:].reshape(2, 2), w - step[:4], t, g)["loss"]
+        assert after - before == pytest.approx(-1e3 * step @ step, rel=0.05)  # what the gradient promises
+
+
+GOOD = {"x": np.ones((4, 4)), "filter": np.ones((2, 2)), "w": np.ones(4), "t": 0.5, "g": "tanh"}
+
+
+@pytest.mark.parametrize("way", [gradients.forward, closed_form, vectorised, by_conv2d, central_differences])
+@pytest.mark.parametrize(
+    ("name", "bad", "message"),
+    [
+        ("x", np.ones((5, 4)), "x must be of shape (4, 4), not of shape (5, 4)"),
+        ("x", np.full((4, 4), np.nan), "x must not hold NaN or infinity"),
+        ("x", [[1, 2], [3]], "x must be an array, with rows of equal length"),
+        ("x", np.ones((4, 4)) > 0, "x must hold integers or real numbers, not bool"),
+        ("filter", [1, 2, 3, 4], "filter must be of shape (2, 2), not of shape (4,)"),
+        ("filter", [], "filter must be of shape (2, 2), not of shape (0,)"),
+        ("filter", [[1, np.inf], [0, 0]], "filter must not hold NaN or infinity"),
+        ("w", np.ones((2, 2)), "w must be of shape (4,), not of shape (2, 2)"),
+        ("w", ["a"] * 4, "w must hold integers or real numbers"),
+        ("t", [0.5], "t must be one number, not of shape (1,)"),
+        ("t", None, "t must hold integers or real numbers, not object"),
+        ("g", "softmax", "g must be one of leaky_relu, relu, sigmoid, tanh, identity, not 'softmax'"),
+        ("g", np.tanh, "g must be one of leaky_relu"),
+    ],
+)
+def test_bad_arguments_are_named(way, name, bad, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        way(**{**GOOD, name: bad})
+
+
+@pytest.mark.parametrize("bad", [0, -1, np.nan, "1", [1e-5], True])
+def test_bad_epsilon_is_named(bad):
+    with pytest.raises(ValueError, match="epsilon must"):
+        central_differences(**GOOD, epsilon=bad)
