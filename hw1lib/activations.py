@@ -1,13 +1,18 @@
 """Activation functions (report, 2.2.1, 2.2.3 and 2.2.7).
 
-Each is called on the weighted sums ``z`` (n, units) and returns the outputs ``a`` of the same shape. ``backward``
-carries a gradient from the outputs back to the sums; it is written with ``a`` alone, so that ``z`` need not be kept.
+Each is called on the weighted sums ``z`` (n, units) and returns the outputs ``a`` of the same shape. Its derivative is
+written with ``a`` alone, and ``backward`` multiplies a gradient by it: from the outputs back to the sums.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import expit
+
+
+def _like(a):
+    """Return an array of the shape of ``a``, float also where ``a`` holds whole numbers."""
+    return np.empty_like(a, np.result_type(a, np.float32))
 
 
 class Activation:
@@ -17,13 +22,21 @@ class Activation:
         """Return ``f(z)``, written into ``out`` (not ``z`` itself) if that is given."""
         raise NotImplementedError
 
-    def derivative(self, a):
-        """Return ``f'(z)`` where ``a = f(z)``."""
+    def derivative(self, a, out=None):
+        """Return ``f'(z)`` where ``a = f(z)``, written into ``out`` (not ``a`` itself) if that is given."""
         raise NotImplementedError
 
-    def backward(self, grad, a, out=None):
-        """Return ``grad * f'(z)``: the loss's gradient with respect to ``z``, from that with respect to ``a``."""
-        return np.multiply(grad, self.derivative(a), out=out)
+    def forward(self, z, a, prime):
+        """Write ``f(z)`` into ``a`` and ``f'(z)`` into ``prime``."""
+        self(z, out=a)
+        self.derivative(a, out=prime)
+
+    def backward(self, grad, a, prime=None, out=None):
+        """Return ``grad * f'(z)``: the loss's gradient with respect to ``z``, from that with respect to ``a``.
+
+        ``prime`` is ``f'(z)`` where ``forward`` has left it; otherwise it is computed from ``a``.
+        """
+        return np.multiply(grad, self.derivative(a) if prime is None else prime, out=out)
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -35,12 +48,17 @@ class LeakyReLU(Activation):
     slope = 0.01
 
     def __call__(self, z, out=None):  # noqa: D102
-        out = np.multiply(z, self.slope, out=out)
-        return np.maximum(z, out, out=out)
+        return np.maximum(z, np.multiply(z, self.slope), out=out)
 
-    def derivative(self, a):  # noqa: D102
-        # a > 0 exactly where z > 0; the cast keeps float32 in float32
-        return np.where(a > 0, a.dtype.type(1), a.dtype.type(self.slope))
+    def derivative(self, a, out=None):  # noqa: D102
+        out = _like(a) if out is None else out
+        out[...] = a > 0  # 1 or 0, and a > 0 exactly where z > 0
+        out *= 1 - self.slope
+        out += self.slope  # 1 or slope: several times faster than np.where
+        return out
+
+    def forward(self, z, a, prime):  # noqa: D102
+        np.multiply(z, self.derivative(z, out=prime), out=a)  # z and a have the same sign
 
 
 class ReLU(Activation):
@@ -49,8 +67,10 @@ class ReLU(Activation):
     def __call__(self, z, out=None):  # noqa: D102
         return np.maximum(z, 0, out=out)
 
-    def derivative(self, a):  # noqa: D102
-        return a > 0
+    def derivative(self, a, out=None):  # noqa: D102
+        out = _like(a) if out is None else out
+        out[...] = a > 0
+        return out
 
 
 class Sigmoid(Activation):
@@ -59,8 +79,8 @@ class Sigmoid(Activation):
     def __call__(self, z, out=None):  # noqa: D102
         return expit(z, out=out)
 
-    def derivative(self, a):  # noqa: D102
-        return a * (1 - a)
+    def derivative(self, a, out=None):  # noqa: D102
+        return np.multiply(a, 1 - a, out=out)
 
 
 class Tanh(Activation):
@@ -69,8 +89,8 @@ class Tanh(Activation):
     def __call__(self, z, out=None):  # noqa: D102
         return np.tanh(z, out=out)
 
-    def derivative(self, a):  # noqa: D102
-        return 1 - a * a
+    def derivative(self, a, out=None):  # noqa: D102
+        return np.subtract(1, a * a, out=out)
 
 
 class Identity(Activation):
@@ -79,8 +99,10 @@ class Identity(Activation):
     def __call__(self, z, out=None):  # noqa: D102
         return np.positive(z, out=out)
 
-    def derivative(self, a):  # noqa: D102
-        return np.ones_like(a)
+    def derivative(self, a, out=None):  # noqa: D102
+        out = _like(a) if out is None else out
+        out[...] = 1
+        return out
 
 
 class Softmax(Activation):
@@ -90,13 +112,17 @@ class Softmax(Activation):
     """
 
     def __call__(self, z, out=None):  # noqa: D102
-        # the largest sum of each row is taken off first: the quotient is the same, and exp can't overflow
-        out = np.subtract(z, z.max(axis=-1, keepdims=True), out=out)
-        np.exp(out, out=out)
-        out /= out.sum(axis=-1, keepdims=True)
+        out = _like(z) if out is None else out
+        e = np.array(z.T, order="C")  # (units, n): sums over few units are several times faster down than along
+        e -= e.max(axis=0)  # the quotient is the same, and exp can't overflow
+        np.exp(e, out=e)
+        np.divide(e, e.sum(axis=0), out=out.T)
         return out
 
-    def backward(self, grad, a, out=None):  # noqa: D102
+    def forward(self, z, a, prime):  # noqa: D102
+        self(z, out=a)
+
+    def backward(self, grad, a, prime=None, out=None):  # noqa: D102
         along = np.sum(grad * a, axis=-1, keepdims=True)  # (n, 1)
         return np.multiply(a, grad - along, out=out)
 

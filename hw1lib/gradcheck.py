@@ -26,7 +26,7 @@ def numerical_gradient(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e
         sides = []
         for moved in (value + epsilon, value - epsilon):
             net.parameters[i] = moved
-            penalty = weight_decay / 2 * np.sum(net.parameters[: net.n_weights] ** 2)
+            penalty = weight_decay / 2 * sum(np.sum(W**2) for W in net.weights)
             sides.append(net.evaluate(X, y)[0] + penalty)
         net.parameters[i] = value
         gradient[i] = (sides[0] - sides[1]) / (2 * epsilon)

@@ -13,15 +13,26 @@ from __future__ import annotations
 import numpy as np
 
 
+def as_numbers(name: str, values) -> np.ndarray:
+    """Return ``values`` as an array of real numbers, or raise ValueError that names them."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, with rows of equal length") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, not {array.dtype}")
+    return array
+
+
 def one_hot(labels, n_classes: int) -> np.ndarray:
     """Return the labels 0 .. n_classes - 1, shape (n,), as rows with a single 1: float32 (n, n_classes)."""
-    labels = np.asarray(labels)
+    labels = as_numbers("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must have one dimension, not shape {labels.shape}")
-    codes = labels.astype(np.int64) if np.isfinite(labels).all() else np.array([-1])
-    if not np.array_equal(codes, labels) or (codes < 0).any() or (codes >= n_classes).any():
+    hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
+    if not hits.any(axis=1).all():
         raise ValueError(f"labels must be whole numbers from 0 to {n_classes - 1}, one of {n_classes} classes")
-    return np.eye(n_classes, dtype=np.float32)[codes]
+    return hits.astype(np.float32)
 
 
 class Loss:
@@ -41,24 +52,21 @@ class Loss:
     output_activations: tuple[str, ...] | None = None
     through_activation = False
 
-    def total(self, z, a, t, error) -> tuple[float, float]:
-        """Return the loss and the metric's count, both summed over the batch.
+    def evaluate(self, z, t, activation) -> tuple[float, float]:
+        """Return the mean loss and the metric.
 
         Parameters
         ----------
-        z, a, t, error : ndarray, (n, k)
-            Weighted sums of the output layer, its outputs, the targets, and ``a - t``.
-
-        Returns
-        -------
-        loss, count : float
-            ``count`` is the squared error, or the number of right predictions.
+        z, t : ndarray, (n, k)
+            Weighted sums of the output layer, and the targets.
+        activation : Activation
+            Of the output layer.
         """
         raise NotImplementedError
 
     def encode(self, y, n_outputs: int) -> np.ndarray:
         """Return the targets as a float array (n, n_outputs), checked."""
-        y = np.asarray(y)
+        y = as_numbers("y", y)
         y = y[:, None] if y.ndim == 1 else y
         if y.ndim != 2 or y.shape[1] != n_outputs:
             raise ValueError(f"y must have shape (n, {n_outputs}), not {y.shape}")
@@ -70,10 +78,6 @@ class Loss:
     def predict(self, a):
         """Return what the outputs ``a`` (n, k) say: values (n,) or (n, k), or class codes (n,)."""
         raise NotImplementedError
-
-    def score(self, count: float, n: int, n_outputs: int) -> float:
-        """Return the metric of ``n`` samples from the summed ``count``."""
-        return count / n
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -88,15 +92,18 @@ class L2(Loss):
     metric = "rmse"
     through_activation = True
 
-    def total(self, z, a, t, error):  # noqa: D102
-        squared = float(np.vdot(error, error))
-        return squared / 2, squared
+    def evaluate(self, z, t, activation):  # noqa: D102
+        squared = np.sum(np.square(activation(z) - t), dtype=np.float64)
+        return float(squared / (2 * len(t))), float(np.sqrt(squared / t.size))
 
     def predict(self, a):  # noqa: D102
         return a[:, 0].copy() if a.shape[1] == 1 else a.copy()
 
-    def score(self, count, n, n_outputs):  # noqa: D102
-        return (count / (n * n_outputs)) ** 0.5
+
+def _first_largest(z):
+    """Return ``z.argmax(axis=0)`` for few rows (k, n), many times faster."""
+    rank = np.arange(len(z), 0, -1, dtype=np.int32)[:, None]  # the first of equal ones has the highest
+    return len(z) - (rank * (z == z.max(axis=0))).max(axis=0)
 
 
 class NLL(Loss):
@@ -107,17 +114,20 @@ class NLL(Loss):
 
     output_activations = ("softmax",)
 
-    def total(self, z, a, t, error):  # noqa: D102
-        largest = z.max(axis=1)
-        log_sum = np.log(np.exp(z - largest[:, None]).sum(axis=1)) + largest  # (n,)
-        z_true = np.einsum("ij,ij->i", z, t)
-        right = z.argmax(axis=1) == t.argmax(axis=1)
-        return float(log_sum.sum() - z_true.sum()), float(np.count_nonzero(right))  # the rows of t sum to 1
+    def evaluate(self, z, t, activation):  # noqa: D102
+        z, t = (
+            np.array(z.T, order="C"),
+            np.array(t.T, order="C"),
+        )  # (k, n): sums over few classes are several times faster down than along
+        z -= z.max(axis=0)  # the same softmax, and exp can't overflow
+        log_sum = np.log(np.exp(z).sum(axis=0))  # (n,); -log a_j = log_sum - z_j
+        right = _first_largest(z) == _first_largest(t)
+        return float(np.mean(log_sum) - np.vdot(z, t) / t.shape[1]), float(np.mean(right))  # the rows of t sum to 1
 
     def encode(self, y, n_outputs):  # noqa: D102
-        y = np.asarray(y)
+        y = as_numbers("y", y)
         if y.ndim == 1:
-            return one_hot(y, n_outputs).astype(np.float64)
+            return one_hot(y, n_outputs)
         y = super().encode(y, n_outputs)
         if (y < 0).any() or not np.allclose(y.sum(axis=1), 1):
             raise ValueError("y must be one-hot rows (each sums to 1), or a vector of class codes")
@@ -135,10 +145,10 @@ class Logistic(Loss):
 
     output_activations = ("sigmoid",)
 
-    def total(self, z, a, t, error):  # noqa: D102
+    def evaluate(self, z, t, activation):  # noqa: D102
         loss = np.logaddexp(0, z) - t * z  # log(1 + e^z) - t z: the same, without the log of a rounded 0
         right = (z > 0) == (t > 0.5)
-        return float(loss.sum()), float(np.count_nonzero(right)) / z.shape[1]
+        return float(np.sum(loss, dtype=np.float64) / len(t)), float(np.mean(right))
 
     def encode(self, y, n_outputs):  # noqa: D102
         y = super().encode(y, n_outputs)

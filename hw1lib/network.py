@@ -1,7 +1,8 @@
 """A fully connected network from scratch (report, 2.2): one dictionary describes it, gradient descent trains it.
 
 Rows are samples. Layer by layer ``Z = A @ W + b`` and ``A = f(Z)``; the report's ``forwProp`` writes the transposed
-``a = f{W a + b}`` for one sample.
+``a = f{W a + b}`` for one sample. A last column of ones in ``A`` and ``b`` as the last row under ``W`` make it one
+product, ``Z = [A 1] @ [W; b]``, and the gradients of ``W`` and ``b`` one product as well.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.activations import ACTIVATIONS
 from hw1lib.files import read_npz, write_npz
-from hw1lib.initializers import Random
-from hw1lib.losses import LOSSES
+from hw1lib.initializers import Random, Zero
+from hw1lib.losses import LOSSES, as_numbers
 from hw1lib.schedules import Constant, Schedule
 
 CONFIG_KEYS = {"layers": None, "activation": ACTIVATIONS, "output_activation": ACTIVATIONS, "loss": LOSSES}
@@ -62,28 +64,26 @@ class History:
 
 
 class Workspace:
-    """The arrays that a batch of ``m`` rows passes through, made once: nothing is allocated in the training loop."""
+    """The arrays that a batch of ``m`` rows passes through, made once: the training loop allocates next to nothing."""
 
     def __init__(self, layers, m, dtype):
-        self.a = [np.empty((m, units), dtype) for units in layers]  # a[0] is the input
-        self.z = [np.empty((m, units), dtype) for units in layers[1:]]
-        self.delta = [np.empty((m, units), dtype) for units in layers[1:]]
-        self.target = np.empty((m, layers[-1]), dtype)
-        self.error = np.empty((m, layers[-1]), dtype)
-        self.ones = np.ones(m, dtype)
+        self.with_ones = [np.ones((m, k + 1), dtype) for k in layers[:-1]]  # [A 1], the input of each layer
+        self.batch = self.with_ones[0]
+        self.a = [a[:, :-1] for a in self.with_ones[1:]] + [np.empty((m, layers[-1]), dtype)]  # A = f(Z)
+        self.z, self.prime, self.delta = ([np.empty((m, k), dtype) for k in layers[1:]] for _ in range(3))
 
 
 def check_config(config: dict) -> dict:
     """Return a copy of the dictionary that describes a network, or raise ValueError that says what is allowed."""
     if not isinstance(config, dict) or set(config) != set(CONFIG_KEYS):
-        got = sorted(config) if isinstance(config, dict) else config
+        got = sorted(config, key=str) if isinstance(config, dict) else config
         raise ValueError(f"config must be a dictionary with the keys {sorted(CONFIG_KEYS)}, not {got}")
     for key, registry in CONFIG_KEYS.items():
-        if registry is not None and config[key] not in registry:
+        if registry is not None and not (isinstance(config[key], str) and config[key] in registry):
             raise ValueError(f"config[{key!r}] must be one of {sorted(registry)}, not {config[key]!r}")
-    layers = list(config["layers"])
-    if len(layers) < 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in layers):
-        raise ValueError(f"config['layers'] must hold two or more whole numbers >= 1, not {config['layers']!r}")
+    layers = config["layers"]
+    if not isinstance(layers, list | tuple) or len(layers) < 2 or not all(map(_whole, layers)):
+        raise ValueError(f"config['layers'] must hold two or more whole numbers >= 1, not {layers!r}")
     allowed = LOSSES[config["loss"]].output_activations
     if allowed is not None and config["output_activation"] not in allowed:
         raise ValueError(
@@ -110,40 +110,37 @@ class Network:
     Attributes
     ----------
     parameters, gradient : ndarray, (n_parameters,)
-        All weights, then all biases, and the last gradient: one flat vector each.
+        Layer by layer the weights and the biases, and the last gradient: one flat vector each.
     weights, biases : list of ndarray, (fan_in, fan_out) and (fan_out,)
         Views into ``parameters``; ``weight_gradients`` and ``bias_gradients`` likewise into ``gradient``.
     """
 
     def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008 - frozen, so shareable
         self.config = check_config(config)
+        if dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
         self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         self.layers = self.config["layers"]
         self.activations = [ACTIVATIONS[self.config["activation"]]] * (len(self.layers) - 2)
         self.activations.append(ACTIVATIONS[self.config["output_activation"]])
         self.loss = LOSSES[self.config["loss"]]
         self.rng = np.random.default_rng(seed)
 
-        self.shapes = list(zip(self.layers[:-1], self.layers[1:], strict=True))
-        self.n_weights = sum(fan_in * fan_out for fan_in, fan_out in self.shapes)
-        self.parameters = np.zeros(self.n_weights + sum(self.layers[1:]), self.dtype)
+        self.shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in zip(self.layers, self.layers[1:], strict=False)]
+        self.parameters = np.zeros(sum(rows * columns for rows, columns in self.shapes), self.dtype)
         self.gradient = np.zeros_like(self.parameters)
-        self.velocity = np.zeros_like(self.parameters)
-        self.weights, self.biases = self._views(self.parameters)
-        self.weight_gradients, self.bias_gradients = self._views(self.gradient)
+        self._theta, self.weights, self.biases = self._views(self.parameters)
+        self._theta_gradients, self.weight_gradients, self.bias_gradients = self._views(self.gradient)
         for W in self.weights:
             W[...] = initializer(*W.shape, self.rng)
         self._workspaces: dict[int, Workspace] = {}
         self._last: Workspace | None = None
 
     def _views(self, flat):
-        """Return the weights and the biases as views into a flat vector."""
-        ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in self.shapes] + self.layers[1:])
-        pieces = np.split(flat, ends[:-1])
-        n = len(self.shapes)
-        return [piece.reshape(shape) for piece, shape in zip(pieces[:n], self.shapes, strict=True)], pieces[n:]
+        """Return ``[W; b]``, ``W`` and ``b`` of every layer, as views into a flat vector."""
+        ends = np.cumsum([rows * columns for rows, columns in self.shapes])
+        theta = [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), self.shapes, strict=True)]
+        return theta, [t[:-1] for t in theta], [t[-1] for t in theta]
 
     def _workspace(self, m) -> Workspace:
         if m not in self._workspaces:
@@ -154,39 +151,38 @@ class Network:
 
     # -- one pass ---------------------------------------------------------------------------------------------------
 
-    def _forward(self, work):
-        """Carry ``work.a[0]`` through the layers (report, 2.2.1)."""
+    def _forward(self, work, X, Z):
+        """Carry ``[X 1]`` through the layers (report, 2.2.1), into ``work``; the last layer's sums go to ``Z``."""
+        work.with_ones[0], work.z[-1] = X, Z
         for i, f in enumerate(self.activations):
-            np.matmul(work.a[i], self.weights[i], out=work.z[i])  # (m, fan_in) @ (fan_in, fan_out)
-            work.z[i] += self.biases[i]
-            f(work.z[i], out=work.a[i + 1])
+            np.dot(work.with_ones[i], self._theta[i], out=work.z[i])  # Z = [A 1] @ [W; b], (m, fan_out)
+            f.forward(work.z[i], work.a[i], work.prime[i])  # A = f(Z), and f'(Z)
 
-    def _error(self, work) -> tuple[float, float]:
-        """Compare outputs and ``work.target``; return the summed loss and count."""
-        np.subtract(work.a[-1], work.target, out=work.error)
-        return self.loss.total(work.z[-1], work.a[-1], work.target, work.error)
-
-    def _backward(self, work):
-        """Carry the error back to the gradient of the batch's mean loss (report, 2.2.2)."""
+    def _backward(self, work, target):
+        """Carry the error back to the gradient, summed over the batch (report, 2.2.2)."""
         last = len(self.shapes) - 1
-        np.divide(work.error, len(work.error), out=work.delta[last])
+        delta = np.subtract(work.a[last], target, out=work.delta[last])  # of each row; the batch's mean comes later
         if self.loss.through_activation:
-            self.activations[last].backward(work.delta[last], work.a[-1], out=work.delta[last])
-        for i in range(last, -1, -1):
-            delta = work.delta[i]  # dL/dZ, (m, fan_out)
-            np.matmul(work.a[i].T, delta, out=self.weight_gradients[i])  # (fan_in, m) @ (m, fan_out)
-            np.matmul(work.ones, delta, out=self.bias_gradients[i])  # sum over the batch, as a product: faster
+            self.activations[last].backward(delta, work.a[last], work.prime[last], out=delta)
+        for i in range(last, -1, -1):  # delta is dL/dZ of layer i, (m, fan_out)
+            np.dot(work.with_ones[i].T, delta, out=self._theta_gradients[i])  # dL/d[W; b], (fan_in + 1, fan_out)
             if i > 0:
-                np.matmul(delta, self.weights[i].T, out=work.delta[i - 1])  # dL/dA of the layer before
-                self.activations[i - 1].backward(work.delta[i - 1], work.a[i], out=work.delta[i - 1])
+                delta = np.dot(delta, self.weights[i].T, out=work.delta[i - 1])  # dL/dA, (m, fan_in)
+                self.activations[i - 1].backward(delta, work.a[i - 1], work.prime[i - 1], out=delta)
+
+    def _outputs(self, X) -> np.ndarray:
+        """Return the output layer's sums Z (n, k), block by block: the work arrays stay small, however many rows."""
+        Z = np.empty((len(X), self.layers[-1]), self.dtype)
+        for start in range(0, len(X), EVALUATION_ROWS):
+            rows = slice(start, min(start + EVALUATION_ROWS, len(X)))
+            self._forward(self._workspace(rows.stop - start), X[rows], Z[rows])
+        return Z
 
     def forward(self, X) -> np.ndarray:
         """Return the outputs (n, k) for the inputs ``X`` (n, layers[0]) (the report's forwProp)."""
         X = self._check_inputs(X)
-        work = self._workspace(len(X))
-        work.a[0][...] = X
-        self._forward(work)
-        self._last = work
+        self._last = work = Workspace(self.layers, len(X), self.dtype)  # its own: nothing changes it before backward
+        self._forward(work, X, work.z[-1])
         return work.a[-1].copy()
 
     def backward(self, y, weight_decay: float = 0.0) -> np.ndarray:
@@ -196,39 +192,21 @@ class Network:
         """
         if self._last is None:
             raise ValueError("backward(y) needs the outputs of forward(X) first")
-        work = self._last
-        work.target[...] = self._check_targets(y, len(work.target))
-        self._error(work)
-        self._backward(work)
-        self.gradient[: self.n_weights] += weight_decay * self.parameters[: self.n_weights]
+        n = len(self._last.z[-1])
+        self._backward(self._last, self._check_targets(y, n))
+        self.gradient /= n
+        for W, gW in zip(self.weights, self.weight_gradients, strict=True):
+            gW += weight_decay * W
         return self.gradient.copy()
 
     def evaluate(self, X, y) -> tuple[float, float]:
         """Return the mean loss and the metric (RMSE or accuracy) on ``X`` (n, layers[0]) and ``y``."""
         X = self._check_inputs(X)
-        return self._evaluate(X, self._check_targets(y, len(X)))
-
-    def _evaluate(self, X, T):
-        loss = count = 0.0
-        for work, rows in self._blocks(X):
-            work.target[...] = T[rows]
-            part = self._error(work)
-            loss, count = loss + part[0], count + part[1]
-        return loss / len(X), self.loss.score(count, len(X), self.layers[-1])
-
-    def _blocks(self, X):
-        """Yield the rows of ``X`` block by block, carried forward: the memory stays small, however many there are."""
-        for start in range(0, len(X), EVALUATION_ROWS):
-            rows = slice(start, min(start + EVALUATION_ROWS, len(X)))
-            work = self._workspace(rows.stop - start)
-            work.a[0][...] = X[rows]
-            self._forward(work)
-            yield work, rows
+        return self.loss.evaluate(self._outputs(X), self._check_targets(y, len(X)), self.activations[-1])
 
     def predict(self, X) -> np.ndarray:
         """Return values (n,) or (n, k) with L2, class codes (n,) with NLL, 0 or 1 with the logistic loss."""
-        X = self._check_inputs(X)
-        return np.concatenate([self.loss.predict(work.a[-1]) for work, _ in self._blocks(X)])
+        return self.loss.predict(self.activations[-1](self._outputs(self._check_inputs(X))))
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -245,7 +223,7 @@ class Network:
         patience=None,
         progress=True,
     ) -> History:
-        """Train by stochastic gradient descent with momentum, from the weights as they are.
+        """Train by stochastic gradient descent with momentum, from the weights as they are and from rest.
 
         Per batch, with g the gradient of its mean loss: ``v <- momentum v - rate (g + weight_decay W)``, ``W <- W + v``
         (Polyak 1964; the report calls weight_decay "lambda"). Biases do not decay.
@@ -279,76 +257,74 @@ class Network:
         """
         schedule = schedule if isinstance(schedule, Schedule) else Constant(schedule)
         _check_numbers(epochs, batch_size, momentum, weight_decay, patience, validation)
-        X = np.ascontiguousarray(self._check_inputs(X))
+        X = self._check_inputs(X)
         T = self._check_targets(y, len(X))
         if validation is not None:
             Xv = self._check_inputs(validation[0])
             Tv = self._check_targets(validation[1], len(Xv))
+        velocity = np.zeros_like(self.parameters)
         history, start = History(), time.perf_counter()
-        best, best_epoch, best_parameters = np.inf, 0, None
+        best, best_epoch, best_parameters = np.inf, 0, self.parameters
 
         # one BLAS thread: on products this small a second one mostly waits, and starves whatever runs beside it
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            bar = tqdm(range(epochs), desc="training", unit="epoch", disable=not progress, leave=False)
-            for epoch in bar:
+            for epoch in tqdm(range(epochs), desc="training", unit="epoch", disable=not progress, leave=False):
                 rate = schedule(epoch)
-                loss, metric = self._epoch(X, T, batch_size, rate, momentum, weight_decay)
-                if not np.isfinite(loss):
-                    raise TrainingDiverged(
-                        f"the loss stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: "
-                        "take a smaller learning rate, or scale the inputs"
-                    )
+                loss, metric = self._epoch(X, T, velocity, batch_size, rate, momentum, weight_decay)
                 history.train_loss.append(loss)
                 history.train_metric.append(metric)
                 history.learning_rate.append(rate)
                 if validation is not None:
-                    loss, metric = self._evaluate(Xv, Tv)
+                    loss, metric = self.loss.evaluate(self._outputs(Xv), Tv, self.activations[-1])
                     history.validation_loss.append(loss)
                     history.metric.append(metric)
-                    if loss < best:
-                        best, best_epoch = loss, epoch
-                        best_parameters = self.parameters.copy() if patience is not None else None
                 history.seconds.append(time.perf_counter() - start)
+                if not np.isfinite(history.train_loss[-1] + loss):
+                    raise TrainingDiverged(
+                        f"the loss stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: "
+                        "take a smaller learning rate, or scale the inputs"
+                    )
+                if patience is not None and loss < best:
+                    best, best_epoch, best_parameters = loss, epoch, self.parameters.copy()
                 if patience is not None and epoch - best_epoch >= patience:
                     break
-        if best_parameters is not None:
-            self.parameters[...] = best_parameters
+        self.parameters[...] = best_parameters
         return history
 
-    def _epoch(self, X, T, batch_size, rate, momentum, weight_decay):
+    def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay):
         """Train on every row once, in a new order; return the mean loss and the metric on the way."""
+        scal, axpy = get_blas_funcs(("scal", "axpy"), dtype=self.dtype)  # x <- a x; y <- y + a x: in place
+        p, g, v = self.parameters, self.gradient, velocity
+        decays = list(zip(self._views(p)[1], self._views(v)[1], strict=True)) if weight_decay else []
         order = self.rng.permutation(len(X))
-        p, g, v = self.parameters, self.gradient, self.velocity
-        W, gW = p[: self.n_weights], g[: self.n_weights]
-        loss = count = 0.0
+        T = T.take(order, axis=0)
+        Z = np.empty_like(T)  # the output layer's sums of the whole epoch, for the loss
         for start in range(0, len(X), batch_size):
             rows = order[start : start + batch_size]
-            work = self._workspace(len(rows))
-            np.take(X, rows, axis=0, out=work.a[0], mode="clip")  # "clip" writes into out without a detour
-            np.take(T, rows, axis=0, out=work.target, mode="clip")
-            self._forward(work)
-            batch_loss, batch_count = self._error(work)
-            self._backward(work)
-            if weight_decay:
-                gW += weight_decay * W
-            v *= momentum  # v <- momentum v - rate g
-            g *= rate
-            v -= g
-            p += v
-            loss += batch_loss
-            count += batch_count
-        return loss / len(X), self.loss.score(count, len(X), self.layers[-1])
+            stop, work = start + len(rows), self._workspace(len(rows))
+            X.take(rows, axis=0, out=work.batch, mode="clip")  # "clip" writes into out without a detour
+            self._forward(work, work.batch, Z[start:stop])
+            self._backward(work, T[start:stop])
+            scal(momentum, v)
+            axpy(g, v, a=-rate / len(rows))  # v <- momentum v - rate (mean gradient)
+            for W, vW in decays:
+                axpy(W.ravel(), vW.ravel(), a=-rate * weight_decay)  # v <- v - rate weight_decay W
+            axpy(v, p)  # W <- W + v
+        return self.loss.evaluate(Z, T, self.activations[-1])
 
     # -- checks, files ----------------------------------------------------------------------------------------------
 
     def _check_inputs(self, X):
-        X = np.asarray(X)
+        """Return ``[X 1]`` (n, layers[0] + 1), a copy."""
+        X = as_numbers("X", X)
         if X.ndim != 2 or X.shape[1] != self.layers[0] or len(X) == 0:
             raise ValueError(f"X must have shape (n, {self.layers[0]}) with n >= 1, not {X.shape}")
-        X = X.astype(self.dtype, copy=False)
-        if not np.isfinite(X).all():
-            raise ValueError("X must be finite: it holds NaN or infinite values")
-        return X
+        with_ones = np.ones((len(X), self.layers[0] + 1), self.dtype)
+        with np.errstate(over="ignore"):
+            with_ones[:, :-1] = X
+        if not np.isfinite(with_ones).all():
+            raise ValueError(f"X must be finite in {self.dtype}: it holds NaN, infinite or too large values")
+        return with_ones
 
     def _check_targets(self, y, n):
         T = self.loss.encode(y, self.layers[-1])
@@ -366,16 +342,23 @@ class Network:
         """Return the network that ``save`` wrote; ValueError that names the file if it is anything else."""
         arrays = read_npz(path, "network", ("config", "parameters"))
         try:
-            net = cls(json.loads(str(arrays["config"])), dtype=arrays["parameters"].dtype)
-            net.parameters[...] = net._check_parameters(arrays["parameters"])
-        except (ValueError, TypeError) as error:
+            return cls._from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}: not a network that this version can read: {error}") from error
+
+    @classmethod
+    def _from_parameters(cls, config, parameters, rng=0) -> Network:
+        shapes = zip(check_config(config)["layers"], config["layers"][1:], strict=False)
+        size = sum((fan_in + 1) * fan_out for fan_in, fan_out in shapes)
+        if parameters.shape != (size,) or not np.isfinite(parameters).all():
+            raise ValueError(f"the parameters must be {size:,} finite numbers")
+        net = cls(config, Zero(), dtype=parameters.dtype)
+        net.rng = np.random.default_rng(rng)
+        net.parameters[...] = parameters
         return net
 
-    def _check_parameters(self, parameters):
-        if parameters.shape != self.parameters.shape or not np.isfinite(parameters).all():
-            raise ValueError(f"the parameters must be {self.parameters.size} finite numbers")
-        return parameters
+    def __reduce__(self):  # for copies and other processes: the views into the parameters must be made anew
+        return self._from_parameters, (self.config, self.parameters, self.rng)
 
     def __repr__(self):
         names = [self.config["activation"]] * (len(self.layers) - 2) + [self.config["output_activation"]]
@@ -383,13 +366,16 @@ class Network:
         return f"Network({chain}, loss {self.config['loss']}, {self.parameters.size:,} parameters)"
 
 
+def _whole(n) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n >= 1)
+
+
 def _check_numbers(epochs, batch_size, momentum, weight_decay, patience, validation):
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if not (isinstance(value, int | np.integer) and value >= 1) and not (name == "patience" and value is None):
+        if not _whole(value) and not (name == "patience" and value is None):
             raise ValueError(f"{name} must be a whole number >= 1, not {value!r}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, not {momentum!r}")
-    if not (weight_decay >= 0 and np.isfinite(weight_decay)):
-        raise ValueError(f"weight_decay must be a finite number >= 0, not {weight_decay!r}")
+    for name, value, end in (("momentum", momentum, 1), ("weight_decay", weight_decay, np.inf)):
+        if not (isinstance(value, int | float | np.number) and 0 <= value < end):
+            raise ValueError(f"{name} must be a number of at least 0 and below {end}, not {value!r}")
     if patience is not None and validation is None:
         raise ValueError("patience needs validation=(X, y): early stopping watches its loss")

@@ -1,0 +1,271 @@
+"""Training against its bare matrix products, PyTorch and scikit-learn: python tests/benchmarks/bench_network.py.
+
+Ratios are ours / theirs, from pairs measured in turn, so that both meet the same load; the median counts. Each
+benchmark first asserts that both sides compute the same thing.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
+
+from hw1lib.initializers import Xavier
+from hw1lib.network import Network
+
+N, FEATURES, BATCH, RATE, MOMENTUM = 16_200, 128, 128, 1e-3, 0.9
+CASES = {  # layers, output activation, loss
+    "128-64-1, L2": ([FEATURES, 64, 1], "leaky_relu", "l2"),
+    "128-64-16-1, L2": ([FEATURES, 64, 16, 1], "leaky_relu", "l2"),
+    "128-64-5, NLL": ([FEATURES, 64, 5], "softmax", "nll"),
+}
+
+
+def network(case, activation="leaky_relu", output_activation=None) -> Network:
+    layers, output, loss = CASES[case]
+    output = output_activation if output_activation and loss == "l2" else output
+    config = {"layers": layers, "activation": activation, "output_activation": output, "loss": loss}
+    return Network(config, Xavier(), seed=0)
+
+
+def data(case, n=N):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((n, FEATURES), dtype=np.float32)
+    if CASES[case][2] == "nll":
+        return X, (X[:, :5] + rng.standard_normal((n, 5))).argmax(axis=1)
+    return X, (X[:, :5].sum(axis=1) + 3 * rng.standard_normal(n)).astype(np.float32)
+
+
+def median_ratio(ours, theirs, rounds) -> float:
+    """Return the median of ours() / theirs(), both in seconds."""
+    return statistics.median(ours() / theirs() for _ in range(rounds))
+
+
+def row(what, against, ratio, goal) -> dict:
+    return {"what": what, "against": against, "ratio": round(ratio, 3), "goal": goal}
+
+
+def clock(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def our_seconds(case, X, y, epochs, validation=None) -> float:
+    """Return the seconds of ``epochs`` epochs of ``fit``, without its start."""
+    seconds = network(case).fit(X, y, validation, epochs + 1, BATCH, RATE, momentum=MOMENTUM, progress=False).seconds
+    return seconds[-1] - seconds[0]
+
+
+# -- the floor: nothing but the matrix products ----------------------------------------------------------------------
+
+
+def products(net, X, y):
+    """Return the step's products as (left, right, out), on ready arrays that hold what they hold in ``net``."""
+    net.forward(X)
+    net.backward(y)
+    work, last = net._last, len(net.weights) - 1
+    A = [X, *(np.ascontiguousarray(a) for a in work.a[:-1])]
+    forward = [(A[i], W, np.empty_like(work.z[i])) for i, W in enumerate(net.weights)]
+    backward = []
+    for i in range(last, -1, -1):
+        backward.append((A[i].T, work.delta[i], np.empty_like(net.weight_gradients[i])))
+        if i > 0:
+            backward.append((work.delta[i], net.weights[i].T, np.empty_like(work.delta[i - 1])))
+    return forward, backward
+
+
+def multiply(calls):
+    for left, right, out in calls:
+        np.matmul(left, right, out=out)
+
+
+def floor_of_epoch(case, X, y):
+    """Return a function that does the products of an epoch of N rows; the same numbers as the network's, asserted."""
+    net = network(case)
+    forward, backward = products(net, X[:BATCH], y[:BATCH])
+    full, rest = forward + backward, [call for part in products(net, X[: N % BATCH], y[: N % BATCH]) for call in part]
+    multiply(full)
+    net.forward(X[:BATCH])
+    net.backward(y[:BATCH])
+    np.testing.assert_allclose(forward[0][2], net._last.z[0], rtol=1e-4, atol=1e-5)  # the biases are still 0
+    gradients = [out for left, _, out in backward if left.shape[1] == BATCH][::-1]
+    for ours, W in zip(net.weight_gradients, gradients[: len(net.weights)], strict=True):
+        np.testing.assert_allclose(ours, W / BATCH, rtol=1e-3, atol=1e-5)
+
+    def epoch():
+        for _ in range(N // BATCH):
+            multiply(full)
+        multiply(rest)
+
+    return epoch
+
+
+def against_the_floor(case, rounds=9, epochs=8) -> dict:
+    """One training step, everything included, against its matrix products."""
+    X, y = data(case)
+    with threadpool_limits(1):
+        floor = floor_of_epoch(case, X, y)
+        ratio = median_ratio(
+            lambda: our_seconds(case, X, y, epochs), lambda: clock(lambda: [floor() for _ in range(epochs)]), rounds
+        )
+    return row(f"training step {case}", "its matrix products", ratio, 1.4)
+
+
+def long_run(rounds=9, epochs=8) -> dict:
+    """8,000 epochs of the race classifier, measured on a few, with 1,800 validation rows after each."""
+    case = "128-64-5, NLL"
+    X, y = data(case)
+    Xv, yv = data(case, 1_800)
+    validation = products(network(case), Xv, yv)[0]
+    with threadpool_limits(1):
+        training = floor_of_epoch(case, X, y)
+
+        def floor():
+            for _ in range(epochs):
+                training()
+                multiply(validation)
+
+        ratio = median_ratio(lambda: our_seconds(case, X, y, epochs, (Xv, yv)), lambda: clock(floor), rounds)
+        minutes = our_seconds(case, X, y, epochs, (Xv, yv)) / epochs * 8_000 / 60
+    what = f"8,000 epochs {case}, {N:,} faces ({minutes:.1f} minutes)"
+    return row(what, "its matrix products", ratio, 1.5)
+
+
+# -- PyTorch, eager ---------------------------------------------------------------------------------------------------
+
+
+def torch_training(torch, net, X, y):
+    """Return ``epoch(order)``, which trains a copy of ``net`` in PyTorch on rows in that order, and its parameters."""
+    layers = []
+    for W, b in zip(net.weights, net.biases, strict=True):
+        linear = torch.nn.Linear(*W.shape)
+        linear.weight.data = torch.from_numpy(W.T.copy())
+        linear.bias.data = torch.from_numpy(b.copy())
+        layers += [linear, torch.nn.LeakyReLU(0.01)]
+    classes = net.config["loss"] == "nll"
+    model = torch.nn.Sequential(*(layers[:-1] if classes else layers))  # its cross entropy takes the logits
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
+    loss_function = torch.nn.CrossEntropyLoss() if classes else lambda a, t: (a - t).square().sum() / (2 * len(t))
+    X, T = torch.from_numpy(X), torch.from_numpy(y if classes else y[:, None])
+
+    def epoch(order):
+        total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+        for rows in torch.from_numpy(order).split(BATCH):
+            target = T[rows]
+            output = model(X[rows])
+            loss = loss_function(output, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+            if classes:
+                right += (output.detach().argmax(1) == target).sum()
+        return float(total) / len(order), int(right) / len(order)
+
+    return epoch, lambda: [part.detach().numpy() for part in model.parameters()]
+
+
+def assert_same_as_torch(torch, case, X, y):
+    """Take the same eight steps, the last one uneven: the same loss, the same weights."""
+    net = network(case)
+    epoch, parameters = torch_training(torch, net, X, y)
+    loss, _ = epoch(copy.deepcopy(net.rng).permutation(len(X)))
+    history = net.fit(X, y, epochs=1, schedule=RATE, momentum=MOMENTUM, progress=False)
+    np.testing.assert_allclose(history.train_loss, [loss], rtol=1e-4)
+    for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        np.testing.assert_allclose(W.T, parameters()[2 * i], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(b, parameters()[2 * i + 1], rtol=1e-3, atol=1e-5)
+
+
+def against_pytorch(case, rounds=9, epochs=2) -> dict:
+    """Epochs of training, the same data in memory, the same settings; threads as each does best."""
+    import torch
+
+    X, y = data(case)
+    assert_same_as_torch(torch, case, X[:1_000], y[:1_000])
+    epoch, _ = torch_training(torch, network(case), X, y)
+    rng = np.random.default_rng(0)
+
+    def theirs():
+        return clock(lambda: [epoch(rng.permutation(N)) for _ in range(epochs)])
+
+    def with_threads(n):
+        torch.set_num_threads(n)
+        return min(theirs(), theirs())
+
+    torch.set_num_threads(min((1, 2), key=with_threads))
+    return row(f"epoch {case}", "PyTorch", median_ratio(lambda: our_seconds(case, X, y, epochs), theirs, rounds), 1 / 4)
+
+
+# -- scikit-learn -----------------------------------------------------------------------------------------------------
+
+
+def scikit_model(case, **settings):
+    layers, _, loss = CASES[case]
+    return (MLPClassifier if loss == "nll" else MLPRegressor)(
+        hidden_layer_sizes=layers[1:-1],
+        activation="relu",
+        solver="sgd",
+        alpha=0,
+        learning_rate_init=RATE,
+        momentum=MOMENTUM,
+        nesterovs_momentum=False,
+        **{"batch_size": BATCH, "n_iter_no_change": 10**6, **settings},
+    )
+
+
+def assert_same_as_scikit_learn(case, X, y):
+    """Take the same eight steps, the last one uneven: the same weights."""
+    net = network(case, "relu", "identity")
+    model = scikit_model(case, batch_size=len(X))
+    model.partial_fit(X, y, **({"classes": np.arange(5)} if CASES[case][2] == "nll" else {}))  # makes the arrays
+    model.coefs_, model.intercepts_ = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
+    del model._optimizer  # and with it the velocities
+    order = copy.deepcopy(net.rng).permutation(len(X))
+    for start in range(0, len(X), BATCH):
+        rows = order[start : start + BATCH]
+        model.set_params(batch_size=len(rows)).partial_fit(X[rows], y[rows])
+    net.fit(X, y, epochs=1, schedule=RATE, momentum=MOMENTUM, progress=False)
+    for ours, theirs in zip(net.weights + net.biases, model.coefs_ + model.intercepts_, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def against_scikit_learn(case, rounds=9, epochs=4) -> dict:
+    """``fit`` against MLPRegressor or MLPClassifier, solver "sgd", relu, the same settings."""
+    X, y = data(case)
+    assert_same_as_scikit_learn(case, X[:1_000], y[:1_000])
+
+    def theirs(threads):
+        with threadpool_limits(threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return clock(lambda: scikit_model(case, max_iter=epochs, tol=0, random_state=0).fit(X, y))
+
+    def ours():
+        net = network(case, "relu", "identity")
+        return clock(lambda: net.fit(X, y, None, epochs, BATCH, RATE, momentum=MOMENTUM, progress=False))
+
+    threads = min((1, 2), key=theirs)
+    return row(f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 1 / 2.5)
+
+
+def rows():
+    """Yield every ratio, each with the most that is allowed."""
+    for against in (against_the_floor, against_pytorch, against_scikit_learn):
+        yield from map(against, CASES)
+    yield long_run()
+
+
+def main():
+    for found in rows():
+        print(f"{found['what']} / {found['against']}: {found['ratio']:.2f} (at most {found['goal']:.2f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
