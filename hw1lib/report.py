@@ -32,7 +32,7 @@ SUBTITLE = (
 )
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, |FloatProgress")  # a bar, with or without a known end, as text
-INTERACTIVE = "*Interactive in JupyterLab; this page shows one setting.*"
+INTERACTIVE = "*Interactive in JupyterLab; the figures beside this line show it standing still.*"
 
 
 class _Client(NotebookClient):
@@ -213,6 +213,8 @@ def _with_captions(notebook, figures: list, taken: set[str]):
             if caption and bare:
                 output = outputs.pop()
                 output.metadata["caption"] = caption
+            elif caption:
+                output.metadata["is_caption"] = True  # of the table beside it
             numbered = re.match(r"\*\*((?:Fig|Table)[a-z.]* \d.*?):?\*\*:?(.*?[^\d. ][.;]|.*)", caption)
             if numbered:
                 output.metadata["anchor"] = _new_id(numbered[1], taken)
