@@ -10,11 +10,9 @@ import contextlib
 import functools
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
 import numpy as np
-import pandas as pd
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsymv
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -22,13 +20,26 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.data import FaceDataset
+from hw1lib.features import (
+    LABELS,
+    Part,
+    batches,
+    chunk_names,
+    feature_names,
+    load_features,
+    rescale,
+    split,
+    split_rows,
+)
 from hw1lib.files import cache_dir, make_folder, read_npz, write_atomically, write_npz
+
+__all__ = ["NORMALIZERS", "Part", "Preprocessor", "batches", "feature_names", "fitted", "load_features", "prepare"]
+__all__ += ["rescale", "split", "split_rows"]  # the last step, from features.py
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
 SMALL = 20_000_000  # pixels in all: up to here the fit computes in float64
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
-LABELS = ["file", "age", "gender", "race"]
 
 # What each pixel is divided by, after its mean over the faces is taken off: x are the pixels, (n, n_pixels) float32.
 # A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off anyway.
@@ -97,6 +108,8 @@ class Preprocessor:
         ValueError
             If there are not more faces than components, or fewer pixels; if all faces are the same.
         """
+        if isinstance(y, int | np.integer):
+            raise ValueError(f"y={y!r} has no use here; did you mean subset={y!r}?")
         if isinstance(faces, FaceDataset):
             _check_whole("subset", subset, 2)
             rows = np.random.default_rng(seed).permutation(len(faces))[:subset]
@@ -106,20 +119,20 @@ class Preprocessor:
         n, n_pixels = images.shape
         if n <= self.n_components or n_pixels < self.n_components:
             raise ValueError(
-                f"{self.n_components} components need more faces than that, and at least as many pixels: "
-                f"there are {n} faces of {n_pixels} pixels"
+                f"n_components={self.n_components} needs more faces than that, and at least as many pixels, "
+                f"not n_samples={n}, n_features={n_pixels}"
             )
         norms = _norms(images, self.normalizer)
         dtype = np.float64 if images.size <= SMALL else np.float32
-        center, scale = np.empty((2, n_pixels), np.float32)
+        center, scale = np.empty((2, n_pixels), dtype)
         components = np.empty((self.n_components, n_pixels), np.float32)
         blocks = [slice(start, start + BLOCK_PIXELS) for start in range(0, n_pixels, BLOCK_PIXELS)]
 
         def gram_of(block):  # fits the normaliser on the way
             x = _pixels(images, norms, block, dtype)  # (n, block)
             center[block] = x.mean(axis=0, dtype=np.float64)
-            fitted_scale = NORMALIZERS[self.normalizer](x, center[block])
-            scale[block] = np.where(fitted_scale > 0, fitted_scale, 1)
+            spread = NORMALIZERS[self.normalizer](x, center[block])
+            scale[block] = np.where(spread > 0, spread, 1)
             x = _normalize(x, center[block], scale[block])
             return x @ x.T  # NumPy notices that this is symmetric, and computes half of it
 
@@ -130,24 +143,26 @@ class Preprocessor:
         # Two blocks at a time, each on half of the cores. They are summed in order: the same bits every time.
         with threadpool_limits(max(1, joblib.cpu_count() // 2), "blas"):
             side_by_side = joblib.Parallel(2, require="sharedmem", return_as="generator", pre_dispatch="n_jobs")
-            bar = functools.partial(tqdm, total=len(blocks), unit="block", disable=not progress, leave=False)
+            bar = functools.partial(
+                tqdm, total=len(blocks), unit="block", disable=not progress or len(blocks) == 1, leave=False
+            )
             gram = np.zeros((n, n), dtype)
             for product in bar(side_by_side(map(joblib.delayed(gram_of), blocks)), "fitting"):
                 gram += product
             total = float(np.trace(gram, dtype=np.float64))
-            if not 0 < total < np.inf:
-                raise ValueError("the faces are all the same, or hold numbers too large to be squared")
+            if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < np.inf:
+                raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
             vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
             del gram
             for _ in bar(side_by_side(map(joblib.delayed(project), blocks)), "projecting"):
                 pass
-        # each row is a component times its singular value; what is rounding beside the largest becomes 0
+        # Each row is a component times its singular value; what is only rounding, beside the largest, becomes 0.
         singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
         singular_values[singular_values < 1e-4 * singular_values[0]] = 0
         largest = np.abs(components).argmax(axis=1)
         signs = np.sign(components[np.arange(self.n_components), largest])
         components *= (signs / np.where(singular_values > 0, singular_values, np.inf))[:, None].astype(np.float32)
-        self.center, self.scale, self.components = center, scale, components
+        self.center, self.scale, self.components = center.astype(np.float32), scale.astype(np.float32), components
         self.explained_variance, self.total_variance = singular_values**2 / (n - 1), total / (n - 1)
         self.n_fitted = n
         return self
@@ -203,7 +218,9 @@ class Preprocessor:
                     raise ValueError(f"{name} must be finite, of shape {shape}")
                 setattr(new, name, arrays[name])
             new.total_variance, new.n_fitted = float(arrays["total_variance"]), int(arrays["n_fitted"])
-        except (ValueError, TypeError) as error:
+            if not (new.scale > 0).all() or not new.total_variance > 0 or not new.n_fitted > k:
+                raise ValueError("scale, total_variance or n_fitted is too small")
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{path}: not a preprocessor that this version can read: {error}") from error
         return new
 
@@ -222,7 +239,7 @@ class Preprocessor:
         if folder.is_dir() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty: take another folder, or delete it first")
         starts = range(0, len(ds), chunk_size)
-        chunks = dict(zip(_chunk_names(len(starts)), starts, strict=True))
+        chunks = dict(zip(chunk_names(len(starts)), starts, strict=True))
 
         def fill(partial: Path):
             jobs = [
@@ -279,11 +296,12 @@ class Preprocessor:
         return {"n_components": self.n_components, "normalizer": self.normalizer}
 
     def set_params(self, **params) -> Preprocessor:
-        """Change parameters of the constructor; they count from the next ``fit`` on."""
+        """Change parameters of the constructor; a new ``fit`` is needed then."""
         unknown = params.keys() - self.get_params()
         if unknown:
             raise ValueError(f"{', '.join(unknown)}: Preprocessor's parameters are {', '.join(self.get_params())}")
-        self.__init__(**self.get_params() | params)  # type: ignore[misc]
+        if params:
+            self.__dict__ = Preprocessor(**self.get_params() | params).__dict__
         return self
 
     def __sklearn_is_fitted__(self):
@@ -301,17 +319,15 @@ def _check_whole(name: str, value, least: int = 1) -> None:
 
 
 def _check_images(images, n_pixels: int | None = None) -> np.ndarray:
-    images = np.asarray(images)
-    if images.ndim != 2 or 0 in images.shape or (n_pixels is not None and images.shape[1] != n_pixels):
-        raise ValueError(f"images must have shape (n, {n_pixels or 'n_pixels'}) with n >= 1, not {images.shape}")
-    if images.dtype.kind not in "buif":
-        raise ValueError(f"images must be uint8 or real numbers, not {images.dtype}")
-    if images.dtype == np.uint8:
-        return images
-    with np.errstate(over="ignore"):
-        images = images.astype(np.float32, copy=False)
-    if not np.isfinite(images).all():
-        raise ValueError("images must be finite numbers: they hold NaN, or infinite or too large values")
+    """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no table of finite numbers."""
+    from sklearn.utils.validation import check_array  # slow to import
+
+    images = check_array(images, dtype=(np.float32, np.uint8), input_name="images")
+    if n_pixels not in (None, images.shape[1]):
+        raise ValueError(
+            f"X has {images.shape[1]} features, but Preprocessor is expecting {n_pixels} features as input: the pixels "
+            "of the images that it was fitted on"
+        )
     return images
 
 
@@ -349,166 +365,7 @@ def _largest_eigenvectors(gram, k):
     return vectors[:, np.argsort(values)[::-1]]
 
 
-# -- CSV chunks -------------------------------------------------------------------------------------------------------
-
-
-def feature_names(n: int) -> list[str]:
-    """Return the columns f000, f001, ..."""
-    return [f"f{i:03d}" for i in range(n)]
-
-
-def _chunk_names(n: int) -> list[str]:
-    digits = max(2, len(str(n - 1)))
-    return [f"chunk_{i:0{digits}d}.csv" for i in range(n)]
-
-
-def load_features(folder) -> pd.DataFrame:
-    """Read all chunks of a folder into one table: file, age, gender, race, then the features as float32.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no chunk.
-    ValueError
-        Naming the file and the line, if a chunk is not as `Preprocessor.export` writes it, or a missing chunk.
-    """
-    files = sorted(Path(folder).glob("chunk_*.csv"))
-    if not files:
-        raise FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
-    for file, name in zip(files, _chunk_names(len(files)), strict=True):
-        if file.name != name:
-            raise ValueError(f"{folder} should hold {name} before {file.name}: a chunk is missing, or one too many")
-    chunks: list[pd.DataFrame] = []
-    for file in files:
-        chunk = _read_chunk(file)
-        first = chunks[0] if chunks else chunk
-        if len(chunk.columns) != len(first.columns):
-            raise ValueError(f"{file}, line 1: {len(chunk.columns)} columns; {files[0].name} has {len(first.columns)}")
-        if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
-            raise ValueError(f"{file}, line {len(chunk) + 1} is its last; {files[0].name} has {len(first) + 1} lines")
-        chunks.append(chunk)
-    return pd.concat(chunks, ignore_index=True)
-
-
-def _read_chunk(file: Path) -> pd.DataFrame:
-    header, *lines = file.read_bytes().split(b"\n")  # the last "line" is what follows the last line break: nothing
-    columns = LABELS + feature_names(header.count(b",") + 1 - len(LABELS))
-    names, numbers = [], np.empty((len(lines) - 1, len(columns) - 1))
-    number = 1
-    try:
-        if header != ",".join(columns).encode() or len(columns) == len(LABELS):
-            raise ValueError(f"it must be {','.join(LABELS)},f000,f001,...")
-        for number, line in enumerate(lines[:-1], start=2):
-            name, *fields = line.decode().split(",")
-            if len(fields) != len(columns) - 1:
-                raise ValueError(f"{len(fields) + 1} fields, but {len(columns)} columns")
-            names.append(name)
-            numbers[number - 2] = list(map(float, fields))
-        wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max)  # NaN is wrong, too
-        wrong[:, : len(LABELS) - 1] |= numbers[:, : len(LABELS) - 1] % 1 != 0
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            number = row + 2
-            raise ValueError(f"{columns[column + 1]} is {numbers[row, column]}")
-        number = len(lines) + 1
-        if lines[-1] or not names:
-            raise ValueError("the file is cut")
-    except ValueError as error:
-        raise ValueError(f"{file}, line {number}: {error}") from error
-    chunk = pd.DataFrame(numbers[:, len(LABELS) - 1 :].astype(np.float32), columns=columns[len(LABELS) :])
-    for i, label in enumerate(LABELS[1:]):
-        chunk.insert(i, label, numbers[:, i].astype(np.int64))
-    chunk.insert(0, "file", pd.Series(names, dtype="string"))
-    return chunk
-
-
-# -- training, validation, test ---------------------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """One part of a split: features float32 (n, n_features), and the target (n,)."""
-
-    X: np.ndarray
-    y: np.ndarray
-
-
-def split_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return shuffled row numbers of training, validation and test: 81, 9 and 10 % (report, 2.1: 18,000 and 2,000)."""
-    if n < 3:
-        raise ValueError(f"three parts need at least 3 rows, not {n}")
-    order = np.random.default_rng(seed).permutation(n)
-    n_test = max(1, round(n / 10))
-    n_validation = max(1, round((n - n_test) / 10))
-    train, validation, test = np.split(order, [n - n_test - n_validation, n - n_test])
-    return train, validation, test
-
-
-def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, Part]:
-    """Split a table of features into training, validation and test, 81, 9 and 10 %.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As ``load_features`` returns it.
-    target : {"age", "gender", "race"}
-    seed : int
-        Which rows go where; ``split_rows(len(table), seed)`` tells them. The same for every target.
-
-    Returns
-    -------
-    train, validation, test : Part
-        Each a pair ``X, y``.
-    """
-    if target not in LABELS[1:]:
-        raise ValueError(f"target must be one of {LABELS[1:]}, not {target!r}")
-    X = table.iloc[:, len(LABELS) :].to_numpy(np.float32)
-    y = table[target].to_numpy()
-    train, validation, test = (Part(X[rows], y[rows]) for rows in split_rows(len(table), seed))
-    return train, validation, test
-
-
-def rescale(train: Part, *others: Part, power: float = 0.0, size: float = 1.0) -> tuple[Part, ...]:
-    """Bring the features to a size that a network trains well on, with numbers taken from the training part alone.
-
-    Parameters
-    ----------
-    train, *others : Part
-    power : float
-        Each feature is first divided by (its standard deviation) ** power: 0 keeps the proportions that PCA gives, 1
-        makes all features equally wide (whitening), 0.5 lies between. Then all are divided by one number, so that the
-        root mean square is ``size``.
-    size : float
-    """
-    std = train.X.std(axis=0, dtype=np.float64)
-    if not std.any():
-        raise ValueError("no feature varies over the training part")
-    scale = np.where(std > 0, std, 1) ** power
-    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2)) / size).astype(np.float32)
-    return tuple(Part(part.X / scale, part.y) for part in (train, *others))
-
-
-def batches(X, y, batch_size: int = 128, rng=None):
-    """Yield ``(X, y)`` batch by batch; the last is smaller where the rows don't come out even.
-
-    Parameters
-    ----------
-    X : ndarray, (n, n_features)
-    y : ndarray, (n,) or (n, k)
-    batch_size : int
-    rng : numpy.random.Generator, optional
-        Shuffles the rows first (a shuffled order: the arrays stay as they are).
-    """
-    if len(X) != len(y):
-        raise ValueError(f"X and y must have the same number of rows: {len(X)} and {len(y)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    order = np.arange(len(X)) if rng is None else rng.permutation(len(X))
-    for start in range(0, len(X), batch_size):
-        rows = order[start : start + batch_size]
-        yield X[rows], y[rows]
-
-
-# -- the whole way, once ----------------------------------------------------------------------------------------------
+# -- the whole way, once -----------------------------------------------------------------------------------------------
 
 
 def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
@@ -529,7 +386,7 @@ def prepare(ds: FaceDataset, progress: bool = True) -> Path:
     folder = cache_dir() / "features" / ds.fingerprint
     if not folder.is_dir() or not any(folder.iterdir()):
         fitted(ds, progress).export(ds, folder, progress=progress)
-    for name in _chunk_names(-(-len(ds) // CHUNK_SIZE)):
+    for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is without {name}: delete the folder, and it is made again")
     return folder

@@ -1,0 +1,165 @@
+"""The table of features (report, 2.1): read back from CSV chunks, split into three parts, scaled, cut into batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+LABELS = ["file", "age", "gender", "race"]
+
+
+def feature_names(n: int) -> list[str]:
+    """Return the columns f000, f001, ..."""
+    return [f"f{i:03d}" for i in range(n)]
+
+
+def chunk_names(n: int) -> list[str]:
+    """Return the files of n chunks, chunk_00.csv, chunk_01.csv, ..."""
+    digits = max(2, len(str(n - 1)))
+    return [f"chunk_{i:0{digits}d}.csv" for i in range(n)]
+
+
+def load_features(folder) -> pd.DataFrame:
+    """Read all chunks of a folder into one table: file, age, gender, race, then the features as float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no chunk.
+    ValueError
+        Naming the file and the line, if a chunk is not as `Preprocessor.export` writes it, or a missing chunk.
+    """
+    files = sorted(Path(folder).glob("chunk_*.csv"))
+    if not files:
+        raise FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
+    for file, name in zip(files, chunk_names(len(files)), strict=True):
+        if file.name != name:
+            raise ValueError(f"{folder} should hold {name} before {file.name}: a chunk is missing, or one too many")
+    chunks: list[pd.DataFrame] = []
+    for file in files:
+        chunk = _read_chunk(file)
+        first = chunks[0] if chunks else chunk
+        if len(chunk.columns) != len(first.columns):
+            raise ValueError(f"{file}, line 1: {len(chunk.columns)} columns; {files[0].name} has {len(first.columns)}")
+        if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
+            raise ValueError(f"{file}, line {len(chunk) + 1} is its last; {files[0].name} has {len(first) + 1} lines")
+        chunks.append(chunk)
+    return pd.concat(chunks, ignore_index=True)
+
+
+def _read_chunk(file: Path) -> pd.DataFrame:
+    header, *lines = file.read_bytes().split(b"\n")  # the last "line" is what follows the last line break: nothing
+    columns = LABELS + feature_names(header.count(b",") + 1 - len(LABELS))
+    names, numbers = [], np.empty((len(lines) - 1, len(columns) - 1))
+    number = 1
+    try:
+        if header != ",".join(columns).encode() or len(columns) == len(LABELS):
+            raise ValueError(f"it must be {','.join(LABELS)},f000,f001,...")
+        for number, line in enumerate(lines[:-1], start=2):
+            name, *fields = line.decode().split(",")
+            if len(fields) != len(columns) - 1:
+                raise ValueError(f"{len(fields) + 1} fields, but {len(columns)} columns")
+            names.append(name)
+            numbers[number - 2] = list(map(float, fields))
+        wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max)  # NaN is wrong, too
+        wrong[:, : len(LABELS) - 1] |= numbers[:, : len(LABELS) - 1] % 1 != 0
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            number = row + 2
+            raise ValueError(f"{columns[column + 1]} is {numbers[row, column]}")
+        number = len(lines) + 1
+        if lines[-1] or not names:
+            raise ValueError("the file is cut")
+    except ValueError as error:
+        raise ValueError(f"{file}, line {number}: {error}") from error
+    chunk = pd.DataFrame(numbers[:, len(LABELS) - 1 :].astype(np.float32), columns=columns[len(LABELS) :])
+    for i, label in enumerate(LABELS[1:]):
+        chunk.insert(i, label, numbers[:, i].astype(np.int64))
+    chunk.insert(0, "file", pd.Series(names, dtype="string"))
+    return chunk
+
+
+class Part(NamedTuple):
+    """One part of a split: features float32 (n, n_features), and the target (n,)."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+
+def split_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return shuffled row numbers of training, validation and test: 81, 9 and 10 % (report, 2.1: 18,000 and 2,000)."""
+    if n < 3:
+        raise ValueError(f"three parts need at least 3 rows, not {n}")
+    order = np.random.default_rng(seed).permutation(n)
+    n_test = max(1, round(n / 10))
+    n_validation = max(1, round((n - n_test) / 10))
+    train, validation, test = np.split(order, [n - n_test - n_validation, n - n_test])
+    return train, validation, test
+
+
+def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, Part]:
+    """Split a table of features into training, validation and test, 81, 9 and 10 %.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``load_features`` returns it.
+    target : {"age", "gender", "race"}
+    seed : int
+        Which rows go where; ``split_rows(len(table), seed)`` tells them. The same for every target.
+
+    Returns
+    -------
+    train, validation, test : Part
+        Each a pair ``X, y``.
+    """
+    if target not in LABELS[1:]:
+        raise ValueError(f"target must be one of {LABELS[1:]}, not {target!r}")
+    X = table.iloc[:, len(LABELS) :].to_numpy(np.float32)
+    y = table[target].to_numpy()
+    train, validation, test = (Part(X[rows], y[rows]) for rows in split_rows(len(table), seed))
+    return train, validation, test
+
+
+def rescale(train: Part, *others: Part, power: float = 0.0, size: float = 1.0) -> tuple[Part, ...]:
+    """Bring the features to a size that a network trains well on, with numbers taken from the training part alone.
+
+    Parameters
+    ----------
+    train, *others : Part
+    power : float
+        Each feature is first divided by (its standard deviation) ** power: 0 keeps the proportions that PCA gives, 1
+        makes all features equally wide (whitening), 0.5 lies between. Then all are divided by one number, so that the
+        root mean square is ``size``.
+    size : float
+    """
+    std = train.X.std(axis=0, dtype=np.float64)
+    if not std.any():
+        raise ValueError("no feature varies over the training part")
+    scale = np.where(std > 0, std, 1) ** power
+    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2)) / size).astype(np.float32)
+    return tuple(Part(part.X / scale, part.y) for part in (train, *others))
+
+
+def batches(X, y, batch_size: int = 128, rng=None):
+    """Yield ``(X, y)`` batch by batch; the last is smaller where the rows don't come out even.
+
+    Parameters
+    ----------
+    X : ndarray, (n, n_features)
+    y : ndarray, (n,) or (n, k)
+    batch_size : int
+    rng : numpy.random.Generator, optional
+        Shuffles the rows first (a shuffled order: the arrays stay as they are).
+    """
+    if len(X) != len(y):
+        raise ValueError(f"X and y must have the same number of rows: {len(X)} and {len(y)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    order = np.arange(len(X)) if rng is None else rng.permutation(len(X))
+    for start in range(0, len(X), batch_size):
+        rows = order[start : start + batch_size]
+        yield X[rows], y[rows]
