@@ -23,16 +23,13 @@ NPZ_VERSION = 1  # of the .npz files below; a higher one was written by a later 
 def write_atomically(path, write: Callable) -> Path:
     """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole.
 
-    The temporary file has one name, ``.<name>.tmp``, so the next write of the same file takes the place of what a
-    killed run left. Of two writers at once, one waits.
+    Of two writers of one file, one waits. The next write replaces the temporary file that a killed run left.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    partial = path.parent.suffix == PARTIAL  # `make_folder` locks it, and clears away what is left in it
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp" if partial else f".{path.name}.tmp")
     try:
-        if path.parent.suffix == PARTIAL and not path.parent.exists():
-            # a worker that outlived its killed run must not bring back the folder that the next run has renamed
-            raise FileNotFoundError(errno.ENOENT, "the folder is finished, or given up")
-        with _locked(path):
+        with contextlib.nullcontext() if partial else _locked(path):
             try:
                 write(temporary)
                 temporary.replace(path)
@@ -139,7 +136,7 @@ def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int =
                 if folder.exists():
                     folder.rmdir()
                 partial.rename(folder)
-                _remove_leftovers(folder)  # of a killed run's workers, which lost their way to it with the new name
+                _remove_leftovers(folder)  # again, of workers that outlived a killed run: the new name stops them
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
@@ -155,10 +152,8 @@ def _is_filled(folder: Path) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary and lock files of killed runs."""
-    for pattern in (".*.tmp", ".*.lock"):
-        for leftover in folder.rglob(pattern):
-            leftover.unlink(missing_ok=True)
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
