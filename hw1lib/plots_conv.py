@@ -55,7 +55,8 @@ def table(cells, caption: str = "", marks=None, block: int | None = None, compac
                 style += "border-top:3px solid #444444;"
             html.append(f'<td style="{style}">{text}</td>')
         rows.append(f"<tr>{''.join(html)}</tr>")
-    head = f'<caption style="caption-side:top;text-align:left;white-space:nowrap;padding:4px 0px">{escape(caption)}</caption>'
+    style = "caption-side:top;text-align:left;white-space:nowrap;padding:4px 0px"
+    head = f'<caption style="{style}">{escape(caption)}</caption>'
     return f'<table style="border-collapse:collapse">{head if caption else ""}{"".join(rows)}</table>'
 
 
@@ -123,7 +124,8 @@ def step_html(picture, filter, stride: int, padding: int, pool: int, step: int) 
             last = [(i * pool + pool - 1) * output.shape[1] + j * pool + pool - 1 for j in range(len(values))]
             rows.append([int(v) if at < step else None for v, at in zip(values, last, strict=True)])
             output_marks |= selected([cell for cell, at in zip(cells, last, strict=True) if at < step], output.shape[1])
-        pooled_table = table(rows, f"max pooling {pool}x{pool}")
+        found = {(i, j): "selected" for i, r in enumerate(rows) for j, v in enumerate(r) if v is not None}
+        pooled_table = table(rows, f"max pooling {pool}x{pool}", found)
     output_marks[row, column] = "window"
     tables = beside(
         table(padded, f"picture, padding {padding}", marks),

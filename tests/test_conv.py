@@ -426,6 +426,10 @@ def test_every_setting_shows_what_conv2d_gives(stepper):
         stepper.step.value = output.size
         shown, _ = cells(stepper.view.value, f"output, {output.size} of {output.size}")
         assert shown == [[str(v) for v in row] for row in output]
+        _, marks = cells(stepper.view.value, f"picture, padding {padding}")
+        last = [(n - 1) * (stride + 1) for n in output.shape]  # where the last window begins
+        window = {(last[0] + i, last[1] + j) for i, j in np.ndindex(3, 3)}
+        assert {at for at, mark in marks.items() if mark == "window"} == window
         if pool + 1 > min(output.shape):
             assert "larger than the output" in stepper.view.value
         else:

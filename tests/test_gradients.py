@@ -119,6 +119,7 @@ GOOD = {"x": np.ones((4, 4)), "filter": np.ones((2, 2)), "w": np.ones(4), "t": 0
         ("t", None, "t must hold integers or real numbers, not object"),
         ("g", "softmax", "g must be one of leaky_relu, relu, sigmoid, tanh, identity, not 'softmax'"),
         ("g", np.tanh, "g must be one of leaky_relu"),
+        ("g", np.array(["tanh", "relu"]), "g must be one of leaky_relu"),
     ],
 )
 def test_bad_arguments_are_named(way, name, bad, message):
