@@ -325,7 +325,7 @@ def learned_filter(losses, filters) -> Figure:
     axes[0].set(xlabel="step of gradient descent", ylabel="mean loss")
     most = max(np.abs(f).max() for f in filters.values())
     for ax, (title, filter) in zip(axes[1:], filters.items(), strict=True):
-        ax.imshow(filter, cmap="PuOr", vmin=-1.4 * most, vmax=1.4 * most)
+        ax.imshow(filter, cmap="PuOr", vmin=-2 * most, vmax=2 * most)
         for r, c in np.ndindex(np.shape(filter)):
             ax.text(c, r, f"{filter[r, c]:+.2f}", ha="center", va="center", fontsize=10)
         ax.set_title(title)
