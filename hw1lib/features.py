@@ -51,33 +51,33 @@ def load_features(folder) -> pd.DataFrame:
 
 
 def _read_chunk(file: Path) -> pd.DataFrame:
-    header, *lines = file.read_bytes().split(b"\n")  # the last "line" is what follows the last line break: nothing
-    columns = LABELS + feature_names(header.count(b",") + 1 - len(LABELS))
-    names, numbers = [], np.empty((len(lines) - 1, len(columns) - 1))
-    number = 1
+    header, *lines = file.read_bytes().split(b"\n")
+    columns = LABELS + feature_names(max(1, header.count(b",") + 1 - len(LABELS)))
+    names, numbers = [], np.zeros((len(lines), len(columns) - 1))
+    n_line = 1
     try:
-        if header != ",".join(columns).encode() or len(columns) == len(LABELS):
-            raise ValueError(f"it must be {','.join(LABELS)},f000,f001,...")
-        for number, line in enumerate(lines[:-1], start=2):
+        if header != ",".join(columns).encode():
+            raise ValueError("it must be file,age,gender,race,f000,f001,...")
+        for n_line, line in enumerate(lines[:-1], start=2):
             name, *fields = line.decode().split(",")
             if len(fields) != len(columns) - 1:
                 raise ValueError(f"{len(fields) + 1} fields, but {len(columns)} columns")
             names.append(name)
-            numbers[number - 2] = list(map(float, fields))
+            numbers[n_line - 2] = list(map(float, fields))
         wrong = ~(np.abs(numbers) <= np.finfo(np.float32).max)  # NaN is wrong, too
         wrong[:, : len(LABELS) - 1] |= numbers[:, : len(LABELS) - 1] % 1 != 0
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            number = row + 2
+        for row, column in np.argwhere(wrong)[:1]:
+            n_line = row + 2
             raise ValueError(f"{columns[column + 1]} is {numbers[row, column]}")
-        number = len(lines) + 1
-        if lines[-1] or not names:
+        n_line = len(lines) + 1
+        if not names or lines[-1]:  # nothing follows the last line break
             raise ValueError("the file is cut")
     except ValueError as error:
-        raise ValueError(f"{file}, line {number}: {error}") from error
-    chunk = pd.DataFrame(numbers[:, len(LABELS) - 1 :].astype(np.float32), columns=columns[len(LABELS) :])
+        raise ValueError(f"{file}, line {n_line}: {error}") from error
+    labels, features = np.split(numbers[:-1], [len(LABELS) - 1], axis=1)
+    chunk = pd.DataFrame(features.astype(np.float32), columns=columns[len(LABELS) :])
     for i, label in enumerate(LABELS[1:]):
-        chunk.insert(i, label, numbers[:, i].astype(np.int64))
+        chunk.insert(i, label, labels[:, i].astype(np.int64))
     chunk.insert(0, "file", pd.Series(names, dtype="string"))
     return chunk
 
@@ -145,7 +145,7 @@ def rescale(train: Part, *others: Part, power: float = 0.0, size: float = 1.0) -
 
 
 def batches(X, y, batch_size: int = 128, rng=None):
-    """Yield ``(X, y)`` batch by batch; the last is smaller where the rows don't come out even.
+    """Return an iterator over ``(X, y)``, batch by batch; the last is smaller where the rows don't come out even.
 
     Parameters
     ----------
@@ -156,10 +156,9 @@ def batches(X, y, batch_size: int = 128, rng=None):
         Shuffles the rows first (a shuffled order: the arrays stay as they are).
     """
     if len(X) != len(y):
-        raise ValueError(f"X and y must have the same number of rows: {len(X)} and {len(y)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        raise ValueError(f"X and y must have the same number of rows, not {len(X)} and {len(y)}")
+    if not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
+        raise ValueError(f"batch_size must be a whole number >= 1, not {batch_size!r}")
     order = np.arange(len(X)) if rng is None else rng.permutation(len(X))
-    for start in range(0, len(X), batch_size):
-        rows = order[start : start + batch_size]
-        yield X[rows], y[rows]
+    rows = (order[start : start + batch_size] for start in range(0, len(X), batch_size))
+    return ((X[batch], y[batch]) for batch in rows)

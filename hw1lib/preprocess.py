@@ -150,7 +150,7 @@ class Preprocessor:
             for product in bar(side_by_side(map(joblib.delayed(gram_of), blocks)), "fitting"):
                 gram += product
             total = float(np.trace(gram, dtype=np.float64))
-            if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < np.inf:
+            if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < 1e30:
                 raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
             vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
             del gram
@@ -341,7 +341,7 @@ def _norms(images, normalizer):
 
 def _pixels(images, norms, block, dtype=np.float32):
     """Return some columns of the images as new numbers, (n, block)."""
-    x = images[:, block].astype(dtype)
+    x = images[:, block].astype(dtype, order="C")
     if norms is not None:
         x /= norms
     return x
