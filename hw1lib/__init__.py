@@ -2,8 +2,9 @@
 
 What is where (a later module imports earlier ones, never the reverse):
 
-data          FaceDataset: a folder or an archive of UTKFace, or the stand-in
+files         writing whole or not at all, the cache folder
 standin       the embedded stand-in: drawn faces in UTKFace's file format
+data          FaceDataset: a folder or an archive of UTKFace, or the stand-in
 preprocess    Preprocessor: normaliser and PCA in bounded memory, CSV chunks, split, batches
 activations   LeakyReLU, ReLU, Sigmoid, Tanh, Identity, Softmax
 losses        L2, NLL, Logistic
@@ -11,11 +12,15 @@ initializers  Zero, Random, Xavier, He
 schedules     Constant, StepDecay, ExponentialDecay, InverseTimeDecay
 network       Network, History
 gradcheck     central differences against backward()
+published     every number, table and ranking that the report prints
+results       means and intervals over seeds, verdicts, tables beside the published numbers
 experiments   the report's experiments as data, and how to run them
+reproduce     all that is recorded on real UTKFace, in one go
 conv          pad, conv2d, max_pool2d, recover_filter
 gradients     question 3: every derivative in closed form
-published     every number that the report prints
-plots         each function takes data and returns a figure
+plots         figures of notebooks 1 to 5: each function takes data and returns a figure
+plots_conv    figures and tables of notebooks 6 and 7
+report        all notebooks as one page
 """
 
 __version__ = "0.1.0"

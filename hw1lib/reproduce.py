@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.data import FaceDataset
-from hw1lib.experiments import EXPERIMENTS, TARGETS, features, run
+from hw1lib.experiments import EXPERIMENTS, TARGETS, feature_table, run
 from hw1lib.preprocess import NORMALIZERS, Preprocessor, fitted, split
 from hw1lib.published import PUBLISHED
 from hw1lib.results import AS_PUBLISHED, beside_published, rankings
@@ -76,7 +76,7 @@ def compare_normalizers(ds: FaceDataset, n: int = 3000, folds: int = 10, seed: i
 
 def record(ds: FaceDataset, seeds=range(10), n_jobs: int = -1, progress: bool = True) -> dict:
     """Return all that the notebooks quote: every experiment, the baselines, the variance kept, the normalisers."""
-    table = features(ds, progress)
+    table = feature_table(ds, progress)
     results = run(EXPERIMENTS, table, seeds, n_jobs, progress=progress)
     results["data"] |= {"source": "stand-in" if ds.is_standin else "UTKFace", "faces_fingerprint": ds.fingerprint}
     results["data"]["set_aside"] = len(ds.skipped)

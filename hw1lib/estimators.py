@@ -1,0 +1,195 @@
+"""Network behind scikit-learn's interface: for pipelines, grid searches and cross-validation.
+
+Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as
+``preprocess.rescale`` does, and trains; ``predict`` asks it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hw1lib.initializers import INITIALIZERS, Initializer
+from hw1lib.network import Network
+
+
+class _NetworkEstimator(BaseEstimator):
+    """What both estimators share; subclasses say what the targets are."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(64,),
+        activation="leaky_relu",
+        initializer="xavier",
+        learning_rate=1e-3,
+        momentum=0.9,
+        weight_decay=0.0,
+        batch_size=128,
+        epochs=200,
+        validation_fraction=0.1,
+        early_stopping=False,
+        patience=20,
+        random_state=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.initializer = initializer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.random_state = random_state
+
+    def _fit(self, X, y, outputs: dict, stratify=None):
+        """Train a new network on checked data; ``outputs`` holds n_outputs, output_activation and loss."""
+        random = check_random_state(self.random_state)
+        initializer = self.initializer
+        if not isinstance(initializer, Initializer):
+            if initializer not in INITIALIZERS:
+                raise ValueError(f"initializer must be one of {sorted(INITIALIZERS)}, not {initializer!r}")
+            initializer = INITIALIZERS[initializer]()
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
+        config = {
+            "layers": [X.shape[1], *hidden, outputs["n_outputs"]],
+            "activation": self.activation,
+            "output_activation": outputs["output_activation"],
+            "loss": outputs["loss"],
+        }
+        self.scale_ = float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) or 1.0
+        X, validation = X / X.dtype.type(self.scale_), None
+        if self.early_stopping:
+            X, Xv, y, yv = train_test_split(
+                X, y, test_size=self.validation_fraction, random_state=random, stratify=stratify
+            )
+            validation = Xv, yv
+        self.network_ = Network(config, initializer, seed=random.randint(2**31), dtype=X.dtype)
+        self.history_ = self.network_.fit(
+            X,
+            y,
+            validation=validation,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            schedule=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            patience=self.patience if self.early_stopping else None,
+            progress=False,
+        )
+        self.loss_curve_ = self.history_.train_loss
+        return self
+
+    def _scaled(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return X / X.dtype.type(self.scale_)
+
+
+class NetworkRegressor(RegressorMixin, _NetworkEstimator):
+    """A fully connected network with the L2 loss (report, 2.2.3), as a scikit-learn regressor.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+    activation : str
+        Of the hidden layers, a name in ``hw1lib.activations.ACTIVATIONS``. The output layer is linear.
+    initializer : str or Initializer
+        A name in ``hw1lib.initializers.INITIALIZERS``, or one of its objects.
+    learning_rate : float or Schedule
+    momentum, weight_decay : float
+    batch_size, epochs : int
+    validation_fraction : float
+        Share of the rows that is kept for early stopping.
+    early_stopping : bool
+        Stop when the validation loss has not improved for ``patience`` epochs, and go back to the best weights.
+    patience : int
+    random_state : int, RandomState or None
+        Draws weights, order of rows, and the validation rows.
+
+    Attributes
+    ----------
+    network_ : Network
+    history_ : History
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    n_features_in_ : int
+    """
+
+    def fit(self, X, y):
+        """Train on ``X`` (n, n_features) and ``y`` (n,)."""
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
+        y = column_or_1d(y, warn=True)
+        return self._fit(X, y, {"n_outputs": 1, "output_activation": "identity", "loss": "l2"})
+
+    def predict(self, X):
+        """Return the values (n,) for ``X`` (n, n_features)."""
+        X = self._scaled(X)
+        return self.network_.predict(X)
+
+
+class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
+    """A fully connected network with softmax and NLL (report, 2.2.7), as a scikit-learn classifier.
+
+    Parameters are those of ``NetworkRegressor``; the rows that early stopping keeps are drawn class by class.
+
+    Attributes
+    ----------
+    classes_ : ndarray, (n_classes,)
+    network_, history_, loss_curve_, n_features_in_
+        As of ``NetworkRegressor``.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(64,),
+        activation="leaky_relu",
+        initializer="xavier",
+        learning_rate=1e-2,
+        momentum=0.9,
+        weight_decay=0.0,
+        batch_size=128,
+        epochs=200,
+        validation_fraction=0.1,
+        early_stopping=False,
+        patience=20,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            initializer,
+            learning_rate,
+            momentum,
+            weight_decay,
+            batch_size,
+            epochs,
+            validation_fraction,
+            early_stopping,
+            patience,
+            random_state,
+        )
+
+    def fit(self, X, y):
+        """Train on ``X`` (n, n_features) and labels ``y`` (n,) of any kind."""
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        outputs = {"n_outputs": len(self.classes_), "output_activation": "softmax", "loss": "nll"}
+        return self._fit(X, codes, outputs, stratify=codes)
+
+    def predict_proba(self, X):
+        """Return the probability of each class, (n, n_classes), for ``X`` (n, n_features)."""
+        X = self._scaled(X)
+        return self.network_.forward(X)
+
+    def predict(self, X):
+        """Return the most probable labels (n,) for ``X`` (n, n_features)."""
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
