@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Random(Initializer):
     sigma: float = 0.1
 
     def __post_init__(self):
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+        if not (isinstance(self.sigma, Real) and 0 <= float(self.sigma) < math.inf):
             raise ValueError(f"sigma must be a finite number >= 0, not {self.sigma!r}")
 
     def std(self, fan_in, fan_out):  # noqa: D102

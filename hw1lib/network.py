@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,8 @@ class Network:
         self.config = check_config(config)
         if dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
+        if not callable(initializer) or isinstance(initializer, type):
+            raise ValueError(f"initializer must be Zero(), Random(sigma), Xavier() or He(), not {initializer!r}")
         self.dtype = np.dtype(dtype)
         self.layers = self.config["layers"]
         self.activations = [ACTIVATIONS[self.config["activation"]]] * (len(self.layers) - 2)
@@ -126,7 +129,7 @@ class Network:
         self.loss = LOSSES[self.config["loss"]]
         self.rng = np.random.default_rng(seed)
 
-        self.shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in zip(self.layers, self.layers[1:], strict=False)]
+        self.shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in pairwise(self.layers)]
         self.parameters = np.zeros(sum(rows * columns for rows, columns in self.shapes), self.dtype)
         self.gradient = np.zeros_like(self.parameters)
         self._theta, self.weights, self.biases = self._views(self.parameters)
@@ -322,15 +325,14 @@ class Network:
         with_ones = np.ones((len(X), self.layers[0] + 1), self.dtype)
         with np.errstate(over="ignore"):
             with_ones[:, :-1] = X
-        if not np.isfinite(with_ones).all():
-            raise ValueError(f"X must be finite in {self.dtype}: it holds NaN, infinite or too large values")
-        return with_ones
+        return _finite("X", with_ones)
 
     def _check_targets(self, y, n):
         T = self.loss.encode(y, self.layers[-1])
         if len(T) != n:
             raise ValueError(f"X and y must have the same number of rows: {n} and {len(T)}")
-        return np.ascontiguousarray(T, self.dtype)
+        with np.errstate(over="ignore"):
+            return _finite("y", np.ascontiguousarray(T, self.dtype))
 
     def save(self, path) -> Path:
         """Write the network to an .npz file: its description and its parameters, no pickle."""
@@ -348,8 +350,7 @@ class Network:
 
     @classmethod
     def _from_parameters(cls, config, parameters, rng=0) -> Network:
-        shapes = zip(check_config(config)["layers"], config["layers"][1:], strict=False)
-        size = sum((fan_in + 1) * fan_out for fan_in, fan_out in shapes)
+        size = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(check_config(config)["layers"]))
         if parameters.shape != (size,) or not np.isfinite(parameters).all():
             raise ValueError(f"the parameters must be {size:,} finite numbers")
         net = cls(config, Zero(), dtype=parameters.dtype)
@@ -364,6 +365,12 @@ class Network:
         names = [self.config["activation"]] * (len(self.layers) - 2) + [self.config["output_activation"]]
         chain = " -> ".join([str(self.layers[0])] + [f"{n} {f}" for n, f in zip(self.layers[1:], names, strict=True)])
         return f"Network({chain}, loss {self.config['loss']}, {self.parameters.size:,} parameters)"
+
+
+def _finite(name, array):
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {array.dtype}: it holds NaN, infinite or too large values")
+    return array
 
 
 def _whole(n) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Schedule:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            if not (isinstance(value, Real) and 0 < float(value) < math.inf):
                 raise ValueError(f"{field.name} must be a finite number > 0, not {value!r}")
 
     def __call__(self, epoch: int) -> float:

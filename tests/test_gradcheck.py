@@ -1,0 +1,82 @@
+"""backward() against central differences, for every activation with every loss; and that the check can fail."""
+
+import numpy as np
+import pytest
+
+from hw1lib.activations import ACTIVATIONS, Sigmoid
+from hw1lib.gradcheck import gradcheck, numerical_gradient
+from hw1lib.initializers import Random
+from hw1lib.losses import LOSSES
+from hw1lib.network import Network
+
+PAIRS = [(loss, output) for loss in LOSSES for output in LOSSES[loss].output_activations or ACTIVATIONS]
+
+
+def network(activation, output, loss, outputs=3, dtype=np.float64, seed=0):
+    config = {"layers": [4, 5, 3, outputs], "activation": activation, "output_activation": output, "loss": loss}
+    net = Network(config, Random(0.7), seed, dtype)
+    for b in net.biases:  # a bias of 0 could hide a missing one
+        b[...] = np.random.default_rng(seed).normal(0, 0.5, b.shape)
+    return net
+
+
+def batch(loss, m, outputs, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(m, 4))
+    if loss == "l2":
+        return X, rng.normal(size=(m, outputs))
+    return X, rng.integers(0, outputs, m) if loss == "nll" else rng.integers(0, 2, (m, outputs))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+def test_gradients_are_those_of_the_loss(activation, loss, output):
+    for outputs in (1, 3, 5):
+        for m in (1, 7, 128):
+            net, (X, y) = network(activation, output, loss, outputs), batch(loss, m, outputs)
+            for weight_decay in (0, 0.3):
+                error = gradcheck(net, X, y, weight_decay)
+                assert error < 1e-6, f"{outputs} outputs, {m} rows, weight decay {weight_decay}"
+
+
+def test_the_gradient_is_not_nothing():
+    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 7, 3)
+    assert (np.abs(numerical_gradient(net, X, y)) > 1e-4).mean() > 0.9
+    net.forward(X)
+    gradient = net.backward(y)
+    np.testing.assert_allclose(gradient, numerical_gradient(net, X, y), rtol=1e-6, atol=1e-9)
+    assert net.weight_gradients[0].shape == (4, 5)
+    parts = [part.ravel() for pair in zip(net.weight_gradients, net.bias_gradients, strict=True) for part in pair]
+    np.testing.assert_array_equal(np.concatenate(parts), gradient)  # layer by layer, weights and biases
+
+
+def test_weight_decay_pulls_at_weights_only():
+    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 7, 3)
+    net.forward(X)
+    net.backward(y)
+    before = [(gW.copy(), gb.copy()) for gW, gb in zip(net.weight_gradients, net.bias_gradients, strict=True)]
+    net.forward(X)
+    net.backward(y, weight_decay=0.25)
+    for i, (gW, gb) in enumerate(before):
+        np.testing.assert_allclose(net.weight_gradients[i], gW + 0.25 * net.weights[i], rtol=1e-12)
+        np.testing.assert_array_equal(net.bias_gradients[i], gb)
+
+
+def test_a_wrong_gradient_is_found(monkeypatch):
+    net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
+    assert gradcheck(net, X, y) < 1e-8
+    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 1.01 - a, out=out))
+    assert gradcheck(net, X, y) > 1e-3
+
+
+def test_the_network_is_left_as_it_was():
+    net, (X, y) = network("tanh", "softmax", "nll"), batch("nll", 7, 3)
+    before = net.parameters.copy()
+    gradcheck(net, X, y)
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_float32_rounds_off_too_early():
+    net, (X, y) = network("tanh", "identity", "l2", dtype=np.float32), batch("l2", 7, 3)
+    with pytest.raises(ValueError, match="needs a network with dtype"):
+        gradcheck(net, X, y)
