@@ -46,11 +46,11 @@ def soup():
     first = [
         text_of("# 1. First & *foremost* (section 2.1)\n\nSee [the second](02_second.ipynb), [a site](https://x.org)."),
         text_of("Words before it.\n\n## 1.1 In the middle of a cell, $\\lambda$\n\n```python\n# no heading\n```"),
-        code("x < 1  # <table> </script>", new_output("stream", text="a < b\n")),
+        code("x < 1  # <table> </script>", new_output("stream", text="a <b> c\n")),
         code(
             "figures",
             shown(png=PIXEL, text="<Figure>"),
-            shown(md="**Fig. 2.3:** the loss. More of it."),
+            shown(md="**Fig. 2.3:** the loss $a<b$. More of it."),
             shown(png=PIXEL),
             shown(md="**Sheet:** faces"),
             shown(md="**Table 2.6:** test RMSE"),
@@ -59,7 +59,7 @@ def soup():
         text_of("## Summary"),
     ]
     second = [text_of("# 2. Second\n\n## Summary\n\n$a_1 b_1 < c_{*}$ and\n\n$$x_1 * y_1$$"), text_of("## 3 seeds")]
-    third = [text_of("# 3. Third")]
+    third = [text_of("# 3. Third\n\n## Again\n\n## Again")]
     return BeautifulSoup(page(first, second, third, facts={"Data": "mine & <yours>"}), "html.parser")
 
 
@@ -92,6 +92,8 @@ def test_contents_have_every_title_and_section_in_order(soup):
         ("#2-summary", "Summary"),
         ("#2-3-seeds", "3 seeds"),
         ("#3", "3. Third"),
+        ("#3-again", "Again"),
+        ("#3-again-again", "Again"),
     ]
     assert soup.find(id="1").name == "h1"
     assert soup.find(id="1.1").name == "h2"
@@ -106,17 +108,17 @@ def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
     first, second = soup.find_all("figure")
     assert first["id"] == "fig-2.3"
     assert first.img["alt"] == 'the "alt" text'
-    assert first.figcaption.text.strip() == "Fig. 2.3: the loss. More of it."
+    assert first.figcaption.text.strip() == "Fig. 2.3: the loss $a<b$. More of it."
     assert first.figcaption.strong.text == "Fig. 2.3:"
     assert second.figcaption.text.strip() == "Sheet: faces"
     assert soup.find(id="table-2.6").text.strip() == "Table 2.6: test RMSE"
     listed = [(a["href"], a.text) for a in soup.select(".figures a")]
-    assert listed == [("#fig-2.3", "Fig. 2.3: the loss"), ("#table-2.6", "Table 2.6: test RMSE")]
+    assert listed == [("#fig-2.3", "Fig. 2.3: the loss $a<b$"), ("#table-2.6", "Table 2.6: test RMSE")]
 
 
 def test_code_and_output_stay_text_and_tables_scroll(soup):
     assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
-    assert soup.select_one("pre.output").text == "a < b\n"
+    assert soup.select_one("pre.output").text == "a <b> c\n"
     assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]]
     assert "scoped" not in str(soup.main)
 
@@ -222,6 +224,17 @@ def test_a_failing_cell_is_named_and_the_old_page_stays(tmp_path, source, said):
     assert "\x1b" not in str(raised.value)
     assert output.read_text() == "the old page"
     assert (tmp_path / "01_a.ipynb").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_a.ipynb", "index.html"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    write(tmp_path, "01_a.ipynb", "!# 1. First")
+    output = tmp_path / "index.html"
+    output.write_text("the old page")
+    monkeypatch.setattr(report, "to_html", lambda *_: "a new page \ud800")  # which no file can hold as UTF-8
+    with pytest.raises(UnicodeEncodeError):
+        report.build(tmp_path, output, progress=False, facts={})
+    assert output.read_text() == "the old page"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["01_a.ipynb", "index.html"]
 
 
