@@ -209,7 +209,9 @@ def _with_captions(notebook, figures: list, taken: set[str]):
         for output in _without_widgets(cell.outputs):
             text = output.get("data", {}).get("text/markdown", "")
             caption = text if text.startswith("**") else ""
-            bare = outputs and "image/png" in outputs[-1].get("data", {}) and "caption" not in outputs[-1].metadata
+            before = outputs[-1] if outputs else {}
+            picture = any(kind.startswith("image/") for kind in before.get("data", {}))
+            bare = picture and "caption" not in before["metadata"]
             if caption and bare:
                 output = outputs.pop()
                 output.metadata["caption"] = caption

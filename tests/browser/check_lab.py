@@ -16,7 +16,7 @@ STATE = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
     return { source: [source].flat().join(""), count: execution_count,
              widgets: outputs.map((o) => o.data || {}).filter((d) => d["application/vnd.jupyter.widget-view+json"])
                .map((d) => [d["text/plain"]].flat().join("")),
-             pictures: outputs.filter((o) => o.data && o.data["image/png"]).length,
+             pictures: outputs.filter((o) => Object.keys(o.data || {}).some((k) => k.startsWith("image/"))).length,
              errors: outputs.filter((o) => o.output_type === "error").map((o) => `${o.ename}: ${o.evalue}`) };
   })"""
 
