@@ -339,6 +339,12 @@ class Network:
         config = json.dumps(self.config)
         return write_npz(path, "network", {"config": np.array(config), "parameters": self.parameters})
 
+    def to_onnx(self, path) -> Path:
+        """Write the network as an ONNX file, see ``hw1lib.onnx_export.to_onnx``; needs the package ``onnx``."""
+        from hw1lib.onnx_export import to_onnx
+
+        return to_onnx(self, path)
+
     @classmethod
     def load(cls, path) -> Network:
         """Return the network that ``save`` wrote; ValueError that names the file if it is anything else."""

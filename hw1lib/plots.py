@@ -29,7 +29,7 @@ def show(figure: Figure, caption: str) -> None:
     from IPython.display import Markdown, display
 
     plt.close(figure)
-    photographs = any(picture.get_array().ndim == 3 for ax in figure.axes for picture in ax.images)
+    photographs = any(np.ndim(picture.get_array()) == 3 for ax in figure.axes for picture in ax.images)
     kind = "jpeg" if photographs else "png"
     file = io.BytesIO()
     figure.savefig(file, format=kind, pil_kwargs={"quality": 85} if photographs else {})

@@ -1,0 +1,94 @@
+"""Network behind scikit-learn's interface: scikit-learn's own checks, and the places it is meant for."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_classification, make_regression
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from hw1lib.estimators import NetworkClassifier, NetworkRegressor
+from hw1lib.initializers import He
+from hw1lib.network import Network
+
+
+@parametrize_with_checks([NetworkRegressor(), NetworkClassifier()])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def classes():
+    X, y = make_classification(400, 10, n_informative=5, n_classes=3, random_state=0)
+    return X, np.array(["low", "middle", "high"])[y]
+
+
+def test_regressor_is_the_network(classes):
+    X, y = make_regression(200, 5, random_state=0)
+    model = NetworkRegressor((7, 3), initializer=He(), epochs=5, weight_decay=0.01, random_state=1).fit(X, y)
+    config = {"layers": [5, 7, 3, 1], "activation": "leaky_relu", "output_activation": "identity", "loss": "l2"}
+    seed = np.random.RandomState(1).randint(2**31)
+    net = Network(config, He(), seed, dtype=np.float64)
+    X = X / np.sqrt(np.mean(X**2))
+    history = net.fit(X, y, epochs=5, schedule=1e-3, weight_decay=0.01, progress=False)
+    assert model.loss_curve_ == history.train_loss
+    assert np.array_equal(model.predict(X * model.scale_), net.predict(X))
+
+
+def test_a_linear_network_comes_to_linear_regression():
+    X, y = make_regression(300, 4, noise=5, random_state=0)
+    model = NetworkRegressor((), learning_rate=0.02, epochs=400, batch_size=300).fit(X, y)
+    assert np.allclose(model.predict(X), LinearRegression().fit(X, y).predict(X), atol=0.05)
+
+
+def test_grid_search_in_a_pipeline(classes):
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), NetworkClassifier(epochs=30, random_state=0)),
+        {"networkclassifier__hidden_layer_sizes": [(1,), (16,)]},
+        cv=3,
+    ).fit(*classes)
+    assert search.best_params_["networkclassifier__hidden_layer_sizes"] == (16,)
+    assert search.score(*classes) > 0.7
+    assert set(search.predict(classes[0])) == {"low", "middle", "high"}
+
+
+def test_clone_and_cross_validation_repeat_themselves(classes):
+    model = NetworkClassifier(epochs=5, random_state=0)
+    scores = [cross_val_score(m, *classes, cv=3).tolist() for m in (model, clone(model))]
+    assert scores[0] == scores[1]
+    assert model._repr_html_().count("NetworkClassifier")
+
+
+def test_probabilities_and_early_stopping(classes):
+    model = NetworkClassifier(epochs=500, early_stopping=True, patience=5, random_state=0).fit(*classes)
+    assert len(model.loss_curve_) < 500
+    assert model.history_.best_epoch == len(model.loss_curve_) - 5
+    proba = model.predict_proba(classes[0])
+    assert proba.shape == (400, 3)
+    assert np.allclose(proba.sum(axis=1), 1)
+    assert np.array_equal(model.classes_[proba.argmax(axis=1)], model.predict(classes[0]))
+
+
+def test_float32_stays_float32(classes):
+    X, y = classes
+    assert (
+        NetworkClassifier(epochs=2).fit(X.astype(np.float32), y).predict_proba(X.astype(np.float32)).dtype == np.float32
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"initializer": "large"}, "initializer must be one of"),
+        ({"activation": "step"}, "must be one of"),
+        ({"hidden_layer_sizes": (0,)}, "layers"),
+        ({"epochs": 0}, "epochs must be"),
+        ({"early_stopping": True, "validation_fraction": 2.0}, "test_size"),
+    ],
+)
+def test_bad_parameters_are_named(classes, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        NetworkClassifier(**parameters).fit(*classes)
