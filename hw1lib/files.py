@@ -63,13 +63,14 @@ def read_npz(path, kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in ("kind", "version", *names) if name in file.files}
+        version = int(found.get("version", 0))
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes
         raise ValueError(f"{path}: not a readable .npz file: {type(error).__name__}: {error}") from error
     if str(found.get("kind")) != kind:
         raise ValueError(f"{path}: holds no {kind} that hw1lib saved")
-    if int(found.get("version", 0)) > NPZ_VERSION:
+    if version > NPZ_VERSION:
         raise ValueError(f"{path}: written by a later version of hw1lib; update it to read this file")
     missing = [name for name in names if name not in found]
     if missing:
@@ -128,7 +129,7 @@ def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int =
                 return folder
             for other in folder.parent.glob(f".{glob.escape(folder.name)}.????????{PARTIAL}"):
                 if other != partial:
-                    shutil.rmtree(other)
+                    shutil.rmtree(other, ignore_errors=True)
             partial.mkdir(exist_ok=True)
             try:
                 fill(partial)

@@ -294,6 +294,18 @@ def test_damaged_jpegs_are_refused_or_read_and_the_quick_check_is_as_strict_as_d
     assert 600 < n_bad < 1800  # many of either kind were met
 
 
+def test_a_damaged_cache_is_made_anew_or_named(tmp_path, cache):
+    folder = write_folder(tmp_path / "faces", faces())
+    archive = write_zip(tmp_path / "faces.zip", faces())
+    fingerprint = opened(folder).fingerprint
+    assert opened(archive).fingerprint == fingerprint
+    for index in cache.rglob("*.json"):
+        index.write_bytes(index.read_bytes()[:-9])
+    assert opened(folder).fingerprint == fingerprint
+    with pytest.raises(ValueError, match=r"archives/\w+ is damaged .*: delete it, and faces.zip is unpacked again"):
+        opened(archive)
+
+
 def test_a_file_that_is_damaged_after_the_first_look_is_named(tmp_path):
     ds = opened(write_folder(tmp_path, faces()))
     path = tmp_path / ds.labels.file[2]
@@ -706,6 +718,7 @@ def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path):
     child = subprocess.run(["unshare", "-rm", *inside, *run], capture_output=True, text=True)
     assert child.stderr == ""
     drawn, unpacked, written = child.stdout.splitlines()
-    assert drawn == f"{disk}/faces can't be written (No space left on device): it needs about 1 MB"
-    assert re.fullmatch(rf"{disk}/archives/\w+ can't be written \(No space left on device\): .* about 1 MB", unpacked)
+    message = r" can't be written \(No space left on device\): it needs about \d MB"
+    assert re.fullmatch(f"{disk}/faces{message}", drawn)
+    assert re.fullmatch(rf"{disk}/archives/\w+{message}", unpacked)
     assert written == f"[Errno 28] No space left on device: '{disk}/old.json'"

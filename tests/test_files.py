@@ -255,6 +255,19 @@ def test_npz_that_is_not_ours_is_refused(tmp_path, change, message):
     assert str(path) in str(caught.value)
 
 
+def test_npz_with_any_damage_is_read_or_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    path = files.write_npz(tmp_path / "x.npz", "thing", {"a": np.arange(9)})
+    whole = path.read_bytes()
+    for _ in range(400):
+        content = bytearray(whole)
+        for at in rng.integers(0, len(whole), rng.integers(1, 9)):
+            content[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content[: rng.integers(len(whole))] if rng.random() < 0.2 else content)
+        with contextlib.suppress(ValueError):  # nothing else may escape
+            files.read_npz(path, "thing", ("a",))
+
+
 def test_npz_that_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         files.read_npz(tmp_path / "none.npz", "thing", ("a",))
