@@ -117,7 +117,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rate/momentum": Experiment("section 2.2.5"),
     "rate/decay": Experiment("section 2.2.5", schedule=ExponentialDecay(3e-4, 0.95)),
     "rate/weight-decay": Experiment("section 2.2.5", weight_decay=0.1),
-    **_twice("rate/lambda", "Fig. 2.15", ONE),
+    "rate/lambda": replace(ONE, report="Fig. 2.15"),
+    "rate/lambda" + AS_PUBLISHED: replace(WEAK, report="Fig. 2.15", initializer=Random(0.1), weight_decay=0.1),
     # 2.2.6, over-fitting and what helps
     "overfit/short": Experiment("Fig. 2.16", epochs=30),
     "overfit/longer": Experiment("Fig. 2.17", epochs=200),
@@ -207,6 +208,9 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
         thinned curves.
     """
     chosen = dict(names) if isinstance(names, dict) else {name: _named(name) for name in names}
+    for name, experiment in chosen.items():
+        if not isinstance(experiment, Experiment):
+            raise ValueError(f"names must be names, or a dict of name to Experiment: {name!r} is {experiment!r}")
     seeds = list(seeds)
     table = data if isinstance(data, pd.DataFrame) else feature_table(data, progress)
     numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array, which joblib hands to the processes through a file

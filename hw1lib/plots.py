@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,25 +16,29 @@ GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 
 
+def picture(figure: Figure) -> tuple[str, bytes]:
+    """Return a figure as "png" and its bytes, or "jpeg" if it holds photographs: a fifth of the size. It is closed."""
+    plt.close(figure)
+    photographs = any(getattr(image.get_array(), "ndim", 0) == 3 for ax in figure.axes for image in ax.images)
+    kind, file = "jpeg" if photographs else "png", io.BytesIO()
+    figure.savefig(file, format=kind, pil_kwargs={"quality": 85} if photographs else {})
+    return kind, file.getvalue()
+
+
 def show(figure: Figure, caption: str) -> None:
     """Display a figure with its caption under it, once.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        The figure; it is closed, so that the notebook does not draw it a second time. One with photographs is stored
-        as JPEG, a fifth of the size.
+        It is closed, so that the notebook does not draw it a second time.
     caption : str
         Markdown; starts with the report's figure or table, e.g. ``"Fig. 2.3: ..."``.
     """
     from IPython.display import Markdown, display
 
-    plt.close(figure)
-    photographs = any(np.ndim(picture.get_array()) == 3 for ax in figure.axes for picture in ax.images)
-    kind = "jpeg" if photographs else "png"
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, pil_kwargs={"quality": 85} if photographs else {})
-    display({f"image/{kind}": file.getvalue()}, raw=True, metadata={f"image/{kind}": {"alt": caption}})
+    kind, content = picture(figure)
+    display({f"image/{kind}": content}, raw=True, metadata={f"image/{kind}": {"alt": caption}})
     head, colon, rest = caption.partition(":")
     display(Markdown(f"**{head}{colon}**{rest}"))
 
@@ -43,7 +48,7 @@ def race_names(is_standin: bool) -> tuple[str, ...]:
     return tuple(f"class {code}" for code in range(5)) if is_standin else RACES
 
 
-def _picture(pixels) -> np.ndarray:
+def _pixels(pixels) -> np.ndarray:
     """Return a flat image of any size as (height, width, 3), uint8."""
     pixels = np.asarray(pixels)
     side = round((pixels.size / 3) ** 0.5)
@@ -61,7 +66,7 @@ def face_sheet(images, titles=None, columns: int = 8, scale: float = 0.95) -> Fi
     for i, ax in enumerate(axes.flat):
         ax.axis("off")
         if i < len(images):
-            ax.imshow(_picture(images[i]))
+            ax.imshow(_pixels(images[i]))
             if titles:
                 ax.set_title(titles[i], fontsize=8, pad=2)
     return figure
@@ -117,7 +122,7 @@ def network_drawing(layers, names=None, most: int = 6) -> Figure:
     """Draw a fully connected network; of a layer with more than ``most`` units the first and last are shown."""
     figure, ax = plt.subplots(figsize=(8.2, 3.9))
     ax.axis("off")
-    columns = []
+    columns, top = [], (min(max(layers), most) - 1) / 2
     for x, units in enumerate(layers):
         shown = units if units <= most else most
         ys = np.linspace((shown - 1) / 2, -(shown - 1) / 2, shown)
@@ -126,7 +131,7 @@ def network_drawing(layers, names=None, most: int = 6) -> Figure:
         if gap is not None:
             ax.text(x * 2.2, ys[gap], "⋮", ha="center", va="center", fontsize=16)
         name = names[x] if names else f"layer {x + 1}"
-        ax.text(x * 2.2, -most / 2 - 0.35, f"{name}\n{units} units", ha="center", va="top", fontsize=10)
+        ax.text(x * 2.2, -top - 0.55, f"{name}\n{units} units", ha="center", va="top", fontsize=10)
     for left, right in itertools.pairwise(columns):
         for x0, y0 in left:
             for x1, y1 in right:
@@ -143,8 +148,8 @@ def network_drawing(layers, names=None, most: int = 6) -> Figure:
             zorder=2,
         )
     for i in range(len(columns) - 1):
-        ax.text(i * 2.2 + 1.1, most / 2 + 0.15, rf"$W_{i + 1},\ b_{i + 1}$", ha="center", fontsize=12)
-    ax.set(xlim=(-0.7, (len(layers) - 1) * 2.2 + 0.7), ylim=(-most / 2 - 1.4, most / 2 + 0.6))
+        ax.text(i * 2.2 + 1.1, top + 0.45, rf"$W_{i + 1},\ b_{i + 1}$", ha="center", fontsize=12)
+    ax.set(xlim=(-0.7, (len(layers) - 1) * 2.2 + 0.7), ylim=(-top - 1.5, top + 0.9))
     return figure
 
 
@@ -186,7 +191,7 @@ def training_curves(
     """
     titles = names if isinstance(names, dict) else {name: name for name in names}
     rows = -(-len(titles) // columns)
-    width = min(9.4, 0.6 + 3.1 * columns)
+    width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
     figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
     kinds = {"accuracy": ("train_metric", "metric")}.get(curve, ("train_loss", "validation_loss"))
     for ax, (name, title) in zip(axes.flat, titles.items(), strict=False):
@@ -201,7 +206,8 @@ def training_curves(
             ax.axvline(
                 np.mean([r["best_epoch"] for r in runs]), color="black", linestyle=":", label="best epoch (mean)"
             )
-        ax.set(title=title, xlabel="epoch", xscale="log" if log else "linear")
+        ax.set(xlabel="epoch", xscale="log" if log else "linear")
+        ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
     for ax in axes.flat[len(titles) :]:
         ax.axis("off")
     label = {"loss": "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[curve]
@@ -216,7 +222,7 @@ def with_intervals(groups: dict, xlabel: str, reference: dict | None = None) -> 
     figure, ax = plt.subplots(figsize=(7.6, 0.42 * len(groups) + 1.2))
     y = np.arange(len(groups))[::-1]
     mean, low, high = np.array(list(groups.values())).T
-    ax.errorbar(mean, y, [mean - low, high - mean], fmt="o", capsize=4, color="C0")
+    ax.errorbar(mean, y, xerr=[mean - low, high - mean], fmt="o", capsize=4, color="C0")
     for i, (name, value) in enumerate((reference or {}).items()):
         ax.axvline(value, color=f"C{i + 1}", linestyle=("--", ":", "-.")[i % 3], label=name)
     ax.set_yticks(y, groups)
@@ -235,8 +241,8 @@ def layer_histograms(layers, titles, xlabel: str, color: str = "C0") -> Figure:
         for ax, array in zip(row, arrays, strict=True):
             std = float(np.std(array))
             reach = 3 * std if std > 0 else 1.0
-            ax.hist(np.clip(np.ravel(array), -reach, reach), bins=41, range=(-reach, reach), color=color, density=True)
-            ax.text(0.98, 0.9, f"{std:.2g}", transform=ax.transAxes, ha="right", va="top", fontsize=9)
+            ax.hist(np.ravel(array), bins=41, range=(-reach, reach), color=color)
+            ax.text(0.03, 0.9, f"{std:.2g}", transform=ax.transAxes, va="top", fontsize=9)
             ax.set_yticks([])
             ax.grid(visible=False)
             ax.tick_params(labelsize=8)
@@ -255,7 +261,7 @@ def rankings(results, variants, labels) -> Figure:
         table = ranking_intervals(results, variant)
         y = np.arange(len(table))[::-1] - 0.22 * i
         mean, low, high = (table[column].to_numpy() for column in ("mean", "low", "high"))
-        ax.errorbar(mean, y, [mean - low, high - mean], fmt="os"[i], capsize=3, color=f"C{i}", label=label)
+        ax.errorbar(mean, y, xerr=[mean - low, high - mean], fmt="os"[i], capsize=3, color=f"C{i}", label=label)
         if i == 0:
             ax.plot(table["published"], y - 0.11, "|", color="black", markersize=12, label="published")
             ax.set_yticks(y - 0.11, table.index)
@@ -283,6 +289,26 @@ def against(lines, xlabel: str, ylabel: str) -> Figure:
     ax.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
     ax.minorticks_off()
     figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def probabilities(images, shares, names, titles) -> Figure:
+    """Draw faces (n, 120000), each with the probabilities (n, k) that a classifier gives it, in rows of two."""
+    n_rows = -(-len(images) // 2)
+    figure, axes = plt.subplots(n_rows, 4, figsize=(9.4, 2.0 * n_rows), width_ratios=(1, 1.5) * 2, squeeze=False)
+    for ax in axes.flat[2 * len(images) :]:
+        ax.axis("off")
+    for i, (image, share, title) in enumerate(zip(images, shares, titles, strict=True)):
+        face, bars = axes.flat[2 * i], axes.flat[2 * i + 1]
+        face.imshow(_pixels(image))
+        face.axis("off")
+        y = np.arange(len(share))[::-1]
+        bars.barh(y, share)
+        bars.set_yticks(y, names)
+        bars.set(xlim=(0, 1), title=title)
+        bars.grid(axis="y", visible=False)
+    for bars in axes[-1, 1::2]:
+        bars.set_xlabel("probability")
     return figure
 
 
@@ -345,8 +371,10 @@ def by_group(groups, ylabel: str = "test RMSE (years)", line: float | None = Non
         spread = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
         ax.bar(x, table["value"], color=f"C{i}", alpha=0.85)
         ax.errorbar(x, table["value"], spread, fmt="none", ecolor="black", capsize=3, linewidth=1)
-        ax.set_xticks(x, [f"{group}\n{n:,}" for group, n in zip(table.index, table["n"], strict=True)], fontsize=8)
-        ax.set(xlabel=f"{name} (and test faces)")
+        ax.set_xticks(
+            x, [f"{group}\n{n:,}" for group, n in zip(table.index, table["n"].astype(int), strict=True)], fontsize=8
+        )
+        ax.set(xlabel=f"{name} / test faces")
         ax.grid(axis="x", visible=False)
         if line is not None:
             ax.axhline(line, color="black", linestyle="--", linewidth=1, label="all test faces" if i == 0 else None)

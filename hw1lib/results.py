@@ -81,11 +81,13 @@ def ranking_intervals(results: dict, variant: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each claim whose two experiments are in the results: the differences "called better less called
-        worse", ``published``, and ``mean, low, high`` of the results.
+        A row for each claim whose two experiments are in the results, in different settings: the differences "called
+        better less called worse", ``published``, and ``mean, low, high`` of the results.
     """
-    rows = {}
+    rows, known = {}, results["experiments"]
     for claim, better, worse in RANKINGS:
+        if known.get(better + variant, {}).get("settings") == known.get(worse + variant, {}).get("settings"):
+            continue
         a, b = values(results, better + variant), values(results, worse + variant)
         if len(a) and len(a) == len(b):
             rows[claim] = (PUBLISHED[better].value - PUBLISHED[worse].value, *paired(a, b))
@@ -108,14 +110,17 @@ def rankings(results: dict, variant: str = "") -> pd.DataFrame:
 
 
 def with_interval(numbers, metric: str = "rmse") -> str:
-    """Return "mean ± half its interval" of one number a seed; accuracies in per cent; "-" if there are none."""
+    """Return "mean ± half its interval" of one number a seed; accuracies in per cent; "-" if there are none.
+
+    One or two seeds say too little about their spread: of those the mean alone is returned.
+    """
     numbers = np.asarray(numbers, float)
     if not len(numbers):
         return "-"
     mean, _, high = interval(numbers, overlap=OVERLAP)
     percent, unit = (100, " %") if metric == "accuracy" else (1, "")
     digits = 1 if metric == "accuracy" else 2
-    spread = "" if high != high else f" ± {percent * (high - mean):.{digits}f}"  # NaN: a single value
+    spread = f" ± {percent * (high - mean):.{digits}f}" if len(numbers) > 2 else ""
     return f"{percent * mean:.{digits}f}{spread}{unit}"
 
 
