@@ -1,18 +1,20 @@
-# make report | test | lab | check; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
+# make report | test | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# What differs between machines is stripped from stored notebooks; the outputs stay.
+STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets cell.metadata.execution"
 
-.PHONY: report test test-browser lab check format
+.PHONY: report test test-browser bench coverage lab check format
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
 
 # The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
-test test-browser: export HW1_FACES = 1500
-test test-browser: export HW1_SCALE = quick
-test test-browser: export HW1_CACHE = $(CURDIR)/.cache/test
-test test-browser: export HW1_DATA =
+test test-browser coverage: export HW1_FACES = 1500
+test test-browser coverage: export HW1_SCALE = quick
+test test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
+test test-browser coverage: export HW1_DATA =
 test: $(READY)
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
@@ -22,6 +24,15 @@ test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the 
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q tests/browser/check_report.py tests/browser/check_lab.py
 
+bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (about a quarter of an hour; keep the machine quiet)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
+	$(BIN)/python tests/benchmarks/run.py
+
+coverage: $(READY)  ## which lines and branches of hw1lib the tests run
+	$(BIN)/python -m coverage run -m pytest -q tests
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -30,10 +41,12 @@ check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }

@@ -1,0 +1,40 @@
+"""All benchmarks as one table and as results.json: make bench. Ratios are ours / theirs: below 1 we are faster."""
+
+import json
+import os
+import platform
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn import __version__ as sklearn_version
+
+HERE = Path(__file__).parent
+MODULES = ("bench_network", "bench_conv", "bench_preprocess", "bench_project")
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main():
+    machine = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    machine |= {"numpy": np.__version__, "torch": torch.__version__, "scikit-learn": sklearn_version}
+    print(machine)
+    found = []
+    for module in MODULES:
+        for row in import_module(module).rows():
+            found.append(row | {"ratio": round(float(row["ratio"]), 3), "goal": round(float(row["goal"]), 3)})
+            kept = "" if row["ratio"] <= row["goal"] else "  <- missed"
+            print(f"{row['what']:60} {row['against']:45} {row['ratio']:6.2f} {row['goal']:6.2f}{kept}", flush=True)
+    (HERE / "results.json").write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
