@@ -134,7 +134,7 @@ def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int =
             try:
                 fill(partial)
                 _remove_leftovers(partial)
-                if folder.exists():
+                if folder.exists():  # and is empty: Windows renames nothing to it
                     folder.rmdir()
                 partial.rename(folder)
                 _remove_leftovers(folder)  # again, of workers that outlived a killed run: the new name stops them

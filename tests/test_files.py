@@ -14,46 +14,43 @@ import pytest
 
 from hw1lib import files
 
-# A run that fills a folder with 40 files, and says in the log which it writes.
+# A run that fills a folder with 40 files, and says in the log which it writes. It stops in the midst of one of them,
+# until it is killed or a file named "go" appears beside the log.
 RUN = """
 import sys, time
 from pathlib import Path
 from hw1lib.files import make_folder, write_atomically
 
-folder, log, key, pause = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
-
-def slowly(temporary):
-    with open(temporary, "wb", buffering=0) as file:
-        for _ in range(4):
-            file.write(b"0123456789" * 100)
-            time.sleep(pause)
+folder, log, stop = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
 def fill(partial):
     for i in range(40):
-        if not (partial / f"{i}.txt").exists():
+        def write(temporary):
+            temporary.write_bytes(b"half")
             with log.open("a") as file:
                 file.write(f"{i}\\n")
-            write_atomically(partial / f"{i}.txt", slowly)
+            while i == stop and not log.with_name("go").exists():
+                time.sleep(0.01)
+            temporary.write_bytes(b"0123456789" * 400)
 
-make_folder(folder, fill, key=key)
+        if not (partial / f"{i}.txt").exists():
+            write_atomically(partial / f"{i}.txt", write)
+
+make_folder(folder, fill)
 """
 
 
-def start(folder, log, key="", pause=0.0):
-    """Start a run in a process of its own."""
-    return subprocess.Popen([sys.executable, "-c", RUN, folder, log, key, str(pause)], stderr=subprocess.PIPE)
+def start(folder, log, stop=-1):
+    """Start a run in a process of its own; wait until it stops in file number ``stop``, if any."""
+    run = subprocess.Popen([sys.executable, "-c", RUN, folder, log, str(stop)], stderr=subprocess.PIPE, text=True)
+    while stop >= 0 and not (log.exists() and f"{stop}\n" in log.read_text().splitlines(keepends=True)):
+        assert run.poll() is None
+        time.sleep(0.01)
+    return run
 
 
 def entries(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def wait_until(condition):
-    for _ in range(2000):  # 20 seconds at most
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited in vain")
 
 
 def assert_whole(folder):
@@ -63,23 +60,21 @@ def assert_whole(folder):
 
 def test_a_killed_run_is_taken_up_again(tmp_path):
     folder, log = tmp_path / "out" / "set[1].x", tmp_path / "log"
-    for n in (3, 11, 12, 30):  # killed in the midst of the file of this number
-        run = start(folder, log, pause=0.002)
-        wait_until(lambda n=n: log.exists() and len(log.read_text().split()) >= n)
+    for stop in (3, 11, 12, 30):
+        run = start(folder, log, stop)
         run.send_signal(signal.SIGKILL)
         run.communicate()
         assert not folder.exists()
     run = start(folder, log)
-    assert run.communicate()[1] == b""
+    assert run.communicate()[1] == ""
     assert_whole(folder)
     assert entries(folder.parent) == [folder.name]  # neither a lock nor a partial folder
-    written = log.read_text().split()
-    assert len(written) <= 40 + 4  # at most the file at hand was written again, after each kill
-    assert set(written) == {str(i) for i in range(40)}
+    again = (3, 11, 12, 30)  # only the file at hand was written twice
+    assert log.read_text().split() == [str(i) for i in sorted([*range(40), *again])]
 
 
 def test_what_a_killed_run_left_under_another_key_is_not_used(tmp_path):
-    folder = tmp_path / "faces"
+    folder = tmp_path / "faces[1]"  # brackets mean something in file patterns
 
     def stop(partial):
         (partial / "old").write_text("old")
@@ -88,26 +83,26 @@ def test_what_a_killed_run_left_under_another_key_is_not_used(tmp_path):
     if (child := os.fork()) == 0:
         files.make_folder(folder, stop, key="old")
     os.waitpid(child, 0)
-    others = [tmp_path / name for name in (".faces.x.01234567.partial", ".faces2.01234567.partial", ".faces.tmp")]
+    others = [tmp_path / name for name in (".faces[1].x.01234567.partial", ".faces1.01234567.partial", ".faces[1].tmp")]
     for other in others:  # another folder's
         other.mkdir()
     assert len(entries(tmp_path)) == 5  # with a partial folder, and a lock that nobody holds
     files.make_folder(folder, lambda partial: (partial / "new").write_text("new"), key="new")
     assert entries(folder) == ["new"]
-    assert entries(tmp_path) == sorted(["faces", *(other.name for other in others)])
+    assert entries(tmp_path) == sorted([folder.name, *(other.name for other in others)])
 
 
 def test_of_two_runs_at_once_one_waits_and_finds_it_done(tmp_path):
     folder, log = tmp_path / "faces", tmp_path / "log"
-    first = start(folder, log, pause=0.002)
-    wait_until(log.exists)
+    first = start(folder, log, stop=20)
     second = start(folder, log)
-    assert first.communicate()[1] == b""
-    assert f"waiting for another run that is writing {folder}" in second.communicate()[1].decode()
+    assert second.stderr.readline() == f"waiting for another run that is writing {folder}\n"
+    (tmp_path / "go").touch()
+    assert [run.communicate()[1] for run in (first, second)] == ["", ""]
     assert first.returncode == second.returncode == 0
-    assert len(log.read_text().split()) == 40  # each file was written once
+    assert log.read_text().split() == [str(i) for i in range(40)]  # each file was written once
     assert_whole(folder)
-    assert entries(tmp_path) == ["faces", "log"]
+    assert entries(tmp_path) == ["faces", "go", "log"]
 
 
 def test_many_runs_at_once(tmp_path):
@@ -212,6 +207,18 @@ def test_a_worker_that_outlives_its_run_does_not_bring_the_partial_folder_back(t
     with pytest.raises(FileNotFoundError):
         files.write_atomically(partial / "a.jpg", lambda temporary: temporary.write_text("a"))
     assert entries(tmp_path) == []
+
+
+def test_what_it_leaves_as_the_folder_is_renamed_is_removed(tmp_path, monkeypatch):
+    rename = Path.rename
+
+    def late(partial, folder):
+        (partial / ".a.jpg.99.tmp").write_text("half")  # by the worker that outlived its run
+        return rename(partial, folder)
+
+    monkeypatch.setattr(Path, "rename", late)
+    files.make_folder(tmp_path / "faces", lambda partial: (partial / "a.jpg").write_text("a"))
+    assert entries(tmp_path / "faces") == ["a.jpg"]
 
 
 def test_npz_there_and_back(tmp_path):

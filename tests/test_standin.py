@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -13,6 +14,15 @@ from hw1lib import standin
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
 
+STOP = """
+draw = standin.draw_face
+def draw_face(index, seed):
+    if index == int(sys.argv[2]):
+        print(".", flush=True)
+        sys.stdin.read()
+    return draw(index, seed)
+standin.draw_face = draw_face
+"""
 THIRTY = "import sys; from hw1lib import standin; standin.make(sys.argv[1], 30, n_jobs=1, progress=False)"
 
 
@@ -106,24 +116,21 @@ def test_folder_with_something_else_is_left_alone(thirty, tmp_path):
     assert len(contents(standin.make(empty, 2, n_jobs=1, progress=False))) == 2
 
 
-def test_killed_and_taken_up_again_gives_the_same_bytes(thirty, tmp_path):
+def test_killed_and_taken_up_again_gives_the_same_bytes(thirty, tmp_path, monkeypatch):
     folder = tmp_path / "set[1]"  # brackets mean something in file patterns
-    already = 0
-    for n in (5, 19):  # killed when so many faces are drawn
-        process = subprocess.Popen([sys.executable, "-c", THIRTY, folder])
-        while already < n and process.poll() is None:
-            already = len([*tmp_path.glob(".*/*.jpg")])
+    for stop in (5, 19):  # killed when it is about to draw this face
+        run = THIRTY.replace("standin.make", STOP + "standin.make")
+        process = subprocess.Popen([sys.executable, "-c", run, folder, str(stop)], stdin=PIPE, stdout=PIPE)
+        assert process.stdout.read(1) == b"."
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
         assert not folder.exists()
-    drawn = []
-    with pytest.MonkeyPatch.context() as patch:
-        draw = standin.draw_face
-        patch.setattr(standin, "draw_face", lambda index, seed: drawn.append(index) or draw(index, seed))
-        standin.make(folder, 30, n_jobs=1, progress=False)
+    draw, drawn = standin.draw_face, []
+    monkeypatch.setattr(standin, "draw_face", lambda index, seed: drawn.append(index) or draw(index, seed))
+    standin.make(folder, 30, n_jobs=1, progress=False)
     assert contents(folder) == contents(thirty)
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
-    assert 0 < len(drawn) <= 30 - 19  # what was finished is not drawn again
+    assert drawn == list(range(19, 30))  # what was finished is not drawn again
 
 
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
