@@ -5,7 +5,7 @@ import pytest
 
 from hw1lib.activations import ACTIVATIONS, Sigmoid
 from hw1lib.gradcheck import gradcheck, numerical_gradient
-from hw1lib.initializers import Random
+from hw1lib.initializers import Random, Zero
 from hw1lib.losses import LOSSES
 from hw1lib.network import Network
 
@@ -67,6 +67,22 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     assert gradcheck(net, X, y) < 1e-8
     monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 1.01 - a, out=out))
     assert gradcheck(net, X, y) > 1e-3
+
+
+def test_the_error_is_relative(monkeypatch):
+    net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
+    y = y * 1e3
+    assert gradcheck(net, X, y) < 1e-6
+    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 3 - a, out=out))
+    net.forward(X)
+    wrong, right = net.backward(y), numerical_gradient(net, X, y)
+    norm = np.linalg.norm
+    assert gradcheck(net, X, y) == pytest.approx(norm(wrong - right) / (norm(wrong) + norm(right)), rel=1e-6)
+
+
+def test_two_gradients_of_nothing_are_equal():
+    config = {"layers": [2, 3, 1], "activation": "tanh", "output_activation": "identity", "loss": "l2"}
+    assert gradcheck(Network(config, Zero(), dtype=np.float64), np.ones((4, 2)), np.zeros(4)) == 0
 
 
 def test_the_network_is_left_as_it_was():

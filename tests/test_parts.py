@@ -258,6 +258,10 @@ def test_weights_are_normal_with_the_width_of_the_paper(initializer, std):
         assert kurtosis == pytest.approx(3, rel=0.03)  # a uniform distribution has 1.8
 
 
+def test_the_reports_random_is_a_tenth_wide():
+    assert Random() == INITIALIZERS["random"]() == Random(0.1)
+
+
 def test_weights_are_as_wide_as_pytorchs():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

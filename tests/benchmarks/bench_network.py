@@ -200,8 +200,13 @@ def against_pytorch(case, rounds=9, epochs=2) -> dict:
         torch.set_num_threads(n)
         return min(theirs(), theirs())
 
-    torch.set_num_threads(min((1, 2), key=with_threads))
-    return row(f"epoch {case}", "PyTorch", median_ratio(lambda: our_seconds(case, X, y, epochs), theirs, rounds), 1 / 4)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(min((1, 2), key=with_threads))
+        ratio = median_ratio(lambda: our_seconds(case, X, y, epochs), theirs, rounds)
+    finally:
+        torch.set_num_threads(before)
+    return row(f"epoch {case}", "PyTorch", ratio, 1 / 4)
 
 
 # -- scikit-learn -----------------------------------------------------------------------------------------------------
