@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 LABELS = ["file", "age", "gender", "race"]
+AGAIN = "delete the folder and export it again"
 
 
 def feature_names(n: int) -> list[str]:
@@ -37,15 +38,15 @@ def load_features(folder) -> pd.DataFrame:
         raise FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
     for file, name in zip(files, chunk_names(len(files)), strict=True):
         if file.name != name:
-            raise ValueError(f"{folder} should hold {name} before {file.name}: a chunk is missing, or one too many")
+            raise ValueError(f"{folder} should hold {name} before {file.name}; {AGAIN}")
     chunks: list[pd.DataFrame] = []
     for file in files:
         chunk = _read_chunk(file)
         first = chunks[0] if chunks else chunk
         if len(chunk.columns) != len(first.columns):
-            raise ValueError(f"{file}, line 1: {len(chunk.columns)} columns; {files[0].name} has {len(first.columns)}")
+            raise ValueError(f"{file}, line 1: not the columns of {files[0].name}; {AGAIN}")
         if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
-            raise ValueError(f"{file}, line {len(chunk) + 1} is its last; {files[0].name} has {len(first) + 1} lines")
+            raise ValueError(f"{file} ends at line {len(chunk) + 1}, {files[0].name} at {len(first) + 1}; {AGAIN}")
         chunks.append(chunk)
     return pd.concat(chunks, ignore_index=True)
 
@@ -73,7 +74,7 @@ def _read_chunk(file: Path) -> pd.DataFrame:
         if not names or lines[-1]:  # nothing follows the last line break
             raise ValueError("the file is cut")
     except ValueError as error:
-        raise ValueError(f"{file}, line {n_line}: {error}") from error
+        raise ValueError(f"{file}, line {n_line}: {error}; {AGAIN}") from error
     labels, features = np.split(numbers[:-1], [len(LABELS) - 1], axis=1)
     chunk = pd.DataFrame(features.astype(np.float32), columns=columns[len(LABELS) :])
     for i, label in enumerate(LABELS[1:]):

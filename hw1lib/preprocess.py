@@ -376,7 +376,7 @@ def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
     path = cache_dir() / "features" / f"{ds.fingerprint}.npz"
     with contextlib.suppress(FileNotFoundError, ValueError):
         return Preprocessor.load(path)
-    preprocessor = Preprocessor(n_components=min(128, min(5000, len(ds)) - 1)).fit(ds, progress=progress)
+    preprocessor = Preprocessor(max(1, min(128, len(ds) - 1))).fit(ds, progress=progress)
     preprocessor.save(path)
     return preprocessor
 

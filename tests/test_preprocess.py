@@ -80,6 +80,8 @@ def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatc
     monkeypatch.setattr(preprocess, "SMALL", small)
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 150)  # several blocks, the last one smaller
     x, new = pictures(*shape), pictures(20, shape[1], seed=1)
+    if shape == (60, 40):
+        x, new = x - 150.0, new - 150.0  # pixels below 0, too
     ours = fit(x, 6, name)
     pca = PCA(6, svd_solver="full")
     theirs = make_pipeline(TWINS[name], pca).fit(x.astype(float))
@@ -421,7 +423,7 @@ def test_chunks_written_by_hand_are_read(tmp_path):
         (b"6_1_2_0", b"\n6_1_2_0", "line 4: 1 fields"),  # an empty line
         (b",7\n", b"", "line 5: the file is cut"),  # the last line, in the middle
         (b",7\n", b",7", "line 5: the file is cut"),  # its line break alone: a digit may be missing, too
-        (b"7_1_2_0.jpg,7,1,2,7.5,-1e-05,7\n", b"", "line 4 is its last"),
+        (b"7_1_2_0.jpg,7,1,2,7.5,-1e-05,7\n", b"", "ends at line 4"),
     ],
 )
 def test_a_damaged_chunk_is_named_with_its_line(old, new, message, tmp_path):
@@ -429,17 +431,19 @@ def test_a_damaged_chunk_is_named_with_its_line(old, new, message, tmp_path):
     content = path.read_bytes()
     assert content.count(old) >= 1
     path.write_bytes(content.replace(old, new, 1))
-    with pytest.raises(ValueError, match=rf"chunk_01\.csv, {message}"):
+    with pytest.raises(ValueError, match=rf"chunk_01\.csv,? {message}.*; delete the folder"):
         load_features(tmp_path)
 
 
 def test_chunks_that_do_not_belong_together(tmp_path):
     wide = chunks(tmp_path) / "chunk_03.csv"
     wide.write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
-    with pytest.raises(ValueError, match=r"chunk_02\.csv, line 3 is its last"):  # no longer the last file
+    with pytest.raises(
+        ValueError, match=r"chunk_02\.csv ends at line 3, chunk_00\.csv at 5"
+    ):  # no longer the last file
         load_features(tmp_path)
     (tmp_path / "chunk_02.csv").write_text(wide.read_text())
-    with pytest.raises(ValueError, match=r"chunk_02\.csv, line 1: 5 columns; chunk_00\.csv has 7"):
+    with pytest.raises(ValueError, match=r"chunk_02\.csv, line 1: not the columns of chunk_00\.csv"):
         load_features(tmp_path)
     (tmp_path / "chunk_01.csv").unlink()
     with pytest.raises(ValueError, match=r"should hold chunk_01\.csv before chunk_02\.csv"):
