@@ -209,15 +209,20 @@ def test_a_worker_that_outlives_its_run_does_not_bring_the_partial_folder_back(t
     assert entries(tmp_path) == []
 
 
-def test_what_it_leaves_as_the_folder_is_renamed_is_removed(tmp_path, monkeypatch):
+def test_half_files_do_not_get_into_the_folder(tmp_path, monkeypatch):
     rename = Path.rename
 
+    def fill(partial):
+        (partial / "a.jpg").write_text("a")
+        (partial / ".b.jpg.98.tmp").write_text("half")  # by the killed run itself
+
     def late(partial, folder):
+        assert entries(partial) == ["a.jpg"]
         (partial / ".a.jpg.99.tmp").write_text("half")  # by the worker that outlived its run
         return rename(partial, folder)
 
     monkeypatch.setattr(Path, "rename", late)
-    files.make_folder(tmp_path / "faces", lambda partial: (partial / "a.jpg").write_text("a"))
+    files.make_folder(tmp_path / "faces", fill)
     assert entries(tmp_path / "faces") == ["a.jpg"]
 
 
