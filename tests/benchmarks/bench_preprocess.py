@@ -139,7 +139,7 @@ def fit_rows(n: int = 5000, rounds: int = 3) -> list[dict]:
         cosines = np.abs(np.sum(ours["components"] * theirs["components"], axis=1))
         assert cosines[:10].min() > 0.999, cosines[:10]
     seconds, memory = ([[run[i] for run in pair] for pair in pairs] for i in (0, 1))
-    peer = "scikit-learn, StandardScaler and randomised PCA"
+    peer = "scikit-learn's StandardScaler and PCA"
     return [
         row(f"fit {len(ds):,} faces, s", peer, *zip(*seconds, strict=True), 1 / 2.5),
         row(f"fit {len(ds):,} faces, MB", peer, *zip(*memory, strict=True), 1 / 6),
@@ -168,7 +168,7 @@ def export_rows(n: int = 20_000, rounds: int = 3) -> list[dict]:
     what = f"export {n:,} faces"
     return [
         row(f"{what}, s", "decoding with Pillow, all cores", ours, decoding, 1.5),
-        row(f"{what}, s", "decoding and one matrix product, all cores", ours, product, 1.25),
+        row(f"{what}, s", "decoding and one product, all cores", ours, product, 1.25),
         row(f"{what}, MB", "1,000 MB", memory, [1000] * rounds, 1),
         row(f"{what}, MB", f"for {n // 10:,} faces", memory, [tenth] * rounds, 1.1),
     ]
