@@ -296,23 +296,23 @@ class Network:
 
     def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay):
         """Train on every row once, in a new order; return the mean loss and the metric on the way."""
-        scal, axpy = get_blas_funcs(("scal", "axpy"), dtype=self.dtype)  # x <- a x; y <- y + a x: in place
-        p, g, v = self.parameters, self.gradient, velocity
-        decays = list(zip(self._views(p)[1], self._views(v)[1], strict=True)) if weight_decay else []
+        scal, axpy = get_blas_funcs(("scal", "axpy"), dtype=self.dtype)  # x <- a x and y <- y + a x, in place
+        g, v, velocity_W = self.gradient, velocity, self._views(velocity)[1]
         order = self.rng.permutation(len(X))
         T = T.take(order, axis=0)
-        Z = np.empty_like(T)  # the output layer's sums of the whole epoch, for the loss
+        Z = np.empty_like(T)  # the output layer's sums of the whole epoch: the loss is computed once, at its end
         for start in range(0, len(X), batch_size):
             rows = order[start : start + batch_size]
             stop, work = start + len(rows), self._workspace(len(rows))
             X.take(rows, axis=0, out=work.batch, mode="clip")  # "clip" writes into out without a detour
             self._forward(work, work.batch, Z[start:stop])
             self._backward(work, T[start:stop])
-            scal(momentum, v)
-            axpy(g, v, a=-rate / len(rows))  # v <- momentum v - rate (mean gradient)
-            for W, vW in decays:
-                axpy(W.ravel(), vW.ravel(), a=-rate * weight_decay)  # v <- v - rate weight_decay W
-            axpy(v, p)  # W <- W + v
+            scal(momentum, v)  # v <- momentum v
+            axpy(g, v, a=-rate / len(rows))  # v <- v - rate g, with g the batch's mean gradient
+            if weight_decay:
+                for W, vW in zip(self.weights, velocity_W, strict=True):
+                    axpy(W.ravel(), vW.ravel(), a=-rate * weight_decay)  # v <- v - rate lambda W
+            axpy(v, self.parameters)  # W <- W + v
         return self.loss.evaluate(Z, T, self.activations[-1])
 
     # -- checks, files ----------------------------------------------------------------------------------------------
