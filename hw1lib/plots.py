@@ -91,19 +91,23 @@ def label_distributions(labels, is_standin: bool) -> Figure:
     return figure
 
 
-def scree(explained_variance_ratio, marks=(16, 64, 128)) -> Figure:
-    """Draw the share of the variance that each component keeps, and the sum up to it."""
-    ratio = np.asarray(explained_variance_ratio)
-    k = np.arange(1, len(ratio) + 1)
+def scree(ratio, recorded, marks=(16, 64, 128)) -> Figure:
+    """Draw the share of the variance that each component keeps, and the sum up to it; of this run, and as recorded."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4))
-    left.loglog(k, 100 * ratio, ".-", markersize=4)
+    for i, (label, shares) in enumerate((("this run", ratio), ("recorded on UTKFace", recorded))):
+        shares = 100 * np.asarray(shares)
+        k = np.arange(1, len(shares) + 1)
+        left.loglog(k, shares, ("-", "--")[i], label=label)
+        right.plot(k, np.cumsum(shares), ("-", "--")[i])
+    kept = 100 * np.cumsum(ratio)
+    for mark in (m for m in marks if m <= len(kept)):
+        right.plot(mark, kept[mark - 1], "o", color="C0")
+        right.annotate(
+            f"{mark}: {kept[mark - 1]:.1f} %", (mark, kept[mark - 1] - 16), ha="right" if mark > 16 else "left"
+        )
     left.set(xlabel="component", ylabel="share of the variance (%)", title="Scree plot")
-    right.plot(k, 100 * np.cumsum(ratio), color="C1")
-    for mark in (m for m in marks if m <= len(ratio)):
-        kept = 100 * ratio[:mark].sum()
-        right.plot(mark, kept, "o", color="C1")
-        right.annotate(f"{mark}: {kept:.1f} %", (mark, kept), (-4, -14), textcoords="offset points", ha="right")
     right.set(xlabel="components kept", ylabel="variance kept (%)", title="Cumulative variance", ylim=(0, 102))
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 

@@ -231,7 +231,8 @@ class Preprocessor:
 
         Columns: file, age, gender, race, f000 ... f127. The folder appears when all files are whole; one that holds
         anything is an error, so that no results are mixed. A run that was killed goes on where it was. Chunks are
-        written side by side by ``n_jobs`` threads (-1: all cores); the bytes do not depend on how many.
+        written side by side by ``n_jobs`` threads (-1: all cores), or by the workers of ``joblib.parallel_config``; the
+        bytes do not depend on how many.
         """
         self._check_fitted()
         _check_whole("chunk_size", chunk_size)
@@ -247,8 +248,8 @@ class Preprocessor:
                 for name, start in chunks.items()
                 if not (partial / name).exists()
             ]
-            with threadpool_limits(1, "blas"):  # one a chunk: the same bytes on any number of cores
-                done = joblib.Parallel(n_jobs, require="sharedmem", return_as="generator_unordered")(jobs)
+            with threadpool_limits(1, "blas"):  # here, once: threads that each set and reset it would meet
+                done = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
                 for _ in tqdm(done, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False):
                     pass
 
@@ -259,6 +260,10 @@ class Preprocessor:
 
     def _write_chunk(self, ds, rows, path):
         """Write one chunk; float32 with the 9 digits that bring back the same number."""
+        with threadpool_limits(1, "blas"):  # in another process, too: the same bytes on any number of cores
+            self._write_lines(ds, rows, path)
+
+    def _write_lines(self, ds, rows, path):
         number = ",".join(["%.9g"] * len(self.components))
         lines = [",".join(LABELS + feature_names(len(self.components)))]
         for start in range(rows.start, rows.stop, BLOCK_FACES):
