@@ -436,6 +436,9 @@ def test_a_damaged_chunk_is_named_with_its_line(old, new, message, tmp_path):
 
 
 def test_chunks_that_do_not_belong_together(tmp_path):
+    chunks(tmp_path, rows=(4, 4, 5))
+    with pytest.raises(ValueError, match=r"chunk_02\.csv ends at line 6, chunk_00\.csv at 5"):
+        load_features(tmp_path)
     wide = chunks(tmp_path) / "chunk_03.csv"
     wide.write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
     with pytest.raises(
