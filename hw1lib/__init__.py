@@ -5,12 +5,15 @@ What is where (a later module imports earlier ones, never the reverse):
 files         writing whole or not at all, the cache folder
 standin       the embedded stand-in: drawn faces in UTKFace's file format
 data          FaceDataset: a folder or an archive of UTKFace, or the stand-in
-preprocess    Preprocessor: normaliser and PCA in bounded memory, CSV chunks, split, batches
+features      the table of features: CSV chunks read back, split, rescale, batches
+preprocess    Preprocessor: normaliser and PCA in bounded memory, exported as CSV chunks
 activations   LeakyReLU, ReLU, Sigmoid, Tanh, Identity, Softmax
 losses        L2, NLL, Logistic
 initializers  Zero, Random, Xavier, He
 schedules     Constant, StepDecay, ExponentialDecay, InverseTimeDecay
 network       Network, History
+onnx_export   a network as an ONNX file
+estimators    NetworkRegressor, NetworkClassifier: Network behind scikit-learn's interface
 gradcheck     central differences against backward()
 published     every number, table and ranking that the report prints
 results       means and intervals over seeds, verdicts, tables beside the published numbers

@@ -8,6 +8,7 @@ import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from hw1lib.results import mean_curve, ranking_intervals
@@ -260,20 +261,20 @@ def layer_histograms(layers, titles, xlabel: str, color: str = "C0") -> Figure:
 
 def rankings(results, variants, labels) -> Figure:
     """Draw the report's rankings: mean difference and 95 % interval of each, a colour for each variant."""
+    tables = [ranking_intervals(results, variant) for variant in variants]
+    published = pd.concat(tables)["published"].groupby(level=0, sort=False).first()  # a claim may lack in one variant
+    place = pd.Series(np.arange(len(published))[::-1], published.index)
     figure, ax = plt.subplots(figsize=(8.8, 3.9))
-    for i, (variant, label) in enumerate(zip(variants, labels, strict=True)):
-        table = ranking_intervals(results, variant)
-        y = np.arange(len(table))[::-1] - 0.22 * i
+    for i, (table, label) in enumerate(zip(tables, labels, strict=True)):
         mean, low, high = (table[column].to_numpy() for column in ("mean", "low", "high"))
+        y = place[table.index] + 0.11 - 0.22 * i
         ax.errorbar(mean, y, xerr=[mean - low, high - mean], fmt="os"[i], capsize=3, color=f"C{i}", label=label)
-        if i == 0:
-            ax.plot(table["published"], y - 0.11, "|", color="black", markersize=12, label="published")
-            ax.set_yticks(y - 0.11, table.index)
+    ax.plot(published, place, "|", color="black", markersize=12, label="published")
+    ax.set_yticks(place, published.index)
     ax.axvline(0, color="black", linewidth=1)
     ax.set_xscale("symlog", linthresh=0.2)
-    ax.set_xticks(
-        [-8, -4, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1], ["-8", "-4", "-2", "-1", "-0.5", "-0.2", "0", "0.2", "0.5", "1"]
-    )
+    ticks = [-8, -4, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.set(xlabel="difference in test RMSE, called better less called worse (years; linear within 0.2)")
     ax.grid(axis="y", visible=False)
