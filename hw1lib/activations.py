@@ -6,6 +6,8 @@ written with ``a`` alone, and ``backward`` multiplies a gradient by it: from the
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import expit
 
@@ -13,6 +15,14 @@ from scipy.special import expit
 def _like(a):
     """Return an array of the shape of ``a``, float also where ``a`` holds whole numbers."""
     return np.empty_like(a, np.result_type(a, np.float32))
+
+
+@lru_cache(maxsize=8)
+def _constant(value, shape, dtype):
+    """Return an array that holds one value: np.maximum is three times faster with it than with a number."""
+    array = np.full(shape, value, dtype)
+    array.flags.writeable = False
+    return array
 
 
 class Activation:
@@ -53,9 +63,7 @@ class LeakyReLU(Activation):
     def derivative(self, a, out=None):  # noqa: D102
         out = _like(a) if out is None else out
         out[...] = a > 0  # 1 or 0, and a > 0 exactly where z > 0
-        out *= 1 - self.slope
-        out += self.slope  # 1 or slope: several times faster than np.where
-        return out
+        return np.maximum(out, _constant(self.slope, out.shape, out.dtype), out=out)
 
     def forward(self, z, a, prime):  # noqa: D102
         np.multiply(z, self.derivative(z, out=prime), out=a)  # z and a have the same sign
@@ -65,7 +73,7 @@ class ReLU(Activation):
     """``max(z, 0)``. At 0 the derivative is 0."""
 
     def __call__(self, z, out=None):  # noqa: D102
-        return np.maximum(z, 0, out=out)
+        return np.maximum(z, _constant(0, np.shape(z), np.result_type(z)), out=out)
 
     def derivative(self, a, out=None):  # noqa: D102
         out = _like(a) if out is None else out

@@ -67,6 +67,8 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     assert gradcheck(net, X, y) < 1e-8
     monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 1.01 - a, out=out))
     assert gradcheck(net, X, y) > 1e-3
+    near = net.forward(X) + 1e-6 * y
+    assert gradcheck(net, X, near) > 1e-3  # also where the gradient is small
 
 
 def test_the_error_is_relative(monkeypatch):

@@ -285,16 +285,17 @@ def test_no_array_of_the_caller_changes(config):
 
 
 def test_validation_is_taken_at_the_end_of_each_epoch():
+    config = {**AGE, "layers": [6, 5, 4, 1], "activation": "tanh", "output_activation": "identity"}
     X, y = data(AGE, 64)
     Xv, yv = data(AGE, 2 * EVALUATION_ROWS + 7, seed=1)
-    net = Network(AGE, Random(0.5), 0, np.float64)
+    net = Network(config, Random(0.5), 0, np.float64)
     losses, metrics = [], []
     for _ in range(3):
         net.fit(X, y, epochs=1, batch_size=16, schedule=0.01, momentum=0, **QUIET)
         error = net.forward(Xv)[:, 0] - yv  # all rows in one piece
         losses.append(np.mean(error**2) / 2)
         metrics.append(np.mean(error**2) ** 0.5)
-    net = Network(AGE, Random(0.5), 0, np.float64)
+    net = Network(config, Random(0.5), 0, np.float64)
     history = net.fit(X, y, (Xv, yv), epochs=3, batch_size=16, schedule=0.01, momentum=0, **QUIET)
     assert history.validation_loss == pytest.approx(losses, rel=1e-10)
     assert history.metric == pytest.approx(metrics, rel=1e-10)
@@ -416,6 +417,12 @@ def test_patience_stops_and_goes_back_to_the_best_weights():
     whole = same.fit(X, y, (Xv, yv), epochs=epochs, batch_size=8, schedule=0.05, **QUIET)
     assert whole.validation_loss == history.validation_loss
     assert same.evaluate(Xv, yv)[0] == history.validation_loss[-1] > min(history.validation_loss)
+
+
+def test_patience_ends_where_nothing_changes():
+    X = np.random.default_rng(0).normal(size=(20, 6))
+    history = Network(AGE, Zero()).fit(X, np.zeros(20), (X, np.zeros(20)), epochs=50, patience=4, **QUIET)
+    assert history.validation_loss == [0] * 5
 
 
 def test_patience_waits_as_long_as_it_gets_better():

@@ -195,6 +195,18 @@ def test_the_logistic_loss_of_huge_sums_is_exact():
         assert LOSSES["logistic"].evaluate(z, t, None) == (500, 0.5)
 
 
+def test_an_even_chance_is_counted_as_it_is_predicted():
+    z = np.zeros((4, 1))
+    assert LOSSES["logistic"].predict(special.expit(z)).tolist() == [0, 0, 0, 0]
+    assert LOSSES["logistic"].evaluate(z, np.array([[0.0], [0], [0], [1]]), None)[1] == 0.75
+
+
+def test_losses_name_their_metric():
+    assert {name: loss.metric for name, loss in LOSSES.items()} == {
+        "l2": "rmse", "nll": "accuracy", "logistic": "accuracy",
+    }  # fmt: skip
+
+
 def test_predictions_of_l2_are_values():
     a = np.array([[1.5], [2.5]])
     assert LOSSES["l2"].predict(a).tolist() == [1.5, 2.5]
@@ -260,6 +272,7 @@ def test_weights_are_normal_with_the_width_of_the_paper(initializer, std):
 
 def test_the_reports_random_is_a_tenth_wide():
     assert Random() == INITIALIZERS["random"]() == Random(0.1)
+    assert not Random(0)(3, 2, np.random.default_rng(0)).any()
 
 
 def test_weights_are_as_wide_as_pytorchs():
@@ -299,6 +312,9 @@ def test_schedules_by_hand():
     ]  # fmt: skip
     assert ExponentialDecay(2.0, decay=0.5)(3) == 0.25
     assert InverseTimeDecay(1.0, decay=0.5)(6) == 0.25
+    assert [StepDecay(1.0)(epoch) for epoch in (49, 50)] == [1, 0.5]
+    assert ExponentialDecay(1.0)(1) == 0.99
+    assert InverseTimeDecay(1.0)(100) == 0.5
 
 
 def test_schedules_are_pytorchs():
