@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hw1lib import files
 from hw1lib.activations import ACTIVATIONS
@@ -252,6 +252,21 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(dtype):
     assert (trained(4) != first).any()
 
 
+def test_small_products_are_left_to_one_thread():
+    seen = []
+
+    class Watching(Constant):
+        def __call__(self, epoch):
+            seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+            return self.rate
+
+    X, y = data(AGE)
+    with threadpool_limits(2, "blas"):
+        Network(AGE).fit(X, y, epochs=1, schedule=Watching(0.1), **QUIET)
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {2}
+    assert set(seen) == {1}
+
+
 def test_progress_shows_a_bar_and_changes_nothing(capsys):
     X, y = data(AGE)
     one, two = Network(AGE), Network(AGE)
@@ -364,10 +379,9 @@ def test_backward_belongs_to_the_last_forward():
     net = Network(AGE, Random(0.5))
     net.forward(X)
     gradient = net.backward(y)
-    net.forward(X)
+    net.forward(X)[...] = 7  # the caller's to change
     net.predict(X[::-1])
     net.evaluate(X[::-1], y)
-    net.forward(X)[...] = 7  # the caller's to change
     np.testing.assert_array_equal(net.backward(y), gradient)
     with pytest.raises(ValueError, match="same number of rows: 50 and 49"):
         net.backward(y[1:])
