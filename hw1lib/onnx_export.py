@@ -8,7 +8,6 @@ import numpy as np
 
 from hw1lib.activations import LeakyReLU
 from hw1lib.files import write_atomically
-from hw1lib.network import Network
 
 # names in ACTIVATIONS -> ONNX operator and its attributes
 OPERATORS: dict[str, tuple[str, dict]] = {
@@ -21,8 +20,8 @@ OPERATORS: dict[str, tuple[str, dict]] = {
 }
 
 
-def to_onnx(net: Network, path) -> Path:
-    """Write a network to ``path``: input ``X`` (n, layers[0]), output ``outputs`` (n, k) as ``net.forward`` gives it.
+def to_onnx(net, path) -> Path:
+    """Write a ``Network`` to ``path``: input ``X`` (n, layers[0]), output ``outputs`` (n, k) as ``net.forward`` gives it.
 
     Raises
     ------
