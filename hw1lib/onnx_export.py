@@ -21,7 +21,7 @@ OPERATORS: dict[str, tuple[str, dict]] = {
 
 
 def to_onnx(net, path) -> Path:
-    """Write a ``Network`` to ``path``: input ``X`` (n, layers[0]), output ``outputs`` (n, k) as ``net.forward`` gives it.
+    """Write a ``Network`` to ``path``: input ``X`` (n, layers[0]), output ``outputs`` (n, k) as of ``net.forward``.
 
     Raises
     ------
