@@ -1,8 +1,12 @@
-"""All benchmarks as one table and as results.json: make bench. Ratios are ours / theirs: below 1 we are faster."""
+"""All benchmarks, or those named (run.py bench_conv ...), as one table and as results.json: make bench.
+
+Ratios are ours / theirs: below 1 we are faster.
+"""
 
 import json
 import os
 import platform
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -28,7 +32,7 @@ def main():
     machine |= {"numpy": np.__version__, "torch": torch.__version__, "scikit-learn": sklearn_version}
     print(machine)
     found = []
-    for module in MODULES:
+    for module in sys.argv[1:] or MODULES:
         for row in import_module(module).rows():
             found.append(row | {"ratio": round(float(row["ratio"]), 3), "goal": round(float(row["goal"]), 3)})
             kept = "" if row["ratio"] <= row["goal"] else "  <- missed"
