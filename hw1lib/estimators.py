@@ -20,12 +20,14 @@ from hw1lib.network import Network
 class _NetworkEstimator(BaseEstimator):
     """What both estimators share; subclasses say what the targets are."""
 
+    _learning_rate: float  # where none is given
+
     def __init__(
         self,
         hidden_layer_sizes=(64,),
         activation="leaky_relu",
         initializer="xavier",
-        learning_rate=1e-3,
+        learning_rate=None,
         momentum=0.9,
         weight_decay=0.0,
         batch_size=128,
@@ -77,7 +79,7 @@ class _NetworkEstimator(BaseEstimator):
             validation=validation,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            schedule=self.learning_rate,
+            schedule=self._learning_rate if self.learning_rate is None else self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             patience=self.patience if self.early_stopping else None,
@@ -102,7 +104,8 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
         Of the hidden layers, a name in ``hw1lib.activations.ACTIVATIONS``. The output layer is linear.
     initializer : str or Initializer
         A name in ``hw1lib.initializers.INITIALIZERS``, or one of its objects.
-    learning_rate : float or Schedule
+    learning_rate : float, Schedule or None
+        None takes 1e-3; the classifier 1e-2.
     momentum, weight_decay : float
     batch_size, epochs : int
     validation_fraction : float
@@ -121,6 +124,8 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
         Training loss of each epoch.
     n_features_in_ : int
     """
+
+    _learning_rate = 1e-3
 
     def fit(self, X, y):
         """Train on ``X`` (n, n_features) and ``y`` (n,)."""
@@ -146,35 +151,7 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
         As of ``NetworkRegressor``.
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(64,),
-        activation="leaky_relu",
-        initializer="xavier",
-        learning_rate=1e-2,
-        momentum=0.9,
-        weight_decay=0.0,
-        batch_size=128,
-        epochs=200,
-        validation_fraction=0.1,
-        early_stopping=False,
-        patience=20,
-        random_state=None,
-    ):
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            initializer,
-            learning_rate,
-            momentum,
-            weight_decay,
-            batch_size,
-            epochs,
-            validation_fraction,
-            early_stopping,
-            patience,
-            random_state,
-        )
+    _learning_rate = 1e-2
 
     def fit(self, X, y):
         """Train on ``X`` (n, n_features) and labels ``y`` (n,) of any kind."""

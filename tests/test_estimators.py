@@ -72,6 +72,13 @@ def test_probabilities_and_early_stopping(classes):
     assert np.array_equal(model.classes_[proba.argmax(axis=1)], model.predict(classes[0]))
 
 
+@pytest.mark.parametrize(("model", "rate"), [(NetworkRegressor, 1e-3), (NetworkClassifier, 1e-2)])
+def test_each_has_a_learning_rate_of_its_own(model, rate):
+    X, y = np.eye(4), [0, 1, 0, 1]
+    assert model(epochs=1).fit(X, y).history_.learning_rate == [rate]
+    assert model(epochs=1, learning_rate=0.5).fit(X, y).history_.learning_rate == [0.5]
+
+
 def test_float32_stays_float32(classes):
     X, y = classes
     assert (
