@@ -126,36 +126,44 @@ class Preprocessor:
         dtype = np.float64 if images.size <= SMALL else np.float32
         center, scale = np.empty((2, n_pixels), dtype)
         components = np.empty((self.n_components, n_pixels), np.float32)
-        blocks = [slice(start, start + BLOCK_PIXELS) for start in range(0, n_pixels, BLOCK_PIXELS)]
+        lanes = [range(first, n_pixels, 2 * BLOCK_PIXELS) for first in (0, BLOCK_PIXELS)]
 
-        def gram_of(block):  # fits the normaliser on the way
-            x = _pixels(images, norms, block, dtype)  # (n, block)
-            center[block] = x.mean(axis=0, dtype=np.float64)
-            spread = NORMALIZERS[self.normalizer](x, center[block])
-            scale[block] = np.where(spread > 0, spread, 1)
-            x = _normalize(x, center[block], scale[block])
-            return x @ x.T  # NumPy notices that this is symmetric, and computes half of it
+        def gram_of(lane):  # fits the normaliser on the way
+            gram, product, buffer = np.zeros((n, n), dtype), np.empty((n, n), dtype), np.empty(n * BLOCK_PIXELS, dtype)
+            for block, x in _blocks(images, norms, lane, buffer):
+                center[block] = x.mean(axis=0, dtype=np.float64)
+                spread = NORMALIZERS[self.normalizer](x, center[block])
+                scale[block] = np.where(spread > 0, spread, 1)
+                x -= center[block]
+                x /= scale[block]
+                gram += np.matmul(x, x.T, out=product)  # NumPy notices that it is symmetric, and computes half of it
+                bar.update()
+            return gram
 
-        def project(block):
-            x = _normalize(_pixels(images, norms, block, dtype), center[block], scale[block])
-            components[:, block] = vectors.T @ x
+        def project(lane):
+            buffer = np.empty(n * BLOCK_PIXELS, dtype)
+            for block, x in _blocks(images, norms, lane, buffer):
+                x -= center[block]
+                x /= scale[block]
+                components[:, block] = vectors.T @ x
+                bar.update()
 
-        # Two blocks at a time, each on half of the cores. They are summed in order: the same bits every time.
-        with threadpool_limits(max(1, joblib.cpu_count() // 2), "blas"):
-            side_by_side = joblib.Parallel(2, require="sharedmem", return_as="generator", pre_dispatch="n_jobs")
-            bar = functools.partial(
-                tqdm, total=len(blocks), unit="block", disable=not progress or len(blocks) == 1, leave=False
-            )
-            gram = np.zeros((n, n), dtype)
-            for product in bar(side_by_side(map(joblib.delayed(gram_of), blocks)), "fitting"):
-                gram += product
+        # Every second block in a lane of its own, on half of the cores: the same sums, the same bits every time.
+        side_by_side, n_blocks = joblib.Parallel(2, require="sharedmem"), sum(map(len, lanes))
+        hidden = not progress or n_blocks == 1
+        with (
+            threadpool_limits(max(1, joblib.cpu_count() // 2), "blas"),
+            tqdm(desc="fitting", total=2 * n_blocks, unit="block", disable=hidden, leave=False) as bar,
+        ):
+            gram, other = side_by_side(map(joblib.delayed(gram_of), lanes))
+            gram += other
+            del other
             total = float(np.trace(gram, dtype=np.float64))
             if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < 1e30:
                 raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
             vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
             del gram
-            for _ in bar(side_by_side(map(joblib.delayed(project), blocks)), "projecting"):
-                pass
+            side_by_side(map(joblib.delayed(project), lanes))
         # Each row is a component times its singular value; what is only rounding, beside the largest, becomes 0.
         singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
         singular_values[singular_values < 1e-4 * singular_values[0]] = 0
@@ -179,9 +187,10 @@ class Preprocessor:
         images = _check_images(images, self.n_features_in_)
         norms = _norms(images, self.normalizer)
         features = np.zeros((len(images), len(self.components)))
-        for start in range(0, self.n_features_in_, BLOCK_PIXELS):
-            block = slice(start, start + BLOCK_PIXELS)
-            x = _normalize(_pixels(images, norms, block), self.center[block], self.scale[block])
+        buffer = np.empty(len(images) * BLOCK_PIXELS, np.float32)
+        for block, x in _blocks(images, norms, range(0, self.n_features_in_, BLOCK_PIXELS), buffer):
+            x -= self.center[block]
+            x /= self.scale[block]
             features += x @ self.components[:, block].T
         return features.astype(np.float32)
 
@@ -325,9 +334,11 @@ def _check_whole(name: str, value, least: int = 1) -> None:
 
 def _check_images(images, n_pixels: int | None = None) -> np.ndarray:
     """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no table of finite numbers."""
-    from sklearn.utils.validation import check_array  # slow to import
+    bytes_already = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and images.size
+    if not bytes_already:
+        from sklearn.utils.validation import check_array  # slow to import
 
-    images = check_array(images, dtype=(np.float32, np.uint8), input_name="images")
+        images = check_array(images, dtype=(np.float32, np.uint8), input_name="images")
     if n_pixels not in (None, images.shape[1]):
         raise ValueError(
             f"X has {images.shape[1]} features, but Preprocessor is expecting {n_pixels} features as input: the pixels "
@@ -344,18 +355,18 @@ def _norms(images, normalizer):
     return np.where(norms > 0, norms, 1).astype(np.float32)  # an all-black image stays 0
 
 
-def _pixels(images, norms, block, dtype=np.float32):
-    """Return some columns of the images as new numbers, (n, block)."""
-    x = images[:, block].astype(dtype, order="C")
-    if norms is not None:
-        x /= norms
-    return x
+def _blocks(images, norms, starts, buffer):
+    """Yield columns of the images, block by block, and their pixels as numbers that may be changed, (n, block).
 
-
-def _normalize(x, center, scale):
-    x -= center  # in place: x is a block's own copy
-    x /= scale
-    return x
+    All pass through one buffer: fresh memory for each would take longer than the arithmetic.
+    """
+    for start in starts:
+        columns = images[:, start : start + BLOCK_PIXELS]
+        x = buffer[: columns.size].reshape(columns.shape)
+        x[...] = columns
+        if norms is not None:
+            x /= norms
+        yield slice(start, start + columns.shape[1]), x
 
 
 def _largest_eigenvectors(gram, k):
