@@ -273,6 +273,15 @@ def _read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
         raise ValueError(f"{folder} is damaged ({error}): delete it, and {archive.name} is unpacked again") from error
 
 
+class _TarMember(tarfile.TarInfo):
+    """A member whose name and other facts, which may fill headers of any length, are not read if they are absurd."""
+
+    def _proc_member(self, tar):  # tarfile says to override this one
+        if not self.isfile() and self.size > MAX_BYTES:
+            raise tarfile.ReadError("a header in it is too large")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
 def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
     """Yield path, reason not to read it or "", and the way to open it, for every file of an archive."""
     try:
@@ -282,7 +291,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
                     if not entry.is_dir():
                         yield entry.filename, "", functools.partial(zipped.open, entry)
             return
-        with tarfile.open(archive, "r:*") as tar:
+        with tarfile.open(archive, "r:*", tarinfo=_TarMember) as tar:
             for member in tar:
                 if member.size < 0:  # tarfile would go round in circles
                     raise tarfile.ReadError("it holds a file of negative size")

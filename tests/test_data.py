@@ -465,6 +465,18 @@ def test_a_tar_member_of_negative_size(tmp_path):
         opened(write_tar(tmp_path / "negative.tar", [(negative, coded())], "w"))
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_large_tar_header_is_not_read_into_memory(tmp_path, kind):
+    size = 30_000_000
+    path = write_tar(tmp_path / "faces.tar.gz", [*faces().items(), (special("header", kind)[0], bytes(size))])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="a header in it is too large"):
+        opened(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < size / 3
+
+
 @pytest.mark.parametrize("content", [b"", b"text", coded(), bytes(10_000)])
 def test_a_file_that_is_no_archive(tmp_path, content):
     path = tmp_path / "UTKFace.tar.gz"
