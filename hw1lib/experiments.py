@@ -6,6 +6,7 @@ depends on settings was chosen on validation faces, never on test faces.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -217,7 +218,10 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     fingerprint = hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
     folder = cache_dir() / "results" / fingerprint
     jobs = {_key(experiment, seed): (experiment, seed) for experiment in chosen.values() for seed in seeds}
-    found = {key: json.loads((folder / key).read_text()) for key in jobs if keep and (folder / key).exists()}
+    found = {}
+    for key in jobs if keep else ():
+        with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged: trained again
+            found[key] = json.loads((folder / key).read_text())
     missing = sorted(jobs.keys() - found.keys())
     missing.sort(key=lambda key: -jobs[key][0].epochs)  # the long ones first: no core waits for one at the end
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, get_blas_funcs
 from scipy.linalg.blas import dsymv
 from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
@@ -44,7 +44,7 @@ CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 # What each pixel is divided by, after its mean over the faces is taken off: x are the pixels, (n, n_pixels) float32.
 # A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off anyway.
 NORMALIZERS = {
-    "standard": lambda x, mean: np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)),  # standard deviation
+    "standard": lambda x, mean: _root_mean_square(x - mean),  # standard deviation
     "minmax": lambda x, mean: x.max(axis=0) - x.min(axis=0),  # range
     "maxabs": lambda x, mean: np.abs(x).max(axis=0),  # largest absolute value
     "unit": lambda x, mean: np.full(x.shape[1], 255),  # largest value that a pixel can have
@@ -126,44 +126,28 @@ class Preprocessor:
         dtype = np.float64 if images.size <= SMALL else np.float32
         center, scale = np.empty((2, n_pixels), dtype)
         components = np.empty((self.n_components, n_pixels), np.float32)
-        lanes = [range(first, n_pixels, 2 * BLOCK_PIXELS) for first in (0, BLOCK_PIXELS)]
-
-        def gram_of(lane):  # fits the normaliser on the way
-            gram, product, buffer = np.zeros((n, n), dtype), np.empty((n, n), dtype), np.empty(n * BLOCK_PIXELS, dtype)
-            for block, x in _blocks(images, norms, lane, buffer):
+        starts, buffer = range(0, n_pixels, BLOCK_PIXELS), np.empty(n * BLOCK_PIXELS, dtype)
+        gram, syrk = np.zeros((n, n), dtype, order="F"), get_blas_funcs("syrk", dtype=dtype)
+        hidden = not progress or len(starts) == 1
+        with tqdm(desc="fitting", total=2 * len(starts), unit="block", disable=hidden, leave=False) as bar:
+            for block, x in _blocks(images, norms, starts, buffer):
                 center[block] = x.mean(axis=0, dtype=np.float64)
                 spread = NORMALIZERS[self.normalizer](x, center[block])
                 scale[block] = np.where(spread > 0, spread, 1)
                 x -= center[block]
                 x /= scale[block]
-                gram += np.matmul(x, x.T, out=product)  # NumPy notices that it is symmetric, and computes half of it
+                syrk(1, x.T, 1, gram, trans=1, overwrite_c=1)  # gram += x @ x.T, the upper half: it is symmetric
                 bar.update()
-            return gram
-
-        def project(lane):
-            buffer = np.empty(n * BLOCK_PIXELS, dtype)
-            for block, x in _blocks(images, norms, lane, buffer):
-                x -= center[block]
-                x /= scale[block]
-                components[:, block] = vectors.T @ x
-                bar.update()
-
-        # Every second block in a lane of its own, on half of the cores: the same sums, the same bits every time.
-        side_by_side, n_blocks = joblib.Parallel(2, require="sharedmem"), sum(map(len, lanes))
-        hidden = not progress or n_blocks == 1
-        with (
-            threadpool_limits(max(1, joblib.cpu_count() // 2), "blas"),
-            tqdm(desc="fitting", total=2 * n_blocks, unit="block", disable=hidden, leave=False) as bar,
-        ):
-            gram, other = side_by_side(map(joblib.delayed(gram_of), lanes))
-            gram += other
-            del other
             total = float(np.trace(gram, dtype=np.float64))
             if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < 1e30:
                 raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
             vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
             del gram
-            side_by_side(map(joblib.delayed(project), lanes))
+            for block, x in _blocks(images, norms, starts, buffer):
+                x -= center[block]
+                x /= scale[block]
+                components[:, block] = vectors.T @ x
+                bar.update()
         # Each row is a component times its singular value; what is only rounding, beside the largest, becomes 0.
         singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
         singular_values[singular_values < 1e-4 * singular_values[0]] = 0
@@ -369,15 +353,22 @@ def _blocks(images, norms, starts, buffer):
         yield slice(start, start + columns.shape[1]), x
 
 
+def _root_mean_square(x):
+    return np.sqrt(np.mean(np.square(x, out=x), axis=0, dtype=np.float64))  # in place: x is large
+
+
 def _largest_eigenvectors(gram, k):
-    """Return the eigenvectors (n, k) of a symmetric matrix's k largest eigenvalues, the largest first."""
+    """Return the eigenvectors (n, k) of a symmetric matrix's k largest eigenvalues, the largest first.
+
+    Only its upper half is read.
+    """
     n = len(gram)
-    gram = gram.astype(np.float64)
+    gram = gram.astype(np.float64, order="F")
     if k < n // 4:  # Lanczos: seconds where a full decomposition takes a minute
-        product = LinearOperator((n, n), matvec=functools.partial(dsymv, 1.0, gram.T), dtype=np.float64)
+        product = LinearOperator((n, n), matvec=functools.partial(dsymv, 1.0, gram), dtype=np.float64)
         values, vectors = eigsh(product, k, v0=np.random.default_rng(0).standard_normal(n))  # the same every time
     else:
-        values, vectors = eigh(gram, subset_by_index=[n - k, n - 1])
+        values, vectors = eigh(gram, lower=False, subset_by_index=[n - k, n - 1])
     return vectors[:, np.argsort(values)[::-1]]
 
 

@@ -1,12 +1,16 @@
 """How the notebooks are stored: as run, in order, readable, the same on every machine."""
 
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from hw1lib import standin
 from hw1lib.report import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -158,3 +162,43 @@ def test_links_lead_to_notebooks_that_are_there(path):
     linked = re.findall(r"\]\(([^)#\s]+)", source)
     local = [link for link in linked if not re.match(r"https?://", link)]
     assert [link for link in local if not (FOLDER / link).exists()] == []
+
+
+# -- opened by other people -------------------------------------------------------------------------------------------
+
+
+def opening(path, folder, **environment):
+    """Run the cells up to the one that opens the data, in another folder; return exit status and last line."""
+    sources = [cell.source for cell in code_cells(path)]
+    last = next(i for i, source in enumerate(sources) if "FaceDataset.open(" in source)
+    command = [sys.executable, "-c", "\n".join(sources[: last + 1])]
+    options = {
+        "cwd": folder,
+        "env": os.environ | {"MPLBACKEND": "agg"} | environment,
+        "text": True,
+    }
+    done = subprocess.run(command, check=False, capture_output=True, **options)
+    return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if "FaceDataset" in p.read_text()], ids=lambda path: path.stem)
+def test_it_opens_in_any_folder(path, tmp_path):
+    faces = tmp_path / "my faces"
+    standin.make(faces, 60, progress=False)
+    status, said = opening(path, tmp_path, HW1_DATA=str(faces), HW1_CACHE=str(tmp_path / "a cache"))
+    assert status == 0, said
+    assert (tmp_path / "a cache" / "index").is_dir()
+
+
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
+    status, said = opening(PATHS[1], tmp_path, HW1_DATA="no such folder")
+    assert status == 1
+    assert said.startswith(
+        "FileNotFoundError: there is nothing at no such folder: expected a folder that holds UTKFace"
+    )
+    (tmp_path / "file").touch()
+    status, said = opening(PATHS[1], tmp_path, HW1_CACHE=str(tmp_path / "file" / "cache"))
+    assert status == 1
+    assert said.endswith(
+        "can't be written (Not a directory): set the environment variable HW1_CACHE to a folder that can"
+    )
