@@ -76,13 +76,13 @@ def face_sheet(images, titles=None, columns: int = 8, scale: float = 0.95) -> Fi
 def label_distributions(labels, is_standin: bool) -> Figure:
     """Draw age by gender, and the counts of the race codes; ``labels`` as ``FaceDataset.labels``."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.7, 1))
-    bins = np.arange(0, labels["age"].max() + 5, 5)
+    bins = np.arange(0, labels["age"].max() + 6, 5)  # the last one, too, is five ages wide
     groups = [labels.loc[labels["gender"] == code, "age"] for code in (0, 1)]
     left.hist(
         groups, bins=bins, label=[f"{g} ({len(a):,})" for g, a in zip(GENDERS, groups, strict=True)], stacked=True
     )
     left.set(xlabel="age label (years, in steps of 5)", ylabel="faces", title="Age by gender label")
-    left.legend(loc="upper right")
+    figure.legend(loc="outside upper left", ncols=2)
     counts = labels["race"].value_counts().reindex(range(5), fill_value=0)
     bars = right.bar(range(5), counts, color="C2")
     right.bar_label(bars, [f"{100 * c / len(labels):.1f} %" for c in counts], fontsize=9)
@@ -136,7 +136,7 @@ def network_drawing(layers, names=None, most: int = 6) -> Figure:
         if gap is not None:
             ax.text(x * 2.2, ys[gap], "⋮", ha="center", va="center", fontsize=16)
         name = names[x] if names else f"layer {x + 1}"
-        ax.text(x * 2.2, -top - 0.55, f"{name}\n{units} units", ha="center", va="top", fontsize=10)
+        ax.text(x * 2.2, -top - 0.55, f"{name}\n{units} unit{'s' * (units > 1)}", ha="center", va="top", fontsize=10)
     for left, right in itertools.pairwise(columns):
         for x0, y0 in left:
             for x1, y1 in right:
@@ -172,8 +172,18 @@ def function_and_derivative(functions) -> Figure:
     return figure
 
 
+def _as_rmse(results, names) -> dict:
+    """Return the curves of experiments with the RMSE, the root of twice the L2 loss, in the place of each loss."""
+    experiments = {}
+    for name in names:
+        curves = [run["curves"] for run in results["experiments"][name]["runs"]]
+        roots = [{kind: np.sqrt(2 * np.asarray(c[kind])) for kind in ("train_loss", "validation_loss")} for c in curves]
+        experiments[name] = {"runs": [{"curves": c | root} for c, root in zip(curves, roots, strict=True)]}
+    return {"experiments": experiments}
+
+
 def training_curves(
-    results, names, curve: str = "loss", log: bool = True, best: bool = False, columns: int = 3
+    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3
 ) -> Figure:
     """Draw training and validation curves of experiments, a panel each.
 
@@ -181,39 +191,36 @@ def training_curves(
     ----------
     results : dict
         As ``experiments.run`` returns them.
-    names : dict of str to str, or sequence of str
+    names : dict of str to str
         Experiments, and the panels' titles.
     curve : {"loss", "rmse", "accuracy"}
-        "rmse" is computed from the loss (L2, one output).
-    log : bool
-        Logarithmic epochs, so that the beginning and a long end are both seen.
+        "rmse" is computed from each seed's loss (L2, one output).
     best : bool
         Mark the epoch with the lowest validation loss, averaged over the seeds.
     columns : int
         Panels in a row.
 
-    The line is the mean over the seeds, the band reaches from the lowest to the highest seed.
+    The line is the mean over the seeds, the band reaches from the lowest to the highest seed. Epochs are logarithmic,
+    so that the beginning and a long end are both seen.
     """
-    titles = names if isinstance(names, dict) else {name: name for name in names}
-    rows = -(-len(titles) // columns)
+    rows = -(-len(names) // columns)
     width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
     figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
     kinds = {"accuracy": ("train_metric", "metric")}.get(curve, ("train_loss", "validation_loss"))
-    for ax, (name, title) in zip(axes.flat, titles.items(), strict=False):
+    shown = _as_rmse(results, names) if curve == "rmse" else results
+    for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
         runs = results["experiments"][name]["runs"]
         for i, (kind, label) in enumerate(zip(kinds, ("training", "validation"), strict=True)):
-            epochs, *values = mean_curve(results, name, kind)
-            if curve == "rmse":
-                values = [np.sqrt(2 * v) for v in values]
+            epochs, *values = mean_curve(shown, name, kind)
             ax.plot(epochs, values[0], ("--", "-")[i], color=f"C{i}", label=label)
             ax.fill_between(epochs, values[1], values[2], color=f"C{i}", alpha=0.2, linewidth=0)
         if best:
             ax.axvline(
                 np.mean([r["best_epoch"] for r in runs]), color="black", linestyle=":", label="best epoch (mean)"
             )
-        ax.set(xlabel="epoch", xscale="log" if log else "linear")
+        ax.set(xlabel="epoch", xscale="log")
         ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
-    for ax in axes.flat[len(titles) :]:
+    for ax in axes.flat[len(names) :]:
         ax.axis("off")
     label = {"loss": "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[curve]
     for ax in axes[:, 0]:
@@ -239,7 +246,7 @@ def with_intervals(groups: dict, xlabel: str, reference: dict | None = None) -> 
 
 
 def layer_histograms(layers, titles, xlabel: str, color: str = "C0") -> Figure:
-    """Draw histograms of numbers by layer: ``layers`` is name -> one array a layer, a row of panels each."""
+    """Draw histograms within three standard deviations of 0: ``layers`` is name -> one array a layer, a row each."""
     n = len(titles)
     figure, axes = plt.subplots(len(layers), n, figsize=(8.8, 1.25 * len(layers) + 0.6), squeeze=False)
     for row, (name, arrays) in zip(axes, layers.items(), strict=True):
@@ -312,8 +319,8 @@ def probabilities(images, shares, names, titles) -> Figure:
         bars.set_yticks(y, names)
         bars.set(xlim=(0, 1), title=title)
         bars.grid(axis="y", visible=False)
-    for bars in axes[-1, 1::2]:
-        bars.set_xlabel("probability")
+        if i >= len(images) - 2:  # the lowest of its column
+            bars.set_xlabel("probability")
     return figure
 
 
@@ -324,7 +331,7 @@ def confusion(matrices) -> Figure:
         share = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
         ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
         for (i, j), value in np.ndenumerate(share):
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 55 else "black")
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 71.5 else "black")
         labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
         ax.set_yticks(range(len(names)), labels)
         ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
@@ -336,8 +343,9 @@ def confusion(matrices) -> Figure:
 def learning_rates(schedules, epochs: int) -> Figure:
     """Draw learning-rate schedules (dict of name to Schedule) over the epochs."""
     figure, ax = plt.subplots(figsize=(6.4, 3.0))
-    for name, schedule in schedules.items():
-        ax.plot(range(1, epochs + 1), [schedule(epoch) for epoch in range(epochs)], label=name)
+    for i, (name, schedule) in enumerate(schedules.items()):
+        rates = [schedule(epoch) for epoch in range(epochs)]
+        ax.plot(range(1, epochs + 1), rates, ("-", "--", ":", "-.")[i % 4], label=name)
     ax.set(xlabel="epoch", ylabel="learning rate", yscale="log")
     figure.legend(loc="outside right upper")
     return figure
@@ -352,7 +360,8 @@ def predicted_against_true(true, predicted) -> Figure:
     decades = np.arange(0, top, 10)
     which = np.digitize(true, decades) - 1
     middles = [(d + 5, np.mean(predicted[which == i])) for i, d in enumerate(decades) if np.sum(which == i) >= 5]
-    ax.plot(*zip(*middles, strict=True), "o-", color="C1", label="mean of a decade")
+    if middles:
+        ax.plot(*zip(*middles, strict=True), "o-", color="C1", label="mean of a decade")
     ax.set(xlabel="age label (years)", ylabel="predicted age (years)", aspect="equal")
     figure.legend(loc="outside upper center", ncols=3)
     return figure

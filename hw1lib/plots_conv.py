@@ -299,17 +299,18 @@ def differences(tables, reference: str = "closed form") -> Figure:
             places = np.arange(len(gap)) + 0.25 * (i - 1)
             ax.plot(places, gap.clip(lower=1e-18), "osD"[i], color=f"C{i}", markersize=3.5, label=way)
         ax.set_xticks(range(len(values)), values.index, rotation=90, fontsize=8)
-        ax.set(yscale="log", ylim=(3e-19, 1e-7), title=f"{name}: at most {gaps.max(axis=None):.0e}")
+        ax.set(yscale="log", title=f"{name}: at most {gaps.max(axis=None):.0e}")
+    axes[0, 0].set_ylim(3e-19, max(1e-7, *(3 * ax.dataLim.y1 for ax in axes[0])))
     axes[0, 0].set_ylabel(f"|difference| to the {reference}\n(0 is drawn at 1e-18)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
-def small_pictures(pictures, titles, columns: int = 8) -> Figure:
+def small_pictures(pictures, titles) -> Figure:
     """Draw small grey pictures (n, H, W) with a title each, with lines where the windows of stride 2 meet."""
-    figure, axes = plt.subplots(1, columns, figsize=(9.4, 1.6))
-    for ax, picture, title in zip(axes, pictures, titles, strict=False):
+    figure, axes = plt.subplots(1, len(pictures), figsize=(9.4, 1.6), squeeze=False)
+    for ax, picture, title in zip(axes[0], pictures, titles, strict=False):  # there may be more titles
         ax.imshow(picture, cmap="gray", vmin=-0.2, vmax=1.2)
         ax.axhline(1.5, color="#d55e00", linewidth=1.2)
         ax.axvline(1.5, color="#d55e00", linewidth=1.2)
