@@ -153,12 +153,14 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
 
 
 def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return epochs, and mean, lowest and highest value over the seeds, of a thinned curve of an experiment."""
+    """Return epochs, and mean, lowest and highest value over the seeds, of a thinned curve of an experiment.
+
+    A seed that stopped early counts as long as it trained; between the epochs that are kept, values are interpolated.
+    """
     curves = [run["curves"] for run in results["experiments"][name]["runs"]]
-    lengths = [len(c["epoch"]) for c in curves]
-    longest = curves[int(np.argmax(lengths))]["epoch"]
-    table = np.array([c[curve] for c in curves if c["epoch"] == longest])
-    return np.array(longest), table.mean(axis=0), table.min(axis=0), table.max(axis=0)
+    epochs = np.array(max((c["epoch"] for c in curves), key=lambda kept: kept[-1]))
+    table = np.array([np.interp(epochs, c["epoch"], c[curve], right=np.nan) for c in curves])
+    return epochs, np.nanmean(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
 # -- groups of test faces ---------------------------------------------------------------------------------------------

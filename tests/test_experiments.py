@@ -259,6 +259,14 @@ def test_mean_curve_over_seeds():
     assert (epochs.tolist(), mean.tolist(), low.tolist(), high.tolist()) == ([1, 2], [2, 4], [1, 2], [3, 6])
 
 
+def test_a_seed_that_stopped_early_counts_as_long_as_it_trained():
+    curves = [{"epoch": [1, 3, 9], "loss": [8.0, 6.0, 0.0]}, {"epoch": [1, 4], "loss": [6.0, 3.0]}]
+    kept = {"experiments": {"a": {"runs": [{"curves": c} for c in curves]}}}
+    epochs, mean, low, high = results.mean_curve(kept, "a", "loss")
+    assert (epochs.tolist(), mean.tolist()) == ([1, 3, 9], [7, 5, 0])
+    assert (low.tolist(), high.tolist()) == ([6, 4, 0], [8, 6, 0])
+
+
 def test_groups_by_hand():
     true, said, groups = [10, 20, 30, 40], [12, 20, 33, 44], ["a", "a", "b", "b"]
     rmse = results.rmse_by_group(true, said, groups)

@@ -1,6 +1,7 @@
 """The project's own files: requirements that agree, a README that says what was recorded, imports that go one way."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -94,3 +95,12 @@ def test_readme_quotes_the_recorded_numbers(name):
     row = results.beside_published([name], {"experiments": {}}, kept).loc[name].tolist()[:3]
     line = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |"))
     assert [cell.strip() for cell in line.split("|")[2:5]] == row
+
+
+def test_readme_quotes_the_measured_speeds():
+    measured = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in measured["rows"]:
+        assert f"| {row['what']} | {row['against']} | {row['ratio']:.2f} | {row['goal']:.2f} |" in readme
+    for word in ("processor", "python", "numpy", "scikit-learn"):
+        assert measured["machine"][word] in readme
