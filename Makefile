@@ -24,7 +24,7 @@ test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the 
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q tests/browser/check_report.py tests/browser/check_lab.py
 
-bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (about a quarter of an hour; keep the machine quiet)
+bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (about twenty minutes; keep the machine quiet)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
 	$(BIN)/python tests/benchmarks/run.py
 
