@@ -44,7 +44,7 @@ CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 # What each pixel is divided by, after its mean over the faces is taken off: x are the pixels, (n, n_pixels) float32.
 # A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off anyway.
 NORMALIZERS = {
-    "standard": lambda x, mean: _root_mean_square(x - mean),  # standard deviation
+    "standard": lambda x, mean: np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)),  # standard deviation
     "minmax": lambda x, mean: x.max(axis=0) - x.min(axis=0),  # range
     "maxabs": lambda x, mean: np.abs(x).max(axis=0),  # largest absolute value
     "unit": lambda x, mean: np.full(x.shape[1], 255),  # largest value that a pixel can have
@@ -126,11 +126,11 @@ class Preprocessor:
         dtype = np.float64 if images.size <= SMALL else np.float32
         center, scale = np.empty((2, n_pixels), dtype)
         components = np.empty((self.n_components, n_pixels), np.float32)
-        starts, buffer = range(0, n_pixels, BLOCK_PIXELS), np.empty(n * BLOCK_PIXELS, dtype)
         gram, syrk = np.zeros((n, n), dtype, order="F"), get_blas_funcs("syrk", dtype=dtype)
-        hidden = not progress or len(starts) == 1
-        with tqdm(desc="fitting", total=2 * len(starts), unit="block", disable=hidden, leave=False) as bar:
-            for block, x in _blocks(images, norms, starts, buffer):
+        n_blocks = -(-n_pixels // BLOCK_PIXELS)
+        hidden = not progress or n_blocks == 1
+        with tqdm(desc="fitting", total=2 * n_blocks, unit="block", disable=hidden, leave=False) as bar:
+            for block, x in _blocks(images, norms, dtype):
                 center[block] = x.mean(axis=0, dtype=np.float64)
                 spread = NORMALIZERS[self.normalizer](x, center[block])
                 scale[block] = np.where(spread > 0, spread, 1)
@@ -143,9 +143,7 @@ class Preprocessor:
                 raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
             vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
             del gram
-            for block, x in _blocks(images, norms, starts, buffer):
-                x -= center[block]
-                x /= scale[block]
+            for block, x in _normalized(images, norms, center, scale):
                 components[:, block] = vectors.T @ x
                 bar.update()
         # Each row is a component times its singular value; what is only rounding, beside the largest, becomes 0.
@@ -171,10 +169,7 @@ class Preprocessor:
         images = _check_images(images, self.n_features_in_)
         norms = _norms(images, self.normalizer)
         features = np.zeros((len(images), len(self.components)))
-        buffer = np.empty(len(images) * BLOCK_PIXELS, np.float32)
-        for block, x in _blocks(images, norms, range(0, self.n_features_in_, BLOCK_PIXELS), buffer):
-            x -= self.center[block]
-            x /= self.scale[block]
+        for block, x in _normalized(images, norms, self.center, self.scale):
             features += x @ self.components[:, block].T
         return features.astype(np.float32)
 
@@ -339,12 +334,13 @@ def _norms(images, normalizer):
     return np.where(norms > 0, norms, 1).astype(np.float32)  # an all-black image stays 0
 
 
-def _blocks(images, norms, starts, buffer):
+def _blocks(images, norms, dtype):
     """Yield columns of the images, block by block, and their pixels as numbers that may be changed, (n, block).
 
     All pass through one buffer: fresh memory for each would take longer than the arithmetic.
     """
-    for start in starts:
+    buffer = np.empty(len(images) * BLOCK_PIXELS, dtype)
+    for start in range(0, images.shape[1], BLOCK_PIXELS):
         columns = images[:, start : start + BLOCK_PIXELS]
         x = buffer[: columns.size].reshape(columns.shape)
         x[...] = columns
@@ -353,8 +349,12 @@ def _blocks(images, norms, starts, buffer):
         yield slice(start, start + columns.shape[1]), x
 
 
-def _root_mean_square(x):
-    return np.sqrt(np.mean(np.square(x, out=x), axis=0, dtype=np.float64))  # in place: x is large
+def _normalized(images, norms, center, scale):
+    """Yield what `_blocks` does, once the normaliser is known: as the pixels enter the PCA."""
+    for block, x in _blocks(images, norms, center.dtype):
+        x -= center[block]
+        x /= scale[block]
+        yield block, x
 
 
 def _largest_eigenvectors(gram, k):

@@ -40,11 +40,7 @@ def table():
 
 
 def without_seconds(found):
-    text = json.loads(json.dumps(found))
-    for experiment in text["experiments"].values():
-        for one in experiment["runs"]:
-            del one["seconds"]
-    return text
+    return json.loads(json.dumps(found), object_hook=lambda d: {k: v for k, v in d.items() if k != "seconds"})
 
 
 # -- what is there ----------------------------------------------------------------------------------------------------
