@@ -21,7 +21,7 @@ def main(arguments=None) -> int:
     reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
     reproduce.add_argument("--seeds", type=int, default=10)
     reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
-    reproduce.add_argument("--output", type=Path, help="JSON file (default: hw1lib/recorded/utkface.json for UTKFace)")
+    reproduce.add_argument("--output", type=Path, help="JSON file (default for UTKFace: the recorded one)")
     for command in (prepare, report, reproduce):
         command.add_argument("--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)")
     options = parser.parse_args(arguments)
@@ -38,8 +38,8 @@ def main(arguments=None) -> int:
 
 
 def _prepare(options) -> int:
-    from hw1lib.data import FaceDataset
-    from hw1lib.preprocess import prepare
+    from hw1lib.faces.data import FaceDataset
+    from hw1lib.faces.preprocess import prepare
 
     ds = FaceDataset.open(os.environ.get("HW1_DATA"))
     print(ds)
@@ -48,7 +48,7 @@ def _prepare(options) -> int:
 
 
 def _report(options) -> int:
-    from hw1lib.report import build
+    from hw1lib.show.report import build
 
     if options.store and os.environ.get("HW1_DATA"):
         raise ValueError("--store keeps pictures in the notebooks: it is for the stand-in only, without HW1_DATA")
@@ -59,17 +59,21 @@ def _report(options) -> int:
 
 
 def _reproduce(options) -> int:
-    from hw1lib.data import FaceDataset
-    from hw1lib.experiments import write_results
+    from hw1lib.faces.data import FaceDataset
     from hw1lib.files import cache_dir
-    from hw1lib.reproduce import record, summary
+    from hw1lib.study.experiments import write_results
+    from hw1lib.study.record import record, summary
 
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
     ds = FaceDataset.open(os.environ.get("HW1_DATA"))
     print(ds)
     results = record(ds, range(options.seeds), options.jobs)
-    default = cache_dir() / "standin.json" if ds.is_standin else Path(__file__).with_name("recorded") / "utkface.json"
+    default = (
+        cache_dir() / "standin.json"
+        if ds.is_standin
+        else Path(__file__).with_name("study") / "recorded" / "utkface.json"
+    )
     path = write_results(options.output or default, results)
     print(summary(results))
     print(path)

@@ -18,11 +18,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
 
 from hw1lib import __main__ as command_line
-from hw1lib import reproduce, standin
 from hw1lib.__main__ import main
-from hw1lib.data import FaceDataset
-from hw1lib.experiments import EXPERIMENTS
-from hw1lib.features import load_features
+from hw1lib.faces import standin
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import load_features
+from hw1lib.study import record
+from hw1lib.study.experiments import EXPERIMENTS
 
 FACES = 60
 
@@ -31,7 +32,7 @@ FACES = 60
 def environment(tmp_path, monkeypatch):
     for name, value in {"HW1_CACHE": str(tmp_path / "cache"), "HW1_FACES": str(FACES), "HW1_DATA": ""}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", {name: replace(e, epochs=2) for name, e in EXPERIMENTS.items()})
+    monkeypatch.setattr(record, "EXPERIMENTS", {name: replace(e, epochs=2) for name, e in EXPERIMENTS.items()})
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
 def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(command_line, "__file__", str(tmp_path / "hw1lib" / "__main__.py"))
     assert main(["reproduce", "--seeds=1", "--data", str(folder)]) == 0
-    results = json.loads((tmp_path / "hw1lib" / "recorded" / "utkface.json").read_text())
+    results = json.loads((tmp_path / "hw1lib" / "study" / "recorded" / "utkface.json").read_text())
     assert results["data"]["source"] == "UTKFace"
     assert results["data"]["faces_fingerprint"] == FaceDataset.open(folder, progress=False).fingerprint
     assert str(tmp_path) not in json.dumps(results)
@@ -85,7 +86,7 @@ def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypa
 
 def test_normalizers_are_compared_as_scikit_learn_would(folder):
     ds = FaceDataset.open(folder, progress=False)
-    found = reproduce.compare_normalizers(ds, progress=False)
+    found = record.compare_normalizers(ds, progress=False)
     theirs = {
         "standard": StandardScaler(),
         "minmax": MinMaxScaler(),
@@ -103,7 +104,7 @@ def test_normalizers_are_compared_as_scikit_learn_would(folder):
             LinearRegression(), pca.transform(scaled), ds.labels["age"], cv=folds, scoring="neg_root_mean_squared_error"
         )
         race = cross_val_score(
-            make_pipeline(*[step for _, step in reproduce._logistic().steps]),
+            make_pipeline(*[step for _, step in record._logistic().steps]),
             pca.transform(scaled),
             ds.labels["race"],
             cv=folds,

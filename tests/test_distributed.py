@@ -10,12 +10,12 @@ from pathlib import Path
 import joblib
 import pytest
 
-from hw1lib import standin
-from hw1lib.data import FaceDataset
-from hw1lib.experiments import Experiment, run
-from hw1lib.features import load_features
-from hw1lib.initializers import Random
-from hw1lib.preprocess import Preprocessor
+from hw1lib.faces import standin
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import load_features
+from hw1lib.faces.preprocess import Preprocessor
+from hw1lib.nn.initializers import Random
+from hw1lib.study.experiments import Experiment, run
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")

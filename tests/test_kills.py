@@ -21,12 +21,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 KILLS = int(os.environ.get("HW1_KILLS", "1"))
 MANY = KILLS > 1
 SMALL_REPORT = (
-    "import pathlib, sys; from hw1lib import report; report.build(*map(pathlib.Path, sys.argv[1:]), facts={})"
+    "import pathlib, sys; from hw1lib.show import report; report.build(*map(pathlib.Path, sys.argv[1:]), facts={})"
 )
 SMALL_RECORD = """
 import sys
 from dataclasses import replace
-from hw1lib.experiments import EXPERIMENTS, run
+from hw1lib.study.experiments import EXPERIMENTS, run
 names = {name: replace(EXPERIMENTS[name], epochs=40) for name in ("width/64", "depth/64-16", "race/64")}
 run(names, None, range(4), save=sys.argv[1], progress=False)
 """

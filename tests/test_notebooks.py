@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hw1lib import standin
-from hw1lib.report import NOTEBOOKS
+from hw1lib.faces import standin
+from hw1lib.show.report import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob(NOTEBOOKS))

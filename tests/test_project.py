@@ -13,8 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from hw1lib import results
-from hw1lib.published import PUBLISHED
+from hw1lib.study import results
+from hw1lib.study.published import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

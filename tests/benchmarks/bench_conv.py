@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from hw1lib.conv import conv2d, conv2d_backward, max_pool2d
+from hw1lib.nn.conv import conv2d, conv2d_backward, max_pool2d
 
 ROUNDS = 15
 SHAPES = "(32, 3, 64, 64) by (16, 3, 3, 3)"

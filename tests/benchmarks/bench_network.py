@@ -16,8 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from hw1lib.initializers import Xavier
-from hw1lib.network import Network
+from hw1lib.nn.initializers import Xavier
+from hw1lib.nn.network import Network
 
 N, FEATURES, BATCH, RATE, MOMENTUM = 16_200, 128, 128, 1e-3, 0.9
 CASES = {  # layers, output activation, loss

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hw1lib.data import FaceDataset
-from hw1lib.preprocess import Preprocessor, load_features
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.preprocess import Preprocessor, load_features
 
 BLOCK = 250
 

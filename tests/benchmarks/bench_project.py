@@ -18,11 +18,11 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hw1lib import standin
-from hw1lib.data import FaceDataset
-from hw1lib.experiments import EXPERIMENTS, run
-from hw1lib.features import feature_names
-from hw1lib.preprocess import Preprocessor
+from hw1lib.faces import standin
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import feature_names
+from hw1lib.faces.preprocess import Preprocessor
+from hw1lib.study.experiments import EXPERIMENTS, run
 
 ROUNDS = 7
 CORES = joblib.cpu_count()

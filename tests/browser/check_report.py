@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from hw1lib import report
+from hw1lib.show import report
 
 PHONE = {"width": 390, "height": 844}
 

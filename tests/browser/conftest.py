@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hw1lib.report import NOTEBOOKS
+from hw1lib.show.report import NOTEBOOKS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob(NOTEBOOKS))

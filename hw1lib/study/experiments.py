@@ -24,13 +24,13 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.data import FaceDataset
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.preprocess import load_features, prepare, rescale, split, split_rows
 from hw1lib.files import cache_dir, write_atomically
-from hw1lib.initializers import He, Initializer, Random, Xavier, Zero
-from hw1lib.network import Network
-from hw1lib.preprocess import load_features, prepare, rescale, split, split_rows
-from hw1lib.results import AS_PUBLISHED
-from hw1lib.schedules import Constant, ExponentialDecay, Schedule
+from hw1lib.nn.initializers import He, Initializer, Random, Xavier, Zero
+from hw1lib.nn.network import Network
+from hw1lib.nn.schedules import Constant, ExponentialDecay, Schedule
+from hw1lib.study.results import AS_PUBLISHED
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
 TARGETS = {  # target: outputs, output activation, loss
@@ -322,8 +322,8 @@ def _key(experiment: Experiment, seed: int) -> str:
 @functools.cache
 def _code() -> str:
     """Return a digest of the code that a result depends on, so that a reader who edits it sees new results."""
-    modules = ("activations", "losses", "initializers", "schedules", "network", "features")
-    sources = [Path(__file__).with_name(f"{name}.py").read_text() for name in modules]
+    package = Path(__file__).parents[1]
+    sources = [path.read_text() for path in [*sorted((package / "nn").glob("*.py")), package / "faces" / "features.py"]]
     sources += [inspect.getsource(function) for function in (parts_of, train, _one)]
     return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
 

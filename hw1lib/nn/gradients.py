@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw1lib.activations import ACTIVATIONS
-from hw1lib.conv import as_numbers, conv2d, conv2d_backward, patch_matrix
+from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.conv import as_numbers, conv2d, conv2d_backward, patch_matrix
 
 FILTER, WEIGHTS = ("w11", "w12", "w21", "w22"), ("w1", "w2", "w3", "w4")
 PARAMETERS = WEIGHTS + FILTER  # what is learned: the eight derivatives that the report derives

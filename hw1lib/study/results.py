@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hw1lib.published import PUBLISHED, RANKINGS
+from hw1lib.study.published import PUBLISHED, RANKINGS
 
 OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
 AS_PUBLISHED = "/as-published"  # ends a name: the under-trained setting that gives the report's number
@@ -17,7 +17,7 @@ AS_PUBLISHED = "/as-published"  # ends a name: the under-trained setting that gi
 
 def recorded(name: str = "utkface") -> dict:
     """Return what ``python -m hw1lib reproduce`` recorded on real UTKFace: numbers and curves."""
-    return json.loads(resources.files("hw1lib").joinpath("recorded", f"{name}.json").read_text())
+    return json.loads(resources.files("hw1lib.study").joinpath("recorded", f"{name}.json").read_text())
 
 
 def values(results: dict, name: str, what: str = "test") -> np.ndarray:

@@ -27,10 +27,10 @@ from PIL.Image import Transpose
 from PIL.JpegImagePlugin import JpegImageFile
 from tqdm.auto import tqdm
 
-from hw1lib import standin
+from hw1lib.faces import standin
 from hw1lib.files import cache_dir, make_folder, write_atomically
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 SIZE = 200  # pixels, either way
 N_PIXELS = SIZE * SIZE * 3  # 120,000 numbers a face
 MAX_AGE = 120

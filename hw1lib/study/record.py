@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hw1lib.data import FaceDataset
-from hw1lib.experiments import EXPERIMENTS, TARGETS, feature_table, run
-from hw1lib.preprocess import NORMALIZERS, Preprocessor, fitted, split
-from hw1lib.published import PUBLISHED
-from hw1lib.results import AS_PUBLISHED, beside_published, rankings
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, fitted, split
+from hw1lib.study.experiments import EXPERIMENTS, TARGETS, feature_table, run
+from hw1lib.study.published import PUBLISHED
+from hw1lib.study.results import AS_PUBLISHED, beside_published, rankings
 
 
 def baselines(table: pd.DataFrame, target: str, seeds=range(10)) -> dict[str, list[float]]:

@@ -17,10 +17,11 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy import stats
 
-from hw1lib import plots, plots_conv, results
-from hw1lib.activations import ACTIVATIONS
-from hw1lib.published import PUBLISHED, RANKINGS, TABLES
-from hw1lib.schedules import Constant, ExponentialDecay, InverseTimeDecay, StepDecay
+from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, StepDecay
+from hw1lib.show import plots, plots_conv
+from hw1lib.study import results
+from hw1lib.study.published import PUBLISHED, RANKINGS, TABLES
 
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (5, 6 * 6 * 3)).astype(np.uint8)
@@ -32,7 +33,7 @@ NAN = np.nan
 @pytest.fixture(autouse=True)
 def style():
     plt.switch_backend("agg")
-    with plt.style.context("hw1lib.hw1"):
+    with plt.style.context("hw1lib.show.hw1"):
         yield
     plt.close("all")
 

@@ -12,7 +12,8 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from hw1lib import report, standin
+from hw1lib.faces import standin
+from hw1lib.show import report
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -180,7 +181,7 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
         tmp_path,
         "01_a.ipynb",
         "!# 1. First",
-        "import matplotlib.pyplot as plt\nfrom tqdm.auto import tqdm\nfrom hw1lib import plots\n"
+        "import matplotlib.pyplot as plt\nfrom tqdm.auto import tqdm\nfrom hw1lib.show import plots\n"
         "for _ in tqdm(range(3)): pass\n"
         "plots.show(plt.subplots()[0], 'Fig. 2.1: a *figure*.')",
         "import ipywidgets\nipywidgets.interact(lambda k: print('k is', k), k=(1, 9));",
@@ -249,7 +250,9 @@ def test_ctrl_c_stops_the_kernel_and_leaves_the_old_page(tmp_path):
     )
     output = tmp_path / "index.html"
     output.write_text("the old page")
-    program = "import pathlib, sys; from hw1lib import report; report.build(*map(pathlib.Path, sys.argv[1:]), facts={})"
+    program = (
+        "import pathlib, sys; from hw1lib.show import report; report.build(*map(pathlib.Path, sys.argv[1:]), facts={})"
+    )
     command = [sys.executable, "-c", program, str(tmp_path), str(output)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "started").exists():

@@ -8,10 +8,10 @@ import pytest
 from scipy import special
 from sklearn import metrics
 
-from hw1lib.activations import ACTIVATIONS, Activation
-from hw1lib.initializers import INITIALIZERS, He, Random, Xavier, Zero
-from hw1lib.losses import LOSSES, one_hot
-from hw1lib.schedules import SCHEDULES, Constant, ExponentialDecay, InverseTimeDecay, StepDecay
+from hw1lib.nn.activations import ACTIVATIONS, Activation
+from hw1lib.nn.initializers import INITIALIZERS, He, Random, Xavier, Zero
+from hw1lib.nn.losses import LOSSES, one_hot
+from hw1lib.nn.schedules import SCHEDULES, Constant, ExponentialDecay, InverseTimeDecay, StepDecay
 
 ELEMENTWISE = [name for name in ACTIVATIONS if name != "softmax"]
 

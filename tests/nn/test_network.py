@@ -12,11 +12,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from hw1lib import files
-from hw1lib.activations import ACTIVATIONS
-from hw1lib.initializers import INITIALIZERS, He, Random, Xavier, Zero
-from hw1lib.losses import LOSSES
-from hw1lib.network import EVALUATION_ROWS, History, Network, TrainingDiverged
-from hw1lib.schedules import Constant, ExponentialDecay, StepDecay
+from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.initializers import INITIALIZERS, He, Random, Xavier, Zero
+from hw1lib.nn.losses import LOSSES
+from hw1lib.nn.network import EVALUATION_ROWS, History, Network, TrainingDiverged
+from hw1lib.nn.schedules import Constant, ExponentialDecay, StepDecay
 
 AGE = {"layers": [6, 5, 1], "activation": "leaky_relu", "output_activation": "leaky_relu", "loss": "l2"}
 RACE = {"layers": [6, 5, 3], "activation": "leaky_relu", "output_activation": "softmax", "loss": "nll"}

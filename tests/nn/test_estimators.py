@@ -10,9 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from hw1lib.estimators import NetworkClassifier, NetworkRegressor
-from hw1lib.initializers import He
-from hw1lib.network import Network
+from hw1lib.nn.estimators import NetworkClassifier, NetworkRegressor
+from hw1lib.nn.initializers import He
+from hw1lib.nn.network import Network
 
 
 @parametrize_with_checks([NetworkRegressor(), NetworkClassifier()])

@@ -18,9 +18,10 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScale
 from sklearn.utils.estimator_checks import check_estimator
 from threadpoolctl import threadpool_limits
 
-from hw1lib import features, files, preprocess
-from hw1lib.data import FaceDataset
-from hw1lib.preprocess import Part, Preprocessor, batches, load_features, rescale, split, split_rows
+from hw1lib import files
+from hw1lib.faces import features, preprocess
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.preprocess import Part, Preprocessor, batches, load_features, rescale, split, split_rows
 
 TWINS = {
     "standard": StandardScaler(),
@@ -352,8 +353,8 @@ def test_a_folder_with_anything_in_it_is_refused(faces, on_faces, tmp_path):
 
 KILLED = """
 import os, sys
-from hw1lib.data import FaceDataset
-from hw1lib.preprocess import Preprocessor
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.preprocess import Preprocessor
 
 write, left = Preprocessor._write_chunk, [2]
 
@@ -593,5 +594,5 @@ def test_stands_in_a_pipeline():
 
 
 def test_importing_it_does_not_import_scikit_learn():
-    code = "import sys, hw1lib.preprocess; sys.exit('sklearn' in sys.modules)"
+    code = "import sys, hw1lib.faces.preprocess; sys.exit('sklearn' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)

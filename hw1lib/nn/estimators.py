@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hw1lib.initializers import INITIALIZERS, Initializer
-from hw1lib.network import Network
+from hw1lib.nn.initializers import INITIALIZERS, Initializer
+from hw1lib.nn.network import Network
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -101,9 +101,9 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     ----------
     hidden_layer_sizes : int or sequence of int
     activation : str
-        Of the hidden layers, a name in ``hw1lib.activations.ACTIVATIONS``. The output layer is linear.
+        Of the hidden layers, a name in ``hw1lib.nn.activations.ACTIVATIONS``. The output layer is linear.
     initializer : str or Initializer
-        A name in ``hw1lib.initializers.INITIALIZERS``, or one of its objects.
+        A name in ``hw1lib.nn.initializers.INITIALIZERS``, or one of its objects.
     learning_rate : float, Schedule or None
         None takes 1e-3; the classifier 1e-2.
     momentum, weight_decay : float

@@ -19,8 +19,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.data import FaceDataset
-from hw1lib.features import (
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import (
     LABELS,
     Part,
     batches,

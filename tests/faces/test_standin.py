@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw1lib import standin
+from hw1lib.faces import standin
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
 
@@ -23,7 +23,7 @@ def draw_face(index, seed):
     return draw(index, seed)
 standin.draw_face = draw_face
 """
-THIRTY = "import sys; from hw1lib import standin; standin.make(sys.argv[1], 30, n_jobs=1, progress=False)"
+THIRTY = "import sys; from hw1lib.faces import standin; standin.make(sys.argv[1], 30, n_jobs=1, progress=False)"
 
 
 def contents(folder):

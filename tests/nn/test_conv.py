@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d, correlate2d
 
-from hw1lib import conv, plots_conv
-from hw1lib.conv import (
+from hw1lib.nn import conv
+from hw1lib.nn.conv import (
     conv2d,
     conv2d_backward,
     conv2d_loops,
@@ -20,7 +20,8 @@ from hw1lib.conv import (
     patch_matrix,
     recover_filter,
 )
-from hw1lib.published import TABLE_3_3, TABLES
+from hw1lib.show import plots_conv
+from hw1lib.study.published import TABLE_3_3, TABLES
 
 PICTURE = np.array(TABLES["3.1"])
 FILTERS = np.array(

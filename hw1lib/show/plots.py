@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hw1lib.results import mean_curve, ranking_intervals
+from hw1lib.study.results import mean_curve, ranking_intervals
 
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from hw1lib import gradients
-from hw1lib.gradients import ELEMENTWISE, NAMES, PARAMETERS, by_conv2d, central_differences, closed_form, vectorised
+from hw1lib.nn import gradients
+from hw1lib.nn.gradients import ELEMENTWISE, NAMES, PARAMETERS, by_conv2d, central_differences, closed_form, vectorised
 
 
 def problem(seed):

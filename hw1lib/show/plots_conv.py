@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from hw1lib.conv import conv2d, max_pool2d, pad
+from hw1lib.nn.conv import conv2d, max_pool2d, pad
 
 # black or dark grey on light: at least 7 to 1. A coloured cell is bold too, so that colour is not all that tells it.
 COLOURS = {"padding": "#eeeeee", "window": "#9ad0f5", "selected": "#f7c04a", "wrong": "#f2a488"}

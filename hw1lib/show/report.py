@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from traitlets.config import Config
 
 from hw1lib import __version__
-from hw1lib.data import FaceDataset
-from hw1lib.experiments import full_scale
+from hw1lib.faces.data import FaceDataset
 from hw1lib.files import write_atomically
+from hw1lib.study.experiments import full_scale
 
 NOTEBOOKS = "[0-9][0-9]_*.ipynb"  # a notebook belongs to the report by its number alone
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near

@@ -18,11 +18,11 @@ from scipy.linalg import get_blas_funcs
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.activations import ACTIVATIONS
 from hw1lib.files import read_npz, write_npz
-from hw1lib.initializers import Random, Zero
-from hw1lib.losses import LOSSES, as_numbers
-from hw1lib.schedules import Constant, Schedule
+from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.initializers import Random, Zero
+from hw1lib.nn.losses import LOSSES, as_numbers
+from hw1lib.nn.schedules import Constant, Schedule
 
 CONFIG_KEYS = {"layers": None, "activation": ACTIVATIONS, "output_activation": ACTIVATIONS, "loss": LOSSES}
 EVALUATION_ROWS = 1024  # rows that go through the network at once outside training
@@ -340,8 +340,8 @@ class Network:
         return write_npz(path, "network", {"config": np.array(config), "parameters": self.parameters})
 
     def to_onnx(self, path) -> Path:
-        """Write the network as an ONNX file, see ``hw1lib.onnx_export.to_onnx``; needs the package ``onnx``."""
-        from hw1lib.onnx_export import to_onnx
+        """Write the network as an ONNX file, see ``hw1lib.nn.onnx_export.to_onnx``; needs the package ``onnx``."""
+        from hw1lib.nn.onnx_export import to_onnx
 
         return to_onnx(self, path)
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hw1lib.activations import ACTIVATIONS, Sigmoid
-from hw1lib.gradcheck import gradcheck, numerical_gradient
-from hw1lib.initializers import Random, Zero
-from hw1lib.losses import LOSSES
-from hw1lib.network import Network
+from hw1lib.nn.activations import ACTIVATIONS, Sigmoid
+from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
+from hw1lib.nn.initializers import Random, Zero
+from hw1lib.nn.losses import LOSSES
+from hw1lib.nn.network import Network
 
 PAIRS = [(loss, output) for loss in LOSSES for output in LOSSES[loss].output_activations or ACTIVATIONS]
 

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from hw1lib.activations import ACTIVATIONS
-from hw1lib.initializers import Xavier
-from hw1lib.network import Network
+from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.initializers import Xavier
+from hw1lib.nn.network import Network
 
 
 def network(activation="leaky_relu", output="identity", loss="l2", outputs=1, dtype=np.float32):

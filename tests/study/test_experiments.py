@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hw1lib import experiments, results
-from hw1lib.experiments import EXPERIMENTS, Experiment, run, to_scale, train
-from hw1lib.initializers import Zero
-from hw1lib.preprocess import feature_names, split, split_rows
-from hw1lib.published import PUBLISHED, RANKINGS
-from hw1lib.reproduce import baselines, summary
-from hw1lib.schedules import Constant
+from hw1lib.faces.preprocess import feature_names, split, split_rows
+from hw1lib.nn.initializers import Zero
+from hw1lib.nn.schedules import Constant
+from hw1lib.study import experiments, results
+from hw1lib.study.experiments import EXPERIMENTS, Experiment, run, to_scale, train
+from hw1lib.study.published import PUBLISHED, RANKINGS
+from hw1lib.study.record import baselines, summary
 
 SHORT = Experiment("a test", hidden=(4,), epochs=3, schedule=Constant(1e-3))
 
@@ -283,7 +283,7 @@ def test_recorded_results_are_complete():
     for name, experiment in kept["experiments"].items():
         assert [one["seed"] for one in experiment["runs"]] == list(range(10))
         assert experiment["settings"] == experiments._settings(EXPERIMENTS[name])
-    assert (results.resources.files("hw1lib") / "recorded" / "utkface.json").stat().st_size < 300_000
+    assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 300_000
 
 
 def test_recorded_numbers_agree_with_known_facts():

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hw1lib import data
-from hw1lib.data import FaceDataset, open_face, read_name
+from hw1lib.faces import data
+from hw1lib.faces.data import FaceDataset, open_face, read_name
 
 STAMP = "20170109150557335.jpg.chip.jpg"
 ROUND = settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -692,8 +692,9 @@ def test_without_a_path_the_stand_in_is_opened(cache, monkeypatch):
 FILL_THE_DISK = """
 import os, sys
 from pathlib import Path
-from hw1lib import files, standin
-from hw1lib.data import FaceDataset
+from hw1lib import files
+from hw1lib.faces import standin
+from hw1lib.faces.data import FaceDataset
 
 disk, archive = Path(sys.argv[1]), Path(sys.argv[2])
 os.environ["HW1_CACHE"] = str(disk)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hw1lib.activations import LeakyReLU
 from hw1lib.files import write_atomically
+from hw1lib.nn.activations import LeakyReLU
 
 # names in ACTIVATIONS -> ONNX operator and its attributes
 OPERATORS: dict[str, tuple[str, dict]] = {

@@ -1,0 +1,1 @@
+"""From files of faces to a table of features."""

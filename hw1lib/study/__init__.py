@@ -1,0 +1,1 @@
+"""The report's experiments: run, recorded, compared."""
