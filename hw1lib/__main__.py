@@ -39,11 +39,11 @@ def main(arguments=None) -> int:
 
 def _prepare(options) -> int:
     from hw1lib.faces.data import FaceDataset
-    from hw1lib.faces.preprocess import prepare
+    from hw1lib.faces.preprocess import feature_folder
 
-    ds = FaceDataset.open(os.environ.get("HW1_DATA"))
+    ds = FaceDataset.open()
     print(ds)
-    print(f"features: {prepare(ds)}")
+    print(f"features: {feature_folder(ds)}")
     return 0
 
 
@@ -66,7 +66,7 @@ def _reproduce(options) -> int:
 
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
-    ds = FaceDataset.open(os.environ.get("HW1_DATA"))
+    ds = FaceDataset.open()
     print(ds)
     results = record(ds, range(options.seeds), options.jobs)
     default = (

@@ -1,1 +1,23 @@
-"""From files of faces to a table of features."""
+"""From files to features: UTKFace or the embedded stand-in, the normaliser and the PCA, the table, its three parts."""
+
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import Part, batches, load_features, rescale, split, split_rows
+from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, feature_folder, feature_table, fitted_preprocessor
+
+open = FaceDataset.open
+
+__all__ = [
+    "NORMALIZERS",
+    "FaceDataset",
+    "Part",
+    "Preprocessor",
+    "batches",
+    "feature_folder",
+    "feature_table",
+    "fitted_preprocessor",
+    "load_features",
+    "open",
+    "rescale",
+    "split",
+    "split_rows",
+]

@@ -144,8 +144,9 @@ class FaceDataset:
         Parameters
         ----------
         path : path-like, optional
-            A folder (any depth), or a .tar.gz, .tar or .zip as downloaded. None (or empty) opens the stand-in, with
-            20,000 faces or as many as the environment variable HW1_FACES says; it is drawn at the first time.
+            A folder (any depth), or a .tar.gz, .tar or .zip as downloaded. None asks the environment variable HW1_DATA.
+            Where that is empty, too, the stand-in is opened, with 20,000 faces or as many as HW1_FACES says; it is
+            drawn at the first time.
         progress : bool
             Show bars.
 
@@ -156,7 +157,8 @@ class FaceDataset:
         ValueError
             If there is no face in it, or the archive is damaged.
         """
-        if path is None or str(path) == "":
+        path = os.environ.get("HW1_DATA", "") if path is None else path
+        if str(path) == "":
             n_faces = _standin_faces()
             folder = cache_dir() / "standin" / f"v{standin.VERSION}-{n_faces}"
             standin.make(folder, n_faces, progress=progress)

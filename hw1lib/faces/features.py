@@ -125,23 +125,23 @@ def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, 
     return train, validation, test
 
 
-def rescale(train: Part, *others: Part, power: float = 0.0, size: float = 1.0) -> tuple[Part, ...]:
+def rescale(train: Part, *others: Part, whitening: float = 0.0, input_rms: float = 1.0) -> tuple[Part, ...]:
     """Bring the features to a size that a network trains well on, with numbers taken from the training part alone.
 
     Parameters
     ----------
     train, *others : Part
-    power : float
-        Each feature is first divided by (its standard deviation) ** power: 0 keeps the proportions that PCA gives, 1
-        makes all features equally wide (whitening), 0.5 lies between. Then all are divided by one number, so that the
-        root mean square is ``size``.
-    size : float
+    whitening : float
+        Each feature is first divided by (its standard deviation) ** whitening: 0 keeps the proportions that PCA gives,
+        1 makes all features equally wide, 0.5 lies between.
+    input_rms : float
+        Then all are divided by one number, so that their root mean square over the training part is this.
     """
     std = train.X.std(axis=0, dtype=np.float64)
     if not std.any():
         raise ValueError("no feature varies over the training part")
-    scale = np.where(std > 0, std, 1) ** power
-    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2)) / size).astype(np.float32)
+    scale = np.where(std > 0, std, 1) ** whitening
+    scale = (scale * np.sqrt(np.mean((train.X / scale) ** 2)) / input_rms).astype(np.float32)
     return tuple(Part(part.X / scale, part.y) for part in (train, *others))
 
 

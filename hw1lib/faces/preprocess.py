@@ -13,6 +13,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 from scipy.linalg import eigh, get_blas_funcs
 from scipy.linalg.blas import dsymv
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -20,21 +21,8 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import (
-    LABELS,
-    Part,
-    batches,
-    chunk_names,
-    feature_names,
-    load_features,
-    rescale,
-    split,
-    split_rows,
-)
+from hw1lib.faces.features import LABELS, chunk_names, feature_names, load_features
 from hw1lib.files import cache_dir, make_folder, read_npz, write_atomically, write_npz
-
-__all__ = ["NORMALIZERS", "Part", "Preprocessor", "batches", "feature_names", "fitted", "load_features", "prepare"]
-__all__ += ["rescale", "split", "split_rows"]  # the last step, from features.py
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
 SMALL = 20_000_000  # pixels in all: up to here the fit computes in float64
@@ -375,7 +363,7 @@ def _largest_eigenvectors(gram, k):
 # -- the whole way, once -----------------------------------------------------------------------------------------------
 
 
-def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
+def fitted_preprocessor(ds: FaceDataset, progress: bool = True) -> Preprocessor:
     """Return the default Preprocessor for a data set: fitted the first time, then loaded from the cache folder.
 
     A file there that can't be read, or that another version wrote, is replaced.
@@ -388,12 +376,18 @@ def fitted(ds: FaceDataset, progress: bool = True) -> Preprocessor:
     return preprocessor
 
 
-def prepare(ds: FaceDataset, progress: bool = True) -> Path:
+def feature_folder(ds: FaceDataset, progress: bool = True) -> Path:
     """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder."""
     folder = cache_dir() / "features" / ds.fingerprint
     if not folder.is_dir() or not any(folder.iterdir()):
-        fitted(ds, progress).export(ds, folder, progress=progress)
+        fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)
     for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is without {name}: delete the folder, and it is made again")
     return folder
+
+
+def feature_table(data=None, progress: bool = True) -> pd.DataFrame:
+    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept."""
+    ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
+    return load_features(feature_folder(ds, progress))

@@ -1,1 +1,60 @@
-"""The networks and their parts, written from scratch; needs NumPy and SciPy only."""
+"""Networks from scratch, and their parts. It needs NumPy and SciPy; ``nn.estimators`` is imported by its own name."""
+
+from hw1lib.nn.activations import ACTIVATIONS, Activation, Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from hw1lib.nn.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_loops,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool2d_loops,
+    pad,
+    recover_filter,
+)
+from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
+from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
+from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot
+from hw1lib.nn.network import History, Network, TrainingDiverged
+from hw1lib.nn.schedules import SCHEDULES, Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZERS",
+    "L2",
+    "LOSSES",
+    "NLL",
+    "SCHEDULES",
+    "Activation",
+    "Constant",
+    "ExponentialDecay",
+    "He",
+    "History",
+    "Identity",
+    "Initializer",
+    "InverseTimeDecay",
+    "LeakyReLU",
+    "Logistic",
+    "Loss",
+    "Network",
+    "Random",
+    "ReLU",
+    "Schedule",
+    "Sigmoid",
+    "Softmax",
+    "StepDecay",
+    "Tanh",
+    "TrainingDiverged",
+    "Xavier",
+    "Zero",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_loops",
+    "gradcheck",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool2d_loops",
+    "numerical_gradient",
+    "one_hot",
+    "pad",
+    "recover_filter",
+]

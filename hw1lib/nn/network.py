@@ -37,13 +37,13 @@ class History:
     """What training recorded, one entry an epoch.
 
     Training values are averages over the epoch's batches, while the weights change; validation values are taken at the
-    epoch's end. ``metric`` is RMSE for L2, accuracy for the others. The loss is the data's alone, without weight decay.
+    epoch's end. A metric is RMSE for L2, accuracy for the others. The loss is the data's alone, without weight decay.
     """
 
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     train_metric: list[float] = field(default_factory=list)
-    metric: list[float] = field(default_factory=list)  # on the validation set
+    validation_metric: list[float] = field(default_factory=list)  # on the validation set
     learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # since the start of training
 
@@ -280,7 +280,7 @@ class Network:
                 if validation is not None:
                     loss, metric = self.loss.evaluate(self._outputs(Xv), Tv, self.activations[-1])
                     history.validation_loss.append(loss)
-                    history.metric.append(metric)
+                    history.validation_metric.append(metric)
                 history.seconds.append(time.perf_counter() - start)
                 if not np.isfinite(history.train_loss[-1] + loss):
                     raise TrainingDiverged(

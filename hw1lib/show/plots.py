@@ -206,7 +206,7 @@ def training_curves(
     rows = -(-len(names) // columns)
     width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
     figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
-    kinds = {"accuracy": ("train_metric", "metric")}.get(curve, ("train_loss", "validation_loss"))
+    kinds = {"accuracy": ("train_metric", "validation_metric")}.get(curve, ("train_loss", "validation_loss"))
     shown = _as_rmse(results, names) if curve == "rmse" else results
     for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
         runs = results["experiments"][name]["runs"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import html
-import os
 import platform
 import re
 from pathlib import Path
@@ -103,7 +102,7 @@ def _without_widgets(outputs: list) -> list:
 
 def this_run() -> dict[str, str]:
     """Return what the title block says of the data and the scale: no date and no folder, so equal runs look equal."""
-    ds = FaceDataset.open(os.environ.get("HW1_DATA"))
+    ds = FaceDataset.open()
     source = ds.source[0].upper() + ds.source[1:] if ds.is_standin else f"{Path(ds.source).name}, {len(ds):,} faces"
     facts = {"Data of this run": f"{source}; {len(ds.skipped)} files set aside; fingerprint {ds.fingerprint}"}
     if ds.is_standin:

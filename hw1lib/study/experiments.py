@@ -24,8 +24,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.preprocess import load_features, prepare, rescale, split, split_rows
+from hw1lib.faces.features import rescale, split, split_rows
+from hw1lib.faces.preprocess import feature_table
 from hw1lib.files import cache_dir, write_atomically
 from hw1lib.nn.initializers import He, Initializer, Random, Xavier, Zero
 from hw1lib.nn.network import Network
@@ -44,7 +44,7 @@ TARGETS = {  # target: outputs, output activation, loss
 class Experiment:
     """One experiment of the report: what is trained, and how.
 
-    ``report`` names its figure and table. ``power`` and ``size`` are those of ``preprocess.rescale``; ``n_train``
+    ``report`` names its figure and table. ``whitening`` and ``input_rms`` are those of ``faces.rescale``; ``n_train``
     limits the training faces; the rest are the arguments of ``Network`` and ``Network.fit``.
     """
 
@@ -59,8 +59,8 @@ class Experiment:
     batch_size: int = 128
     epochs: int = 60
     patience: int | None = None
-    power: float = 0.0
-    size: float = 1.0
+    whitening: float = 0.0
+    input_rms: float = 1.0
     n_train: int | None = None
 
     def config(self, n_features: int = 128) -> dict:
@@ -85,10 +85,10 @@ RACE = Experiment(
     schedule=ExponentialDecay(0.2, 0.98),
     weight_decay=6e-3,
     epochs=220,
-    power=0.4,
+    whitening=0.4,
 )
 # One under-trained setting that gives the report's own numbers for age: inputs 25 times smaller, and few epochs.
-WEAK = Experiment("", initializer=Xavier(), schedule=Constant(1e-4), epochs=70, size=1 / 25)
+WEAK = Experiment("", initializer=Xavier(), schedule=Constant(1e-4), epochs=70, input_rms=1 / 25)
 
 
 def _twice(name: str, report: str, proper: Experiment, weak: Experiment = WEAK, **settings) -> dict[str, Experiment]:
@@ -137,8 +137,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     **_twice(
         "race/8000",
         "Fig. 2.19, 2.20",
-        replace(RACE, schedule=Constant(1e-3), weight_decay=3e-3, power=0.0),
-        replace(RACE, schedule=Constant(1e-4), weight_decay=0.0, power=0.0),
+        replace(RACE, schedule=Constant(1e-3), weight_decay=3e-3, whitening=0.0),
+        replace(RACE, schedule=Constant(1e-4), weight_decay=0.0, whitening=0.0),
         epochs=8000,
     ),
     "gender/64": replace(RACE, target="gender", report="the homework's gender part"),
@@ -148,7 +148,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 def parts_of(experiment: Experiment, table: pd.DataFrame, seed: int):
     """Return train, validation and test of this experiment and seed, rescaled, the training part limited."""
     parts = split(table, experiment.target, seed)
-    train, validation, test = rescale(*parts, power=experiment.power, size=experiment.size)
+    train, validation, test = rescale(*parts, whitening=experiment.whitening, input_rms=experiment.input_rms)
     limit = experiment.n_train
     return train._replace(X=train.X[:limit], y=train.y[:limit]), validation, test
 
@@ -260,12 +260,6 @@ def _named(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def feature_table(data, progress: bool = True) -> pd.DataFrame:
-    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept."""
-    ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
-    return load_features(prepare(ds, progress=progress))
-
-
 def _one(key, experiment, seed, shared, folder):
     """Train one experiment with one seed; return the key and what is kept of it."""
     table = pd.DataFrame(shared[0], columns=shared[1])
@@ -276,7 +270,8 @@ def _one(key, experiment, seed, shared, folder):
         scores = [round(net.evaluate(*part)[1], 5) for part in (test, validation)]
     epochs = len(history.train_loss)
     at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
-    kept = ("train_loss", "validation_loss") + (("train_metric", "metric") if experiment.target != "age" else ())
+    kept = ["train_loss", "validation_loss"]
+    kept += ["train_metric", "validation_metric"] if experiment.target != "age" else []
     curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
     result = {
         "seed": seed,

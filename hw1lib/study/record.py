@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, fitted, split
-from hw1lib.study.experiments import EXPERIMENTS, TARGETS, feature_table, run
+from hw1lib.faces.features import split
+from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, feature_table, fitted_preprocessor
+from hw1lib.study.experiments import EXPERIMENTS, TARGETS, run
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.results import AS_PUBLISHED, beside_published, rankings
 
@@ -81,7 +82,7 @@ def record(ds: FaceDataset, seeds=range(10), n_jobs: int = -1, progress: bool = 
     results["data"] |= {"source": "stand-in" if ds.is_standin else "UTKFace", "faces_fingerprint": ds.fingerprint}
     results["data"]["set_aside"] = len(ds.skipped)
     results["baselines"] = {target: baselines(table, target, seeds) for target in TARGETS}
-    preprocessor = fitted(ds, progress)
+    preprocessor = fitted_preprocessor(ds, progress)
     results["variance"] = [float(f"{ratio:.4g}") for ratio in preprocessor.explained_variance_ratio]
     results["normalizers"] = compare_normalizers(ds, progress=progress)
     return results

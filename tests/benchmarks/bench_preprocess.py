@@ -25,7 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.preprocess import Preprocessor, load_features
+from hw1lib.faces.features import load_features
+from hw1lib.faces.preprocess import Preprocessor
 
 BLOCK = 250
 

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from hw1lib import files
 from hw1lib.faces import features, preprocess
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.preprocess import Part, Preprocessor, batches, load_features, rescale, split, split_rows
+from hw1lib.faces.features import Part, batches, load_features, rescale, split, split_rows
+from hw1lib.faces.preprocess import Preprocessor
 
 TWINS = {
     "standard": StandardScaler(),
@@ -497,7 +498,7 @@ def test_split_keeps_faces_and_labels_together(tmp_path):
 def test_rescale_takes_its_numbers_from_the_training_part(power):
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(500, 3)) * [100, 10, 1]).astype(np.float32)
-    train, test = rescale(Part(X, X[:, 0]), Part(2 * X[:9], X[:9, 0]), power=power, size=0.25)
+    train, test = rescale(Part(X, X[:, 0]), Part(2 * X[:9], X[:9, 0]), whitening=power, input_rms=0.25)
     assert_allclose(np.sqrt(np.mean(train.X**2)), 0.25, rtol=1e-5)
     assert_allclose(test.X, 2 * train.X[:9], rtol=1e-6)
     spread = train.X.std(axis=0)
@@ -533,28 +534,28 @@ def test_prepare_works_once_and_says_what_to_delete(faces, tmp_path, monkeypatch
     monkeypatch.setenv("HW1_CACHE", str(tmp_path))
     monkeypatch.setattr(preprocess, "CHUNK_SIZE", 10)
     monkeypatch.setattr(Preprocessor.export, "__defaults__", (10, -1, True))
-    folder = preprocess.prepare(faces, progress=False)
+    folder = preprocess.feature_folder(faces, progress=False)
     assert load_features(folder)["file"].tolist() == faces.labels["file"].tolist()
-    assert preprocess.fitted(faces).n_components == 22  # of 23 faces, no more
+    assert preprocess.fitted_preprocessor(faces).n_components == 22  # of 23 faces, no more
     with monkeypatch.context() as patch:
         patch.setattr(Preprocessor, "fit", None)
         patch.setattr(Preprocessor, "export", None)
-        assert preprocess.prepare(faces, progress=False) == folder
+        assert preprocess.feature_folder(faces, progress=False) == folder
         (folder / "chunk_02.csv").unlink()
         with pytest.raises(ValueError, match=r"is without chunk_02\.csv: delete the folder"):
-            preprocess.prepare(faces, progress=False)
+            preprocess.feature_folder(faces, progress=False)
 
 
 @pytest.mark.parametrize("damage", ["cut", "old"])
 def test_a_damaged_or_outdated_file_in_the_cache_is_made_again(damage, faces, tmp_path, monkeypatch):
     monkeypatch.setenv("HW1_CACHE", str(tmp_path))
-    first = preprocess.fitted(faces, progress=False)
+    first = preprocess.fitted_preprocessor(faces, progress=False)
     (path,) = tmp_path.glob("features/*.npz")
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
     else:
         files.write_npz(path, "preprocessor", {"mean": first.center})
-    assert_same(preprocess.fitted(faces, progress=False), first)
+    assert_same(preprocess.fitted_preprocessor(faces, progress=False), first)
     assert_same(Preprocessor.load(path), first)
 
 

@@ -294,7 +294,7 @@ def test_no_array_of_the_caller_changes(config):
         np.testing.assert_array_equal(array, copied)
     assert config == described
     again = net.evaluate(Xv, yv)
-    assert (history.validation_loss[-1], history.metric[-1]) == again
+    assert (history.validation_loss[-1], history.validation_metric[-1]) == again
     net.config["layers"][0] = 99
     assert config == described
 
@@ -313,7 +313,7 @@ def test_validation_is_taken_at_the_end_of_each_epoch():
     net = Network(config, Random(0.5), 0, np.float64)
     history = net.fit(X, y, (Xv, yv), epochs=3, batch_size=16, schedule=0.01, momentum=0, **QUIET)
     assert history.validation_loss == pytest.approx(losses, rel=1e-10)
-    assert history.metric == pytest.approx(metrics, rel=1e-10)
+    assert history.validation_metric == pytest.approx(metrics, rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -404,14 +404,14 @@ def test_history_becomes_a_table():
     history = Network(AGE).fit(X, y, (X, y), epochs=4, schedule=ExponentialDecay(1e-3, 0.5), **QUIET)
     frame = history.to_frame()
     assert frame.columns.tolist() == [
-        "train_loss", "validation_loss", "train_metric", "metric", "learning_rate", "seconds",
+        "train_loss", "validation_loss", "train_metric", "validation_metric", "learning_rate", "seconds",
     ]  # fmt: skip
     assert frame.index.tolist() == [1, 2, 3, 4]
     assert frame.index.name == "epoch"
     assert frame["learning_rate"].tolist() == [1e-3, 5e-4, 2.5e-4, 1.25e-4]
     assert frame["train_loss"].tolist() == history.train_loss
     assert frame["seconds"].is_monotonic_increasing
-    json.dumps(history.train_loss + history.metric)  # plain floats
+    json.dumps(history.train_loss + history.validation_metric)  # plain floats
     without = Network(AGE).fit(X, y, epochs=2, **QUIET)
     assert without.to_frame().columns.tolist() == ["train_loss", "train_metric", "learning_rate", "seconds"]
     with pytest.raises(ValueError, match="no validation loss"):
@@ -426,7 +426,7 @@ def test_patience_stops_and_goes_back_to_the_best_weights():
     history = net.fit(X, y, (Xv, yv), epochs=500, batch_size=8, schedule=0.05, patience=7, **QUIET)
     epochs = len(history.validation_loss)
     assert epochs == history.best_epoch + 7 < 500
-    assert net.evaluate(Xv, yv) == (min(history.validation_loss), history.metric[history.best_epoch - 1])
+    assert net.evaluate(Xv, yv) == (min(history.validation_loss), history.validation_metric[history.best_epoch - 1])
     same = Network({**RACE, "layers": [6, 30, 3]}, Random(0.5))
     whole = same.fit(X, y, (Xv, yv), epochs=epochs, batch_size=8, schedule=0.05, **QUIET)
     assert whole.validation_loss == history.validation_loss

@@ -49,7 +49,7 @@ def labels(n=200, oldest=115):
 
 def trained(names, seeds=3, epochs=(1, 2, 5, 20)):
     rng = np.random.default_rng(2)
-    kinds = ("train_loss", "validation_loss", "train_metric", "metric")
+    kinds = ("train_loss", "validation_loss", "train_metric", "validation_metric")
 
     def one(seed):
         curves = {kind: rng.uniform(0.1, 200, len(epochs)).tolist() for kind in kinds}
@@ -380,7 +380,7 @@ def test_activations_and_their_derivatives():
     [
         ("loss", ("train_loss", "validation_loss"), np.array),
         ("rmse", ("train_loss", "validation_loss"), lambda loss: np.sqrt(2 * np.array(loss))),
-        ("accuracy", ("train_metric", "metric"), np.array),
+        ("accuracy", ("train_metric", "validation_metric"), np.array),
     ],
 )
 @pytest.mark.parametrize(("seeds", "names", "columns"), [(1, ["c"], 1), (3, ["a", "c", "b", "d"], 3)])

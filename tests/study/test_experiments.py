@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hw1lib.faces.preprocess import feature_names, split, split_rows
+from hw1lib.faces.features import feature_names, split, split_rows
 from hw1lib.nn.initializers import Zero
 from hw1lib.nn.schedules import Constant
 from hw1lib.study import experiments, results
