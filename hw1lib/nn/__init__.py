@@ -14,8 +14,9 @@ from hw1lib.nn.conv import (
 from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
 from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
 from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot
-from hw1lib.nn.network import History, Network, TrainingDiverged
-from hw1lib.nn.schedules import SCHEDULES, Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
+from hw1lib.nn.network import Network
+from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
+from hw1lib.nn.training import History, TrainingDiverged
 
 __all__ = [
     "ACTIVATIONS",
@@ -23,7 +24,6 @@ __all__ = [
     "L2",
     "LOSSES",
     "NLL",
-    "SCHEDULES",
     "Activation",
     "Constant",
     "ExponentialDecay",

@@ -1,52 +1,28 @@
-"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7).
+"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value, and a derivative written with the output.
 
-Each is called on the weighted sums ``z`` (n, units) and returns the outputs ``a`` of the same shape. Its derivative is
-written with ``a`` alone, and ``backward`` multiplies a gradient by it: from the outputs back to the sums.
+Rows are samples: ``z`` (n, units) are the weighted sums of a layer, ``a = f(z)`` its outputs.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 from scipy.special import expit
 
 
-def _like(a):
-    """Return an array of the shape of ``a``, float also where ``a`` holds whole numbers."""
-    return np.empty_like(a, np.result_type(a, np.float32))
-
-
-@lru_cache(maxsize=8)
-def _constant(value, shape, dtype):
-    """Return an array that holds one value: np.maximum is three times faster with it than with a number."""
-    array = np.full(shape, value, dtype)
-    array.flags.writeable = False
-    return array
-
-
 class Activation:
-    """An elementwise function ``a = f(z)``; subclasses give ``f`` and, written with ``a``, its derivative."""
+    """A function ``a = f(z)``; subclasses give its value and its derivative."""
 
-    def __call__(self, z, out=None):
-        """Return ``f(z)``, written into ``out`` (not ``z`` itself) if that is given."""
+    def __call__(self, z):
+        """Return ``f(z)``, a new array of the shape of ``z``."""
         raise NotImplementedError
 
-    def derivative(self, a, out=None):
-        """Return ``f'(z)`` where ``a = f(z)``, written into ``out`` (not ``a`` itself) if that is given."""
+    def derivative(self, a):
+        """Return ``f'(z)`` where ``a = f(z)``, elementwise."""
         raise NotImplementedError
 
-    def forward(self, z, a, prime):
-        """Write ``f(z)`` into ``a`` and ``f'(z)`` into ``prime``."""
-        self(z, out=a)
-        self.derivative(a, out=prime)
-
-    def backward(self, grad, a, prime=None, out=None):
-        """Return ``grad * f'(z)``: the loss's gradient with respect to ``z``, from that with respect to ``a``.
-
-        ``prime`` is ``f'(z)`` where ``forward`` has left it; otherwise it is computed from ``a``.
-        """
-        return np.multiply(grad, self.derivative(a) if prime is None else prime, out=out)
+    def backward(self, grad, a):
+        """Return the loss's gradient with respect to ``z``, from ``grad``, that with respect to ``a`` (chain rule)."""
+        return grad * self.derivative(a)
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -57,85 +33,80 @@ class LeakyReLU(Activation):
 
     slope = 0.01
 
-    def __call__(self, z, out=None):  # noqa: D102
-        return np.maximum(z, np.multiply(z, self.slope), out=out)
+    def __call__(self, z):
+        return np.maximum(z, self.slope * z)
 
-    def derivative(self, a, out=None):  # noqa: D102
-        out = _like(a) if out is None else out
-        out[...] = a > 0  # 1 or 0, and a > 0 exactly where z > 0
-        return np.maximum(out, _constant(self.slope, out.shape, out.dtype), out=out)
-
-    def forward(self, z, a, prime):  # noqa: D102
-        np.multiply(z, self.derivative(z, out=prime), out=a)  # z and a have the same sign
+    def derivative(self, a):
+        positive = (a > 0).astype(a.dtype)  # 1 or 0, and a > 0 exactly where z > 0
+        return positive * (1 - self.slope) + self.slope
 
 
 class ReLU(Activation):
     """``max(z, 0)``. At 0 the derivative is 0."""
 
-    def __call__(self, z, out=None):  # noqa: D102
-        return np.maximum(z, _constant(0, np.shape(z), np.result_type(z)), out=out)
+    def __call__(self, z):
+        return np.maximum(z, 0)
 
-    def derivative(self, a, out=None):  # noqa: D102
-        out = _like(a) if out is None else out
-        out[...] = a > 0
-        return out
+    def derivative(self, a):
+        return (a > 0).astype(a.dtype)
 
 
 class Sigmoid(Activation):
-    """``1 / (1 + exp(-z))``, safe for any finite ``z``."""
+    """``1 / (1 + exp(-z))``; SciPy's expit is safe for any finite ``z``."""
 
-    def __call__(self, z, out=None):  # noqa: D102
-        return expit(z, out=out)
+    def __call__(self, z):
+        return expit(z)
 
-    def derivative(self, a, out=None):  # noqa: D102
-        return np.multiply(a, 1 - a, out=out)
+    def derivative(self, a):
+        return a * (1 - a)
 
 
 class Tanh(Activation):
     """``tanh(z)``."""
 
-    def __call__(self, z, out=None):  # noqa: D102
-        return np.tanh(z, out=out)
+    def __call__(self, z):
+        return np.tanh(z)
 
-    def derivative(self, a, out=None):  # noqa: D102
-        return np.subtract(1, a * a, out=out)
+    def derivative(self, a):
+        return 1 - a * a
 
 
 class Identity(Activation):
     """``z`` itself: a linear layer."""
 
-    def __call__(self, z, out=None):  # noqa: D102
-        return np.positive(z, out=out)
+    def __call__(self, z):
+        return np.array(z)
 
-    def derivative(self, a, out=None):  # noqa: D102
-        out = _like(a) if out is None else out
-        out[...] = 1
-        return out
+    def derivative(self, a):
+        return np.ones_like(a)
+
+
+def log_softmax(z):
+    """Return ``log(exp(z_i) / sum_j exp(z_j))`` over each row of ``z`` (n, k): finite for finite ``z`` of any size."""
+    z = np.array(z.T, order="C")  # (k, n): over a few classes, sums down are several times faster than along
+    z -= z.max(axis=0)  # the quotient is the same, and exp can't overflow
+    z -= np.log(np.exp(z).sum(axis=0))
+    return z.T
 
 
 class Softmax(Activation):
     """``exp(z_i) / sum_j exp(z_j)`` over each row (report, 2.2.7).
 
-    The report says that its derivative is one. It is the matrix ``diag(a) - a a^T``, and ``backward`` multiplies by it.
+    The report says that its derivative is one. Each output depends on every ``z`` of its row, so that the derivative is
+    a matrix, ``diag(a) - a a^T``; ``backward`` multiplies by it.
     """
 
-    def __call__(self, z, out=None):  # noqa: D102
-        out = _like(z) if out is None else out
-        e = np.array(z.T, order="C")  # (units, n): sums over few units are several times faster down than along
-        e -= e.max(axis=0)  # the quotient is the same, and exp can't overflow
-        np.exp(e, out=e)
-        np.divide(e, e.sum(axis=0), out=out.T)
-        return out
+    def __call__(self, z):
+        return np.exp(log_softmax(z))
 
-    def forward(self, z, a, prime):  # noqa: D102
-        self(z, out=a)
+    def derivative(self, a):
+        raise ValueError("softmax has no elementwise derivative: backward multiplies by the matrix diag(a) - a a^T")
 
-    def backward(self, grad, a, prime=None, out=None):  # noqa: D102
-        along = np.sum(grad * a, axis=-1, keepdims=True)  # (n, 1)
-        return np.multiply(a, grad - along, out=out)
+    def backward(self, grad, a):
+        return a * (grad - np.sum(grad * a, axis=-1, keepdims=True))
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": LeakyReLU(),
     "relu": ReLU(),
     "sigmoid": Sigmoid(),

@@ -1,10 +1,13 @@
 """Network behind scikit-learn's interface: for pipelines, grid searches and cross-validation.
 
-Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as
-``preprocess.rescale`` does, and trains; ``predict`` asks it.
+Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as ``faces.rescale``
+does, and trains; ``predict`` asks it.
 """
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -13,19 +16,24 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hw1lib.nn.initializers import INITIALIZERS, Initializer
+from hw1lib.files import read_npz, write_npz
+from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
+from hw1lib.nn.onnx_export import to_onnx
 
 
 class _NetworkEstimator(BaseEstimator):
     """What both estimators share; subclasses say what the targets are."""
 
     _learning_rate: float  # where none is given
+    _output_activation: str
+    classes_: np.ndarray  # of the classifier
 
     def __init__(
         self,
         hidden_layer_sizes=(64,),
         activation="leaky_relu",
+        loss="l2",
         initializer="xavier",
         learning_rate=None,
         momentum=0.9,
@@ -39,6 +47,7 @@ class _NetworkEstimator(BaseEstimator):
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.loss = loss
         self.initializer = initializer
         self.learning_rate = learning_rate
         self.momentum = momentum
@@ -50,20 +59,15 @@ class _NetworkEstimator(BaseEstimator):
         self.patience = patience
         self.random_state = random_state
 
-    def _fit(self, X, y, outputs: dict, stratify=None):
-        """Train a new network on checked data; ``outputs`` holds n_outputs, output_activation and loss."""
+    def _fit(self, X, y, stratify=None):
+        """Train a new network on checked inputs ``X`` and targets ``y`` (n, n_outputs)."""
         random = check_random_state(self.random_state)
-        initializer = self.initializer
-        if not isinstance(initializer, Initializer):
-            if initializer not in INITIALIZERS:
-                raise ValueError(f"initializer must be one of {sorted(INITIALIZERS)}, not {initializer!r}")
-            initializer = INITIALIZERS[initializer]()
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
         config = {
-            "layers": [X.shape[1], *hidden, outputs["n_outputs"]],
+            "layers": [X.shape[1], *hidden, y.shape[1]],
             "activation": self.activation,
-            "output_activation": outputs["output_activation"],
-            "loss": outputs["loss"],
+            "output_activation": self._output_activation,
+            "loss": self.loss,
         }
         self.scale_ = float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) or 1.0
         X, validation = X / X.dtype.type(self.scale_), None
@@ -72,7 +76,7 @@ class _NetworkEstimator(BaseEstimator):
                 X, y, test_size=self.validation_fraction, random_state=random, stratify=stratify
             )
             validation = Xv, yv
-        self.network_ = Network(config, initializer, seed=random.randint(2**31), dtype=X.dtype)
+        self.network_ = Network(config, self.initializer, seed=random.randint(2**31), dtype=X.dtype)
         self.history_ = self.network_.fit(
             X,
             y,
@@ -88,10 +92,42 @@ class _NetworkEstimator(BaseEstimator):
         self.loss_curve_ = self.history_.train_loss
         return self
 
-    def _scaled(self, X):
+    def _outputs(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return X / X.dtype.type(self.scale_)
+        return self.network_.outputs(X / X.dtype.type(self.scale_))
+
+    def to_onnx(self, path) -> Path:
+        """Write the fitted estimator with its scaling as an ONNX file, which takes the rows that ``predict`` takes.
+
+        Outputs are ``outputs`` (values, or the classes' probabilities) and, of a classifier, ``labels``.
+        """
+        check_is_fitted(self)
+        return to_onnx(self.network_, path, self.scale_, getattr(self, "classes_", None))
+
+    def save(self, path) -> Path:
+        """Write what ``predict`` needs to an .npz file, no pickle: network, scaling and class labels."""
+        check_is_fitted(self)
+        arrays = {"config": np.array(json.dumps(self.network_.named_config())), "scale": np.array(self.scale_)}
+        arrays["parameters"] = self.network_.parameters
+        arrays["classes"] = np.array(getattr(self, "classes_", np.empty(0)).tolist())
+        return write_npz(path, type(self).__name__, arrays)
+
+    @classmethod
+    def load(cls, path):
+        """Return the fitted estimator that ``save`` wrote; settings of its training are those of the constructor."""
+        arrays = read_npz(path, cls.__name__, ("config", "scale", "parameters", "classes"))
+        try:
+            new = cls()
+            new.network_ = Network.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+            new.scale_, new.n_features_in_ = float(arrays["scale"]), new.network_.layers[0]
+            new.hidden_layer_sizes = tuple(new.network_.layers[1:-1])
+            new.activation, new.loss = new.network_.config["activation"], new.network_.config["loss"]
+            if len(arrays["classes"]):
+                new.classes_ = arrays["classes"]
+            return new
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}: not a {cls.__name__} that this version can read: {error}") from error
 
 
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):
@@ -126,17 +162,17 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     """
 
     _learning_rate = 1e-3
+    _output_activation = "identity"
 
     def fit(self, X, y):
         """Train on ``X`` (n, n_features) and ``y`` (n,)."""
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         y = column_or_1d(y, warn=True)
-        return self._fit(X, y, {"n_outputs": 1, "output_activation": "identity", "loss": "l2"})
+        return self._fit(X, y[:, None])
 
     def predict(self, X):
         """Return the values (n,) for ``X`` (n, n_features)."""
-        X = self._scaled(X)
-        return self.network_.predict(X)
+        return self._outputs(X)[:, 0]
 
 
 class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
@@ -152,19 +188,18 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
     """
 
     _learning_rate = 1e-2
+    _output_activation = "softmax"
 
     def fit(self, X, y):
         """Train on ``X`` (n, n_features) and labels ``y`` (n,) of any kind."""
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        outputs = {"n_outputs": len(self.classes_), "output_activation": "softmax", "loss": "nll"}
-        return self._fit(X, codes, outputs, stratify=codes)
+        return self._fit(X, one_hot(codes, len(self.classes_)), stratify=codes)
 
     def predict_proba(self, X):
         """Return the probability of each class, (n, n_classes), for ``X`` (n, n_features)."""
-        X = self._scaled(X)
-        return self.network_.forward(X)
+        return self._outputs(X)
 
     def predict(self, X):
         """Return the most probable labels (n,) for ``X`` (n, n_features)."""

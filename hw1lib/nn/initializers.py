@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+
+from hw1lib.checks import one_of, real_number
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Initializer:
 class Zero(Initializer):
     """All weights 0. No hidden unit ever learns from there: notebook 03 shows why."""
 
-    def std(self, fan_in, fan_out):  # noqa: D102
+    def std(self, fan_in, fan_out):
         return 0.0
 
 
@@ -35,10 +36,9 @@ class Random(Initializer):
     sigma: float = 0.1
 
     def __post_init__(self):
-        if not (isinstance(self.sigma, Real) and 0 <= float(self.sigma) < math.inf):
-            raise ValueError(f"sigma must be a finite number >= 0, not {self.sigma!r}")
+        object.__setattr__(self, "sigma", real_number("sigma", self.sigma))  # plain, also of a NumPy number
 
-    def std(self, fan_in, fan_out):  # noqa: D102
+    def std(self, fan_in, fan_out):
         return self.sigma
 
 
@@ -46,7 +46,7 @@ class Random(Initializer):
 class Xavier(Initializer):
     """``sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010, equation 12)."""
 
-    def std(self, fan_in, fan_out):  # noqa: D102
+    def std(self, fan_in, fan_out):
         return math.sqrt(2 / (fan_in + fan_out))
 
 
@@ -54,8 +54,15 @@ class Xavier(Initializer):
 class He(Initializer):
     """``sqrt(2 / fan_in)`` (He et al. 2015, equation 10): for ReLU and its kin."""
 
-    def std(self, fan_in, fan_out):  # noqa: D102
+    def std(self, fan_in, fan_out):
         return math.sqrt(2 / fan_in)
 
 
-INITIALIZERS = {"zero": Zero, "random": Random, "xavier": Xavier, "he": He}
+INITIALIZERS: dict[str, Initializer] = {"zero": Zero(), "random": Random(), "xavier": Xavier(), "he": He()}
+
+
+def as_initializer(value):
+    """Return an initialiser: the one of this name in ``INITIALIZERS``, or the object or function itself."""
+    if callable(value) and not isinstance(value, type):
+        return value
+    return INITIALIZERS[one_of("initializer, if no object such as Random(0.1),", value, INITIALIZERS)]

@@ -1,32 +1,20 @@
-"""Loss functions (report, 2.2.3 and 2.2.7): value and gradient of the same function, side by side.
+"""Loss functions (report, 2.2.3 and 2.2.7): a value and its gradient, side by side.
 
-With ``a`` (n, k) the network's outputs and ``t`` (n, k) the targets, ``a - t`` is the gradient in all three cases: for
-L2 with respect to ``a``; for NLL after softmax, and for the logistic loss after a sigmoid, already with respect to the
-weighted sums ``z``, because the derivatives of the pair cancel to it (Bishop 2006, sections 4.3.2 and 4.3.4). These two
-are therefore tied to their output activation, and their values are computed from ``z``: finite for sums of any size.
-
-Losses are summed over the outputs; the network averages them over the batch.
+Losses are summed over the outputs and averaged over the batch; the gradient is that of the same average.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
-
-def as_numbers(name: str, values) -> np.ndarray:
-    """Return ``values`` as an array of real numbers, or raise ValueError that names them."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{name} must be an array, with rows of equal length") from None
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, not {array.dtype}")
-    return array
+from hw1lib.checks import numbers
+from hw1lib.nn.activations import log_softmax
 
 
 def one_hot(labels, n_classes: int) -> np.ndarray:
     """Return the labels 0 .. n_classes - 1, shape (n,), as rows with a single 1: float32 (n, n_classes)."""
-    labels = as_numbers("labels", labels)
+    labels = numbers("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must have one dimension, not shape {labels.shape}")
     hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
@@ -38,46 +26,43 @@ def one_hot(labels, n_classes: int) -> np.ndarray:
 class Loss:
     """What is minimised, and the metric shown beside it.
 
+    The methods take ``o`` and ``t``, both (n, k): what the network says, and the targets. ``o`` are the outputs; where
+    the loss has its output activation built in, ``o`` are the sums ``z`` before it, the logits (as PyTorch's
+    CrossEntropyLoss takes them). A loss of your own needs ``value`` and ``gradient``; the rest fits a regression.
+
     Attributes
     ----------
-    metric : str
-        "rmse" or "accuracy".
-    output_activations : tuple of str or None
-        The output activations that the loss is defined for; None means any.
-    through_activation : bool
-        Whether ``a - t`` is still to be carried back through the output activation.
+    metric : {"rmse", "accuracy"}
+    built_in : str or None
+        Name of the output activation that the loss contains, and needs; None takes any.
     """
 
-    metric = "accuracy"
-    output_activations: tuple[str, ...] | None = None
-    through_activation = False
+    metric = "rmse"
+    built_in: str | None = None
 
-    def evaluate(self, z, t, activation) -> tuple[float, float]:
-        """Return the mean loss and the metric.
-
-        Parameters
-        ----------
-        z, t : ndarray, (n, k)
-            Weighted sums of the output layer, and the targets.
-        activation : Activation
-            Of the output layer.
-        """
+    def value(self, o, t) -> float:
+        """Return the mean loss: summed over the outputs, averaged over the n rows."""
         raise NotImplementedError
 
+    def gradient(self, o, t):
+        """Return the gradient of ``value`` with respect to ``o``, (n, k)."""
+        raise NotImplementedError
+
+    def score(self, o, t) -> float:
+        """Return the metric."""
+        return float(np.sqrt(np.mean(np.square(o - t), dtype=np.float64)))
+
     def encode(self, y, n_outputs: int) -> np.ndarray:
-        """Return the targets as a float array (n, n_outputs), checked."""
-        y = as_numbers("y", y)
+        """Return the targets as a float64 array (n, n_outputs), checked."""
+        y = numbers("y", y)
         y = y[:, None] if y.ndim == 1 else y
         if y.ndim != 2 or y.shape[1] != n_outputs:
             raise ValueError(f"y must have shape (n, {n_outputs}), not {y.shape}")
-        y = y.astype(np.float64)
-        if not np.isfinite(y).all():
-            raise ValueError("y must be finite: it holds NaN or infinite values")
-        return y
+        return y.astype(np.float64)
 
     def predict(self, a):
         """Return what the outputs ``a`` (n, k) say: values (n,) or (n, k), or class codes (n,)."""
-        raise NotImplementedError
+        return a[:, 0].copy() if a.shape[1] == 1 else a.copy()
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -89,76 +74,71 @@ class L2(Loss):
     Averaged over the batch it is half the mean squared error, so RMSE = sqrt(2 loss / outputs).
     """
 
-    metric = "rmse"
-    through_activation = True
+    def value(self, o, t):
+        return float(np.sum(np.square(o - t), dtype=np.float64) / (2 * len(t)))
 
-    def evaluate(self, z, t, activation):  # noqa: D102
-        squared = np.sum(np.square(activation(z) - t), dtype=np.float64)
-        return float(squared / (2 * len(t))), float(np.sqrt(squared / t.size))
-
-    def predict(self, a):  # noqa: D102
-        return a[:, 0].copy() if a.shape[1] == 1 else a.copy()
-
-
-def _first_largest(z):
-    """Return ``z.argmax(axis=0)`` for few rows (k, n), many times faster."""
-    rank = np.arange(len(z), 0, -1, dtype=np.int32)[:, None]  # the first of equal ones has the highest
-    return len(z) - (rank * (z == z.max(axis=0))).max(axis=0)
+    def gradient(self, o, t):
+        return (o - t) / len(t)
 
 
 class NLL(Loss):
-    """``-sum_j t_j log a_j``, the negative log likelihood, after softmax; ``t`` one-hot.
+    """``-sum_j t_j log a_j`` with ``a = softmax(z)``: the negative log likelihood, or cross-entropy; ``t`` one-hot.
 
-    The gradient with respect to ``z`` is ``a - t``; the report's ``a_i - 1`` is its entry of the true class.
+    Its gradient with respect to the logits is ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of
+    the true class.
     """
 
-    output_activations = ("softmax",)
+    metric = "accuracy"
+    built_in = "softmax"
 
-    def evaluate(self, z, t, activation):  # noqa: D102
-        z, t = (
-            np.array(z.T, order="C"),
-            np.array(t.T, order="C"),
-        )  # (k, n): sums over few classes are several times faster down than along
-        z -= z.max(axis=0)  # the same softmax, and exp can't overflow
-        log_sum = np.log(np.exp(z).sum(axis=0))  # (n,); -log a_j = log_sum - z_j
-        right = _first_largest(z) == _first_largest(t)
-        return float(np.mean(log_sum) - np.vdot(z, t) / t.shape[1]), float(np.mean(right))  # the rows of t sum to 1
+    def value(self, o, t):
+        return float(-np.sum(t * log_softmax(o), dtype=np.float64) / len(t))
 
-    def encode(self, y, n_outputs):  # noqa: D102
-        y = as_numbers("y", y)
-        if y.ndim == 1:
+    def gradient(self, o, t):
+        return (np.exp(log_softmax(o)) - t) / len(t)
+
+    def score(self, o, t):
+        return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
+
+    def encode(self, y, n_outputs):
+        if np.ndim(y) == 1:
             return one_hot(y, n_outputs)
         y = super().encode(y, n_outputs)
         if (y < 0).any() or not np.allclose(y.sum(axis=1), 1):
             raise ValueError("y must be one-hot rows (each sums to 1), or a vector of class codes")
         return y
 
-    def predict(self, a):  # noqa: D102
+    def predict(self, a):
         return a.argmax(axis=1)
 
 
 class Logistic(Loss):
-    """``-t log a - (1 - t) log(1 - a)`` after a sigmoid; ``t`` 0 or 1.
+    """``-t log a - (1 - t) log(1 - a)`` with ``a = sigmoid(z)``; ``t`` 0 or 1.
 
-    The gradient with respect to ``z`` is ``a - t``.
+    Its gradient with respect to the logits is ``a - t`` (Bishop 2006, 4.3.2).
     """
 
-    output_activations = ("sigmoid",)
+    metric = "accuracy"
+    built_in = "sigmoid"
 
-    def evaluate(self, z, t, activation):  # noqa: D102
-        loss = np.logaddexp(0, z) - t * z  # log(1 + e^z) - t z: the same, without the log of a rounded 0
-        right = (z > 0) == (t > 0.5)
-        return float(np.sum(loss, dtype=np.float64) / len(t)), float(np.mean(right))
+    def value(self, o, t):  # log(1 + e^z) - t z: the same, without the log of a rounded 0
+        return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))
 
-    def encode(self, y, n_outputs):  # noqa: D102
+    def gradient(self, o, t):
+        return (expit(o) - t) / len(t)
+
+    def score(self, o, t):
+        return float(np.mean((o > 0) == (t > 0.5)))
+
+    def encode(self, y, n_outputs):
         y = super().encode(y, n_outputs)
         if (y < 0).any() or (y > 1).any():
             raise ValueError("y must lie between 0 and 1 for the logistic loss")
         return y
 
-    def predict(self, a):  # noqa: D102
+    def predict(self, a):
         codes = (a > 0.5).astype(np.int64)
         return codes[:, 0] if a.shape[1] == 1 else codes
 
 
-LOSSES = {"l2": L2(), "nll": NLL(), "logistic": Logistic()}
+LOSSES: dict[str, Loss] = {"l2": L2(), "nll": NLL(), "logistic": Logistic()}

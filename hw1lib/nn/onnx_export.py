@@ -7,48 +7,73 @@ from pathlib import Path
 import numpy as np
 
 from hw1lib.files import write_atomically
-from hw1lib.nn.activations import LeakyReLU
+from hw1lib.nn.activations import Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 
-# names in ACTIVATIONS -> ONNX operator and its attributes
-OPERATORS: dict[str, tuple[str, dict]] = {
-    "leaky_relu": ("LeakyRelu", {"alpha": LeakyReLU.slope}),
-    "relu": ("Relu", {}),
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "identity": ("Identity", {}),
-    "softmax": ("Softmax", {"axis": 1}),
+OPERATORS: dict[type, tuple[str, dict]] = {  # class -> ONNX operator and its attributes
+    LeakyReLU: ("LeakyRelu", {"alpha": LeakyReLU.slope}),
+    ReLU: ("Relu", {}),
+    Sigmoid: ("Sigmoid", {}),
+    Tanh: ("Tanh", {}),
+    Identity: ("Identity", {}),
+    Softmax: ("Softmax", {"axis": 1}),
 }
 
 
-def to_onnx(net, path) -> Path:
-    """Write a ``Network`` to ``path``: input ``X`` (n, layers[0]), output ``outputs`` (n, k) as of ``net.forward``.
+def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
+    """Write a ``Network`` to ``path``, in float32: input ``X`` (n, layers[0]), output ``outputs`` (n, n_outputs).
+
+    Parameters
+    ----------
+    net : Network
+    path : path-like
+    scale : float
+        ``X`` is divided by it first.
+    classes : ndarray, (n_outputs,), optional
+        Whole numbers or texts: there is a second output ``labels`` (n,) then, the most probable class.
 
     Raises
     ------
     ImportError
         If ``onnx`` is not installed.
+    ValueError
+        If an activation has no operator in ONNX.
     """
     try:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError as error:
         raise ImportError("to_onnx needs the package onnx: pip install onnx") from error
 
-    dtype = TensorProto.FLOAT if net.dtype == np.float32 else TensorProto.DOUBLE
-    names = [net.config["activation"]] * (len(net.weights) - 1) + [net.config["output_activation"]]
-    nodes, constants, a = [], [], "X"
-    for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
-        constants += [numpy_helper.from_array(W.copy(), f"W{i}"), numpy_helper.from_array(b.copy(), f"b{i}")]
-        nodes.append(helper.make_node("Gemm", [a, f"W{i}", f"b{i}"], [f"z{i}"]))  # z = a @ W + b
-        operator, attributes = OPERATORS[name]
-        a = "outputs" if i == len(names) else f"a{i}"
-        nodes.append(helper.make_node(operator, [f"z{i}"], [a], **attributes))
-    graph = helper.make_graph(
-        nodes,
-        "hw1lib network",
-        [helper.make_tensor_value_info("X", dtype, ["n", net.layers[0]])],
-        [helper.make_tensor_value_info("outputs", dtype, ["n", net.layers[-1]])],
-        constants,
-    )
+    nodes, constants = [], []
+
+    def constant(name, values) -> str:
+        constants.append(numpy_helper.from_array(np.array(values), name))
+        return name
+
+    def node(operator, inputs, output, **attributes) -> str:
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    activations = [net.activation] * (len(net.weights) - 1) + [net.output_activation]
+    a = node("Div", ["X", constant("scale", np.float32(scale))], "scaled")
+    for i, (W, b, f) in enumerate(zip(net.weights, net.biases, activations, strict=True), start=1):
+        if type(f) not in OPERATORS:
+            known = ", ".join(kind.__name__ for kind in OPERATORS)
+            raise ValueError(f"the activation {f!r} has no ONNX operator; these have: {known}")
+        matrix, vector = constant(f"W{i}", W.astype(np.float32)), constant(f"b{i}", b.astype(np.float32))
+        z = node("Gemm", [a, matrix, vector], f"z{i}")  # z = a @ W + b
+        operator, attributes = OPERATORS[type(f)]
+        a = node(operator, [z], "outputs" if i == len(activations) else f"a{i}", **attributes)
+    results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.layers[-1]])]
+    if classes is not None:
+        names = np.array(np.asarray(classes).tolist())
+        kind, names = (TensorProto.STRING, names.astype(object)) if names.dtype.kind == "U" else (None, names)
+        constant("classes", names)
+        best = node("ArgMax", ["outputs"], "best", axis=1, keepdims=0)
+        node("Gather", ["classes", best], "labels")
+        kind = kind or helper.np_dtype_to_tensor_dtype(names.dtype)
+        results.append(helper.make_tensor_value_info("labels", kind, ["n"]))
+    inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", net.layers[0]])]
+    graph = helper.make_graph(nodes, "hw1lib network", inputs, results, constants)
     # an old operator set and file version, which every runtime of the last years reads
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(model)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
-from numbers import Real
+
+from hw1lib.checks import real_number
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Schedule:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (isinstance(value, Real) and 0 < float(value) < math.inf):
-                raise ValueError(f"{field.name} must be a finite number > 0, not {value!r}")
+            real_number(field.name, value, above=True)
+            object.__setattr__(self, field.name, getattr(value, "item", lambda v=value: v)())  # NumPy's as plain ones
 
     def __call__(self, epoch: int) -> float:
         """Return the learning rate of this epoch."""
@@ -28,7 +28,7 @@ class Schedule:
 class Constant(Schedule):
     """Always ``rate``."""
 
-    def __call__(self, epoch):  # noqa: D102
+    def __call__(self, epoch):
         return self.rate
 
 
@@ -39,7 +39,7 @@ class StepDecay(Schedule):
     drop: float = 0.5
     every: int = 50
 
-    def __call__(self, epoch):  # noqa: D102
+    def __call__(self, epoch):
         return self.rate * self.drop ** (epoch // self.every)
 
 
@@ -49,7 +49,7 @@ class ExponentialDecay(Schedule):
 
     decay: float = 0.99
 
-    def __call__(self, epoch):  # noqa: D102
+    def __call__(self, epoch):
         return self.rate * self.decay**epoch
 
 
@@ -59,13 +59,10 @@ class InverseTimeDecay(Schedule):
 
     decay: float = 0.01
 
-    def __call__(self, epoch):  # noqa: D102
+    def __call__(self, epoch):
         return self.rate / (1 + self.decay * epoch)
 
 
-SCHEDULES = {
-    "constant": Constant,
-    "step": StepDecay,
-    "exponential": ExponentialDecay,
-    "inverse_time": InverseTimeDecay,
-}
+def as_schedule(value):
+    """Return a schedule: a number is a constant learning rate, a function of the epoch is itself."""
+    return value if callable(value) and not isinstance(value, type) else Constant(value)
