@@ -1,23 +1,26 @@
-# make report | test | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
+# make report | test | test-fast | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # What differs between machines is stripped from stored notebooks; the outputs stay.
 STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets cell.metadata.execution"
 
-.PHONY: report test test-browser bench coverage lab check format
+.PHONY: report test test-fast test-browser bench coverage lab check format
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
 
 # The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
-test test-browser coverage: export HW1_FACES = 1500
-test test-browser coverage: export HW1_SCALE = quick
-test test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
-test test-browser coverage: export HW1_DATA =
+test test-fast test-browser coverage: export HW1_FACES = 1500
+test test-fast test-browser coverage: export HW1_SCALE = quick
+test test-fast test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
+test test-fast test-browser coverage: export HW1_DATA =
 test: $(READY)
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+test-fast: $(READY)  ## without notebooks, killed runs and damage at random: for whoever edits
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
 
 test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the system's Chromium or Chrome
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt

@@ -13,12 +13,19 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from hw1lib import faces
 from hw1lib.study import results
 from hw1lib.study.published import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-MODULES = {path.stem: path for path in (ROOT / "hw1lib").glob("*.py")}
+PACKAGE = ROOT / "hw1lib"
+ROOMS = {
+    "nn": set(),
+    "faces": set(),
+    "study": {"nn", "faces"},
+    "show": {"study", "nn", "faces"},
+}  # what each may import
 
 
 def pinned():
@@ -55,37 +62,57 @@ def test_continuous_integration_tries_the_pythons_that_are_stated():
     assert PROJECT["requires-python"] == f">={tried[0]}"
 
 
-def own_imports(path):
-    """Return the hw1lib modules that a file imports when it is imported itself: not inside functions."""
+def imported(path, everywhere=True):
+    """Return the hw1lib modules that a file imports, as dotted names; ``everywhere``: inside functions, too."""
     tree = ast.parse(path.read_text())
     inside = {id(node) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in inside and (node.module or "").startswith("hw1lib"):
-            names = [a.name for a in node.names] if node.module == "hw1lib" else [node.module.split(".")[1]]
-            yield from (name for name in names if name in MODULES)
+        if isinstance(node, ast.ImportFrom) and (everywhere or id(node) not in inside):
+            for alias in node.names if (node.module or "").startswith("hw1lib") else ():
+                module = PACKAGE.parent.joinpath(*node.module.split("."), f"{alias.name}.py")
+                yield f"{node.module}.{alias.name}" if module.exists() else node.module
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_is_below_them(room):
+    for path in (PACKAGE / room).glob("*.py"):
+        rooms = {name.split(".")[1] for name in imported(path) if "." in name}
+        assert rooms <= ROOMS[room] | {room, "files", "checks"}, path
 
 
 def test_imports_go_one_way():
-    below = {name: set(own_imports(path)) for name, path in MODULES.items()}
+    paths = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in PACKAGE.rglob("*.py") if p.stem[0] != "_"}
+    below = {name: set(imported(path, everywhere=False)) for name, path in paths.items()}
     while below:  # take away modules that import nothing of what is left: in a circle none can be
-        free = {name for name, imported in below.items() if not imported & below.keys()}
+        free = {name for name, names in below.items() if not names & below.keys()}
         assert free, f"these import each other in a circle: {sorted(below)}"
-        below = {name: imported for name, imported in below.items() if name not in free}
+        below = {name: names for name, names in below.items() if name not in free}
 
 
-def test_every_module_is_named_in_the_readme_and_in_the_package():
-    import hw1lib
-
-    readme = (ROOT / "README.md").read_text()
-    for name in MODULES.keys() - {"__init__", "__main__"}:
-        assert re.search(rf"`{name}(\.py)?`", readme), f"README's What's where lacks {name}"
-        assert re.search(rf"^{name}\b", hw1lib.__doc__, re.MULTILINE), f"hw1lib.__doc__ lacks {name}"
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_and_module_is_named_in_the_readme(room):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in readme.splitlines() if line.startswith(f"| `hw1lib.{room}`"))
+    for path in (PACKAGE / room).glob("[a-z]*.py"):
+        assert f"`{path.stem}`" in row
     for notebook in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
         assert notebook.stem in readme
 
 
-def test_importing_the_package_brings_nothing_heavy():
-    code = "import sys, hw1lib; print([m for m in ('pandas', 'sklearn', 'matplotlib', 'scipy') if m in sys.modules])"
+def test_contributing_s_examples_run_as_written(table, monkeypatch):
+    monkeypatch.setattr(faces, "feature_table", lambda: table)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
+
+
+@pytest.mark.parametrize(
+    ("what", "heavy"),
+    [("hw1lib", ("pandas", "sklearn", "matplotlib", "scipy")), ("hw1lib.nn", ("pandas", "sklearn", "matplotlib"))],
+)
+def test_importing_brings_nothing_heavy(what, heavy):
+    code = f"import sys, {what}; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
