@@ -84,7 +84,7 @@ def _windows(padded: np.ndarray, size, stride) -> np.ndarray:
 
 
 def _columns(padded: np.ndarray, size, stride):
-    """Yield blocks of the batch: their slice, and each window as a column, (pictures, C*kh*kw, oh*ow)."""
+    """Yield the batch block by block: its slice, and its windows as columns (b, C*kh*kw, oh*ow), until the next."""
     windows = _windows(padded, size, stride).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow), no copy
     n, c, kh, kw, oh, ow = windows.shape
     block = max(1, BLOCK // (c * kh * kw * oh * ow))  # the whole batch's columns would leave the cache
@@ -252,14 +252,16 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
     index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
     index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
-    values = windows[..., 0, 0].copy()
-    cells = np.broadcast_to(index.min(axis=(-2, -1)), values.shape).copy()  # the first that is not padding
-    for i, j in np.ndindex(size):  # all windows at once, one of their cells after the other
-        these = windows[..., i, j].copy()  # since NumPy compares neighbours in memory several times faster
+    values = (
+        windows[..., 0, 0].reshape(*x.shape[:-2], math.prod(index.shape[:2])).copy()
+    )  # (..., oh*ow): long rows are fast
+    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), values.shape).copy()  # the first that is not padding
+    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
+        these = windows[..., i, j].reshape(values.shape)
         larger = these > values
         np.maximum(values, these, out=values)
-        np.maximum(cells, larger * index[..., i, j], out=cells)  # a later cell of a window has a larger number
-    return Pooled(values, cells)
+        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # later cells have larger numbers
+    return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
 
 
 def max_pool2d_backward(grad, cells, shape) -> np.ndarray:

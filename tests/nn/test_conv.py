@@ -144,6 +144,9 @@ def test_conv2d_backward_equals_central_differences(case, mode):
     found = conv2d_backward(grad, images, filters, **options)
     np.testing.assert_array_equal(found.images, differences(lambda x: conv2d(x, filters, **options), images, grad))
     np.testing.assert_array_equal(found.filters, differences(lambda w: conv2d(images, w, **options), filters, grad))
+    without = conv2d_backward(grad, images, filters, **options, images_needed=False)
+    assert without.images is None
+    np.testing.assert_array_equal(without.filters, found.filters)
     one = conv2d_backward(grad[0, 0], images[0, 0], filters[0, 0], **options)
     assert (one.images.shape, one.filters.shape) == (images.shape[2:], filters.shape[2:])
     alone = conv2d_backward(grad[:1, :1], images[:1, :1], filters[:1, :1], **options)
@@ -154,8 +157,11 @@ def test_many_pictures_go_through_in_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     images, filters = rng.normal(size=(7, 2, 6, 5)), rng.normal(size=(3, 2, 3, 2))
     whole = conv2d(images, filters)
+    back = conv2d_backward(whole, images, filters)
     monkeypatch.setattr(conv, "BLOCK", 2 * 6 * 4 * 4 * 2)  # two pictures a block, the last is alone
     np.testing.assert_allclose(conv2d(images, filters), whole, rtol=1e-13)
+    for found, expected in zip(conv2d_backward(whole, images, filters), back, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(conv2d_loops(images, filters), whole, rtol=1e-12)
 
 
