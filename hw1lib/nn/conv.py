@@ -244,23 +244,22 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     Returns
     -------
     Pooled
-        ``values`` and ``cells``, both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal cells
-        the first in row order is chosen, as in PyTorch.
+        ``values`` and ``cells`` (int32), both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal
+        cells the first in row order is chosen, as in PyTorch.
     """
     x, size, stride, padding, _ = _checked_pooling(images, size, stride, padding)
     lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
     index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
     index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
-    values = (
-        windows[..., 0, 0].reshape(*x.shape[:-2], math.prod(index.shape[:2])).copy()
-    )  # (..., oh*ow): long rows are fast
-    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), values.shape).copy()  # the first that is not padding
+    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast along long rows
+    values = windows[..., 0, 0].reshape(flat).copy()
+    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), flat).copy()  # each window's first that is not padding
     for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
-        these = windows[..., i, j].reshape(values.shape)
+        these = windows[..., i, j].reshape(flat)
         larger = these > values
         np.maximum(values, these, out=values)
-        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # later cells have larger numbers
+        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # a window's later cell has a larger number
     return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
 
 
@@ -278,7 +277,7 @@ def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
     if cells.size and not 0 <= cells.min() <= cells.max() < height * width:
         raise ValueError(f"cells must be from 0 to {height * width - 1}, the last cell of a picture of shape {shape}")
     pictures = np.zeros(shape, np.result_type(g, np.float32))
-    first = np.arange(0, pictures.size, height * width).reshape(*leading, 1, 1)  # each picture's first cell
+    first = height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)  # each picture's first cell
     np.add.at(pictures.reshape(-1), (first + cells).ravel(), g.ravel())  # several windows may have chosen a cell
     return pictures
 

@@ -62,7 +62,7 @@ def conv2d_back() -> dict:
         f"conv2d_backward, {SHAPES}, padding 1",
         lambda: conv2d_backward(grad, images, filters, padding=1),
         lambda: torch.autograd.grad(out, tensors, upstream, retain_graph=True),
-        goal=4,
+        goal=3,
     )
 
 
@@ -73,7 +73,7 @@ def max_pool2d_forward() -> dict:
         "max_pool2d with cells, (32, 16, 64, 64), 2x2",
         lambda: max_pool2d(images, 2),
         lambda: torch.nn.functional.max_pool2d(tensor, 2, return_indices=True),
-        goal=4,
+        goal=1,
     )
 
 
