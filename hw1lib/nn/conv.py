@@ -1,21 +1,22 @@
-"""Convolution and max pooling (report, chapter 3).
+"""Convolution and max pooling (report, chapter 3), and their gradients.
 
 Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed. ``conv2d`` and ``max_pool2d`` compute
-the same fast, from sliding windows; the tests hold each pair equal, and both equal to SciPy and PyTorch.
+the same fast; the tests hold each pair equal, and both equal to SciPy and PyTorch.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw). ``stride``,
-``padding``, ``dilation`` and ``size`` are one integer, or a pair (vertical, horizontal). Integers in give integers out,
+``padding`` and ``size`` are one whole number, or a pair (vertical, horizontal). Integers in give integers out,
 exactly. Input that can't be used raises ValueError, which names the argument and what is allowed.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from hw1lib.checks import numbers, one_of, whole_number
 
 MODES = ("correlation", "convolution")
 BLOCK = 2**17  # numbers in one block of columns: about 0.5 to 1 MB, which stays in a core's cache
@@ -24,7 +25,7 @@ BLOCK = 2**17  # numbers in one block of columns: about 0.5 to 1 MB, which stays
 class ConvGradients(NamedTuple):
     """What ``conv2d_backward`` returns: the loss's gradient with respect to ``images`` and to ``filters``."""
 
-    images: np.ndarray
+    images: np.ndarray | None
     filters: np.ndarray
 
 
@@ -47,106 +48,103 @@ class Recovered(NamedTuple):
 
 def _pair(name: str, value, least: int) -> tuple[int, int]:
     pair = value if isinstance(value, (tuple, list)) else (value, value)
-    whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in pair)
-    if len(pair) != 2 or not whole or min(pair) < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, or a pair of them, not {value!r}")
-    return int(pair[0]), int(pair[1])
-
-
-def as_numbers(name: str, values) -> np.ndarray:
-    """Return ``values`` as an array of finite integers or real numbers; ValueError that names it if they are not."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{name} must be an array, with rows of equal length") from None
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must hold integers or real numbers, not {array.dtype}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must not hold NaN or infinity")
-    return array
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be a whole number, or a pair of them, not {value!r}")
+    return whole_number(name, pair[0], least), whole_number(name, pair[1], least)
 
 
 def _pictures(name: str, values) -> np.ndarray:
-    array = as_numbers(name, values)
+    array = numbers(name, values, "iuf")
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"{name} must be (H, W) or (N, C, H, W) with H, W >= 1, not of shape {array.shape}")
     return array
 
 
-def _grid(name: str, padded_shape, size, stride, dilation=(1, 1)) -> tuple[int, int]:
-    """Return how many windows there are below and beside each other: (H - span) // stride + 1, and so for W."""
-    height, width = padded_shape[-2:]
-    tall, wide = ((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
-    if tall > height or wide > width:
-        raise ValueError(f"{name} must span at most the padded picture's {height}x{width} cells, not {tall}x{wide}")
-    return (height - tall) // stride[0] + 1, (width - wide) // stride[1] + 1
-
-
-def _windows(padded: np.ndarray, size, stride, dilation=(1, 1)) -> np.ndarray:
-    """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw)."""
-    span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
-    view = sliding_window_view(padded, span, axis=(-2, -1))
-    return view[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
-
-
-def _pad(x: np.ndarray, edge, value) -> np.ndarray:
-    up, left = edge
-    out = np.full((*x.shape[:-2], x.shape[-2] + 2 * up, x.shape[-1] + 2 * left), value, x.dtype)
-    out[..., up : up + x.shape[-2], left : left + x.shape[-1]] = x
-    return out
+def _pad(x: np.ndarray, padding, value) -> np.ndarray:
+    around = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
+    return np.pad(x, around, constant_values=value) if any(padding) else x
 
 
 def pad(images, padding) -> np.ndarray:
     """Return (..., H, W) pictures, of the same dtype, with ``padding`` zeros on each side (report, Table 3.2)."""
-    return _pad(_pictures("images", images), _pair("padding", padding, 0), 0)
+    return _pad(_pictures("images", images), _pair("padding", padding, 0), 0).copy()
 
 
-def _prepare(images, filters, stride, padding, mode, dilation):
-    """Check conv2d's arguments; return padded (N, C, H, W), filters (F, C, kh, kw) as correlated, pairs, grid."""
+def _grid(name: str, padded_shape, size, stride) -> tuple[int, int]:
+    """Return how many windows there are below and beside each other: (H - kh) // stride + 1, and so for W."""
+    (height, width), (kh, kw) = padded_shape[-2:], size
+    if kh > height or kw > width:
+        raise ValueError(f"{name} must be at most the padded picture's {height}x{width} cells, not {kh}x{kw}")
+    return (height - kh) // stride[0] + 1, (width - kw) // stride[1] + 1
+
+
+def _windows(padded: np.ndarray, size, stride) -> np.ndarray:
+    """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw)."""
+    return sliding_window_view(padded, tuple(size), axis=(-2, -1))[..., :: stride[0], :: stride[1], :, :]
+
+
+def _columns(padded: np.ndarray, size, stride):
+    """Yield the batch block by block: its slice, and its windows as columns (b, C*kh*kw, oh*ow), until the next."""
+    windows = _windows(padded, size, stride).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow), no copy
+    n, c, kh, kw, oh, ow = windows.shape
+    block = max(1, BLOCK // (c * kh * kw * oh * ow))  # the whole batch's columns would leave the cache
+    columns = np.empty((min(block, n), *windows.shape[1:]), padded.dtype)
+    for start in range(0, n, block):
+        part = columns[: n - start]
+        part[...] = windows[start : start + block]
+        yield slice(start, start + block), part.reshape(len(part), c * kh * kw, oh * ow)
+
+
+def _correlate(padded: np.ndarray, filters: np.ndarray, stride) -> np.ndarray:
+    """Return (N, F, oh, ow): all windows of a picture times all filters are one matrix product."""
+    oh, ow = _grid("filters", padded.shape, filters.shape[2:], stride)
+    out, rows = np.empty((len(padded), len(filters), oh * ow), padded.dtype), filters.reshape(len(filters), -1)
+    for part, columns in _columns(padded, filters.shape[2:], stride):
+        np.matmul(rows, columns, out=out[part])  # (F, C*kh*kw) @ (b, C*kh*kw, oh*ow)
+    return out.reshape(len(padded), len(filters), oh, ow)
+
+
+def _checked(images, filters, stride, padding, mode):
+    """Check conv2d's arguments; return padded (N, C, H, W), filters (F, C, kh, kw) as correlated, and the pairs."""
     x, w = _pictures("images", images), _pictures("filters", filters)
     if (x.ndim, w.ndim) not in ((2, 2), (4, 4)):
-        raise ValueError(
-            "images and filters must be (H, W) and (kh, kw), or (N, C, H, W) and (F, C, kh, kw), "
-            f"not {x.shape} and {w.shape}"
-        )
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
-    step, gap, edge = _pair("stride", stride, 1), _pair("dilation", dilation, 1), _pair("padding", padding, 0)
-    x, w = x.reshape((1, 1) * (x.ndim == 2) + x.shape), w.reshape((1, 1) * (w.ndim == 2) + w.shape)
+        wanted = "(H, W) and (kh, kw), or (N, C, H, W) and (F, C, kh, kw)"
+        raise ValueError(f"images and filters must be {wanted}, not {x.shape} and {w.shape}")
+    one_of("mode", mode, MODES)
+    stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
+    x, w = (a.reshape((1,) * (4 - a.ndim) + a.shape) for a in (x, w))
     if x.shape[1] != w.shape[1] or 0 in w.shape:
         raise ValueError(f"filters must be one or more, with the images' {x.shape[1]} channels, not {w.shape}")
+    dtype = np.result_type(x, w, np.float32)
     if x.dtype.kind in "iu" and w.dtype.kind in "iu":
         # 8-bit pictures would overflow in 8 bits; and a sum beyond 64 bits would wrap silently
         big = [max(abs(int(a.max(initial=0))), abs(int(a.min(initial=0)))) for a in (x, w)]
         if max(*big, big[0] * big[1] * w[0].size) > np.iinfo(np.int64).max:
             raise ValueError("images and filters: their sums must stay below 2**63; floats allow larger ones")
         dtype = np.dtype(np.int64)
-    else:
-        dtype = np.result_type(x, w, np.float32)
-    x, w = _pad(x.astype(dtype, copy=False), edge, 0), w.astype(dtype, copy=False)
-    grid = _grid("filters", x.shape, w.shape[2:], step, gap)
-    return x, w if mode == "correlation" else w[..., ::-1, ::-1], step, gap, edge, grid
+    x, w = _pad(x.astype(dtype, copy=False), padding, 0), w.astype(dtype, copy=False)
+    return x, w if mode == "correlation" else w[..., ::-1, ::-1], stride, padding
 
 
-def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation", dilation=1) -> np.ndarray:
+def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
     """Compute what ``conv2d`` does with plain loops: each output cell is a window times the filter, summed."""
-    x, w, (sh, sw), (dh, dw), _, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
-    out = np.zeros((len(x), len(w), oh, ow), x.dtype)
+    x, w, (down, right), _ = _checked(images, filters, stride, padding, mode)
+    out = np.zeros((len(x), len(w), *_grid("filters", x.shape, w.shape[2:], (down, right))), x.dtype)
     for n, f, row, column in np.ndindex(out.shape):
         for c, i, j in np.ndindex(w.shape[1:]):
-            out[n, f, row, column] += x[n, c, row * sh + i * dh, column * sw + j * dw] * w[f, c, i, j]
+            out[n, f, row, column] += x[n, c, row * down + i, column * right + j] * w[f, c, i, j]
     return out if np.ndim(images) == 4 else out[0, 0]
 
 
-def conv2d(images, filters, stride=1, padding=0, mode="correlation", dilation=1) -> np.ndarray:
+def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
     """Slide each filter over each picture and sum the products (report, Tables 3.3 to 3.6).
 
     Parameters
     ----------
     images : (H, W) or (N, C, H, W)
     filters : (kh, kw) or (F, C, kh, kw)
-    stride, padding, dilation : int or (vertical, horizontal)
-        Steps between windows, zeros added on each side, steps between a window's cells.
+    stride, padding : int or (vertical, horizontal)
+        Cells from one window to the next, and zeros added on each side.
     mode : "correlation" or "convolution"
         The report, like deep learning, says convolution and computes the correlation; true convolution first
         gives the filter a half turn.
@@ -154,84 +152,79 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation", dilation=1)
     Returns
     -------
     (oh, ow) or (N, F, oh, ow)
-        With oh = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, and so for ow. int64 where both inputs are
-        integers, otherwise the wider of their types, float32 at least.
-
-    Raises
-    ------
-    ValueError
-        For shapes, numbers or options that are not allowed, or a window larger than the padded picture.
+        With oh = (H + 2 padding - kh) // stride + 1, and so for ow. int64 where both inputs are integers, otherwise
+        the wider of their types, float32 at least.
     """
-    x, w, step, gap, _, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
-    windows = _windows(x, w.shape[2:], step, gap).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow), no copy
-    rows = w.reshape(len(w), -1)  # (F, C*kh*kw)
-    out = np.empty((len(x), len(w), oh * ow), x.dtype)
-    block = max(1, BLOCK // (rows.shape[1] * oh * ow))  # pictures at a time: the whole batch's columns leave the cache
-    columns = np.empty((min(block, len(x)), *windows.shape[1:]), x.dtype)
-    for start in range(0, len(x), block):
-        part = columns[: len(x) - start]
-        part[...] = windows[start : start + block]
-        np.matmul(rows, part.reshape(len(part), -1, oh * ow), out=out[start : start + block])  # (b, F, oh*ow)
-    out = out.reshape(len(x), len(w), oh, ow)
+    x, w, stride, _ = _checked(images, filters, stride, padding, mode)
+    out = _correlate(x, w, stride)
     return out if np.ndim(images) == 4 else out[0, 0]
 
 
-def conv2d_backward(grad, images, filters, stride=1, padding=0, mode="correlation", dilation=1) -> ConvGradients:
+def conv2d_backward(
+    grad, images, filters, stride=1, padding=0, mode="correlation", *, images_needed=True
+) -> ConvGradients:
     """Carry a gradient back through ``conv2d``.
 
     Parameters
     ----------
     grad : (oh, ow) or (N, F, oh, ow)
         The loss's gradient with respect to the output of ``conv2d`` with the other arguments.
-    images, filters, stride, padding, mode, dilation
-        As they were given to ``conv2d``; ValueError as there.
+    images, filters, stride, padding, mode
+        As they were given to ``conv2d``.
+    images_needed : bool
+        Whether to compute the gradient of the images, which a network's first layer has no use for.
 
     Returns
     -------
     ConvGradients
-        The loss's gradient with respect to ``images`` and ``filters``, each of its shape.
+        The loss's gradient with respect to ``images`` (None if not needed) and ``filters``, each of its shape.
     """
-    x, w, step, gap, edge, (oh, ow) = _prepare(images, filters, stride, padding, mode, dilation)
-    windows = _windows(x, w.shape[2:], step, gap).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow)
-    g = as_numbers("grad", grad)
+    x, w, stride, (up, left) = _checked(images, filters, stride, padding, mode)
+    (kh, kw), (oh, ow) = w.shape[2:], _grid("filters", x.shape, w.shape[2:], stride)
+    g = numbers("grad", grad, "iuf")
     wanted = (len(x), len(w), oh, ow) if np.ndim(images) == 4 else (oh, ow)
     if g.shape != wanted:
         raise ValueError(f"grad must have the output's shape {wanted}, not {g.shape}")
-    g = g.reshape(len(x), len(w), oh, ow).astype(np.result_type(g, x, np.float32))
-    to_filters = np.tensordot(g, windows, axes=((0, 2, 3), (0, 4, 5)))  # (F, C, kh, kw)
-    to_windows = np.tensordot(w, g, axes=((0,), (1,)))  # (C, kh, kw, N, oh, ow)
-    to_padded = np.zeros(x.shape, g.dtype)
-    for i, j in np.ndindex(w.shape[2:]):  # a picture's cell collects from every window that it lies in
-        top, left = i * gap[0], j * gap[1]
-        cells = (slice(top, top + step[0] * oh, step[0]), slice(left, left + step[1] * ow, step[1]))
-        to_padded[(..., *cells)] += to_windows[:, i, j].transpose(1, 0, 2, 3)
-    to_images = to_padded[..., edge[0] : x.shape[2] - edge[0], edge[1] : x.shape[3] - edge[1]]
-    if mode == "convolution":
-        to_filters = to_filters[..., ::-1, ::-1]
-    return ConvGradients(to_images.reshape(np.shape(images)), to_filters.reshape(np.shape(filters)))
+    g = g.reshape(len(x), len(w), oh, ow).astype(np.result_type(g, x, np.float32), copy=False)
+
+    # an output cell sums filter cell * picture cell over a window: a filter's cell collects grad * picture cell
+    to_filters = np.zeros((w[0].size, len(w)), g.dtype)
+    for part, columns in _columns(x, (kh, kw), stride):  # (b, C*kh*kw, oh*ow) @ (b, oh*ow, F)
+        to_filters += (columns @ g[part].reshape(-1, len(w), oh * ow).swapaxes(1, 2)).sum(axis=0)
+    turn = slice(None, None, 1 if mode == "correlation" else -1)
+    to_filters = to_filters.T.reshape(w.shape)[..., turn, turn].reshape(np.shape(filters))
+    if not images_needed:
+        return ConvGradients(None, to_filters)
+
+    # a picture's cell collects grad * filter cell from the windows it lies in: turned filters slide over the grad
+    spread = np.zeros((len(x), len(w), x.shape[2] + kh - 1, x.shape[3] + kw - 1), g.dtype)
+    spread[..., kh - 1 :: stride[0], kw - 1 :: stride[1]][..., :oh, :ow] = g
+    inside = spread[..., up : spread.shape[2] - up, left : spread.shape[3] - left]  # without the padding's share
+    to_images = _correlate(inside, w[..., ::-1, ::-1].swapaxes(0, 1).astype(g.dtype), (1, 1))
+    return ConvGradients(to_images.reshape(np.shape(images)), to_filters)
 
 
-def _pooling(images, size, stride, padding):
+def _checked_pooling(images, size, stride, padding):
     """Check max pooling's arguments; return the pictures, the three pairs and the grid."""
     x, size = _pictures("images", images), _pair("size", size, 1)
     stride = size if stride is None else _pair("stride", stride, 1)
-    edge = _pair("padding", padding, 0)
-    if 2 * edge[0] > size[0] or 2 * edge[1] > size[1]:  # so every window holds a cell of the picture
+    up, left = _pair("padding", padding, 0)
+    if 2 * up > size[0] or 2 * left > size[1]:  # so every window holds a cell of the picture
         raise ValueError(f"padding must be at most half of size {size}, not {padding}")
-    grid = _grid("size", (x.shape[-2] + 2 * edge[0], x.shape[-1] + 2 * edge[1]), size, stride)
-    return x, size, stride, edge, grid
+    grid = _grid("size", (x.shape[-2] + 2 * up, x.shape[-1] + 2 * left), size, stride)
+    return x, size, stride, (up, left), grid
 
 
 def max_pool2d_loops(images, size, stride=None, padding=0) -> Pooled:
     """Compute what ``max_pool2d`` does with plain loops: look at each window's cells in row order, keep the largest."""
-    x, (kh, kw), (sh, sw), (ph, pw), grid = _pooling(images, size, stride, padding)
+    x, (kh, kw), (down, right), (up, left), grid = _checked_pooling(images, size, stride, padding)
     height, width = x.shape[-2:]
     values = np.empty((*x.shape[:-2], *grid), x.dtype)
     cells = np.full(values.shape, -1)
     for *picture, row, column in np.ndindex(values.shape):
         at = (*picture, row, column)
         for i, j in np.ndindex(kh, kw):
-            r, c = row * sh + i - ph, column * sw + j - pw
+            r, c = row * down + i - up, column * right + j - left
             inside = 0 <= r < height and 0 <= c < width  # padding is never chosen
             if inside and (cells[at] < 0 or x[(*picture, r, c)] > values[at]):
                 values[at], cells[at] = x[(*picture, r, c)], r * width + c
@@ -251,26 +244,23 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     Returns
     -------
     Pooled
-        ``values`` and ``cells``, both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal cells
-        the first in row order is chosen, as in PyTorch.
-
-    Raises
-    ------
-    ValueError
-        For shapes, numbers or options that are not allowed.
+        ``values`` and ``cells`` (int32), both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal
+        cells the first in row order is chosen, as in PyTorch.
     """
-    x, size, step, edge, _ = _pooling(images, size, stride, padding)
+    x, size, stride, padding, _ = _checked_pooling(images, size, stride, padding)
     lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    windows = _windows(_pad(x, edge, lowest), size, step)  # (..., oh, ow, kh, kw), a view
-    index = np.arange(x.shape[-2] * x.shape[-1]).reshape(x.shape[-2:])
-    index = _windows(_pad(index, edge, -1), size, step)  # (oh, ow, kh, kw): the cell's number, -1 for padding
-    values = windows[..., 0, 0].copy()
-    cells = np.broadcast_to(index[..., 0, 0], values.shape).copy()
-    for i, j in np.ndindex(size):  # all windows at once, one of their cells after the other
-        larger = (windows[..., i, j] > values) | (cells < 0)  # whatever comes is better than padding
-        np.copyto(values, windows[..., i, j], where=larger)
-        np.copyto(cells, index[..., i, j], where=larger)
-    return Pooled(values, cells)
+    windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
+    index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
+    index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
+    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast along long rows
+    values = windows[..., 0, 0].reshape(flat).copy()
+    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), flat).copy()  # each window's first that is not padding
+    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
+        these = windows[..., i, j].reshape(flat)
+        larger = these > values
+        np.maximum(values, these, out=values)
+        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # a window's later cell has a larger number
+    return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
 
 
 def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
@@ -278,30 +268,28 @@ def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
 
     ``grad`` and ``cells`` are (..., oh, ow); ``shape`` is the pictures', (..., H, W), and the result's.
     """
-    g, cells = as_numbers("grad", grad), as_numbers("cells", cells)
-    try:
-        *leading, height, width = shape = tuple(map(operator.index, shape))
-    except (TypeError, ValueError):
-        raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}") from None
-    if g.shape != cells.shape or g.ndim != len(shape) or g.shape[:-2] != shape[:-2]:
+    g, cells = numbers("grad", grad, "iuf"), numbers("cells", cells, "iu")
+    if not isinstance(shape, (tuple, list)) or len(shape) < 2:
+        raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}")
+    *leading, height, width = shape = tuple(whole_number("shape", n, 0) for n in shape)
+    if g.shape != cells.shape or g.shape[:-2] != shape[:-2] or g.ndim != len(shape):
         raise ValueError(f"grad must have the shape of cells {cells.shape}, and the leading axes of shape {shape}")
-    if cells.dtype.kind not in "iu" or (cells.size and not 0 <= cells.min() <= cells.max() < height * width):
+    if cells.size and not 0 <= cells.min() <= cells.max() < height * width:
         raise ValueError(f"cells must be from 0 to {height * width - 1}, the last cell of a picture of shape {shape}")
-    n, windows = math.prod(leading), math.prod(g.shape[-2:])
-    pictures = np.zeros((n, height * width), np.result_type(g, np.float32))
-    where = np.arange(n)[:, None], cells.reshape(n, windows)
-    np.add.at(pictures, where, g.reshape(n, windows))  # add.at, since a cell may be chosen by several windows
-    return pictures.reshape(shape)
+    pictures = np.zeros(shape, np.result_type(g, np.float32))
+    first = height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)  # each picture's first cell
+    np.add.at(pictures.reshape(-1), (first + cells).ravel(), g.ravel())  # several windows may have chosen a cell
+    return pictures
 
 
 def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
     """Return each window of an (H, W) picture as a row, (positions, kh*kw): times the flat filter, it is ``conv2d``."""
-    x = _pictures("picture", picture)
+    x, size, stride = _pictures("picture", picture), _pair("size", size, 1), _pair("stride", stride, 1)
     if x.ndim != 2:
         raise ValueError(f"picture must be (H, W), not of shape {x.shape}")
-    padded, size, step = pad(x, padding), _pair("size", size, 1), _pair("stride", stride, 1)
-    positions = _grid("size", padded.shape, size, step)
-    return _windows(padded, size, step).reshape(math.prod(positions), -1)
+    padded = pad(x, padding)
+    positions = math.prod(_grid("size", padded.shape, size, stride))
+    return _windows(padded, size, stride).reshape(positions, -1)
 
 
 def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
@@ -311,14 +299,14 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
     (more than one if ``stride`` is), the largest is taken: a smaller filter is one of those, with zeros at its end.
     If ``rank`` is below the number of unknowns, the filter is the shortest of many that fit as well.
     """
-    x, y = as_numbers("picture", picture), as_numbers("output", output)
-    if x.ndim != 2 or y.ndim != 2 or 0 in x.shape + y.shape:
+    x, y = _pictures("picture", picture), _pictures("output", output)
+    if x.ndim != 2 or y.ndim != 2:
         raise ValueError(f"picture and output must be (H, W) and (oh, ow), not of shapes {x.shape} and {y.shape}")
-    step, edge = _pair("stride", stride, 1), _pair("padding", padding, 0)
-    size = [h + 2 * p - (o - 1) * s for h, p, o, s in zip(x.shape, edge, y.shape, step, strict=True)]
+    stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
+    size = [h + 2 * p - (o - 1) * s for h, p, o, s in zip(x.shape, padding, y.shape, stride, strict=True)]
     if min(size) < 1:
         raise ValueError(f"output must be small enough for a filter of at least 1x1, not of shape {y.shape}")
-    patches = patch_matrix(x.astype(np.result_type(x, y, np.int64)), size, step, edge)  # (oh*ow, kh*kw)
+    patches = patch_matrix(x.astype(np.result_type(x, y, np.int64)), size, stride, padding)  # (oh*ow, kh*kw)
     solution, _, rank, _ = np.linalg.lstsq(patches.astype(float), y.ravel().astype(float), rcond=None)
     rounded = np.rint(solution)
     integer = bool(np.abs(rounded).max() < 2**53 and np.array_equal(patches @ rounded.astype(np.int64), y.ravel()))

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from hw1lib.nn.conv import conv2d, conv2d_backward, max_pool2d
+from hw1lib.nn.conv import conv2d, conv2d_backward, max_pool2d, max_pool2d_backward
 
 ROUNDS = 15
 SHAPES = "(32, 3, 64, 64) by (16, 3, 3, 3)"
+SLOPE = np.float32(0.01)
 
 
 def clock(work) -> float:
@@ -61,7 +62,7 @@ def conv2d_back() -> dict:
         f"conv2d_backward, {SHAPES}, padding 1",
         lambda: conv2d_backward(grad, images, filters, padding=1),
         lambda: torch.autograd.grad(out, tensors, upstream, retain_graph=True),
-        goal=4,
+        goal=3,
     )
 
 
@@ -72,8 +73,40 @@ def max_pool2d_forward() -> dict:
         "max_pool2d with cells, (32, 16, 64, 64), 2x2",
         lambda: max_pool2d(images, 2),
         lambda: torch.nn.functional.max_pool2d(tensor, 2, return_indices=True),
-        goal=4,
+        goal=1,
     )
+
+
+def three_layers() -> dict:
+    """Convolution, pooling and leaky ReLU, three times, forward and back to the filters, as a network trains."""
+    pictures = numbers(128, 3, 50, 50)
+    filters = [numbers(f, c, 3, 3) * np.float32((2 / 9 / c) ** 0.5) for f, c in ((16, 3), (32, 16), (64, 32))]
+    grad = numbers(128, 64, 6, 6)
+    tensors = [torch.from_numpy(w).requires_grad_() for w in filters]
+
+    def ours():
+        a, layers = pictures, []
+        for w in filters:
+            z = conv2d(a, w, padding=1)
+            pooled = max_pool2d(z, 2)
+            layers.append((a, w, z.shape, pooled))
+            a = np.maximum(pooled.values, SLOPE * pooled.values)
+        delta, found = grad, []
+        for a, w, shape, pooled in reversed(layers):
+            delta = max_pool2d_backward(delta * np.maximum(pooled.values > 0, SLOPE), pooled.cells, shape)
+            back = conv2d_backward(delta, a, w, padding=1, images_needed=a is not pictures)
+            delta = back.images
+            found.append(back.filters)
+        return found[::-1]
+
+    def theirs():
+        a = torch.from_numpy(pictures)
+        for w in tensors:
+            z = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(a, w, padding=1), 2)
+            a = torch.nn.functional.leaky_relu(z, float(SLOPE))
+        return torch.autograd.grad(a, tensors, torch.from_numpy(grad))
+
+    return against_pytorch("three layers, forward and backward, (128, 3, 50, 50)", ours, theirs, goal=1.5)
 
 
 def rows():
@@ -82,6 +115,7 @@ def rows():
     yield conv2d_forward(padding=1)
     yield conv2d_back()
     yield max_pool2d_forward()
+    yield three_layers()
 
 
 def main():

@@ -7,16 +7,16 @@ import pytest
 from scipy.signal import correlate2d
 
 from hw1lib.nn import gradients
-from hw1lib.nn.gradients import ELEMENTWISE, NAMES, PARAMETERS, by_conv2d, central_differences, closed_form, vectorised
+from hw1lib.nn.gradients import ELEMENTWISE, NAMES, by_conv2d, central_differences, closed_form, vectorised
 
 
 def problem(seed):
-    """Return x, filter, w and t whose sums keep clear of the kink of ReLU and leaky ReLU."""
+    """Return x, kernel, w and t whose sums keep clear of the kink of ReLU and leaky ReLU."""
     rng = np.random.default_rng(seed)
     while True:
-        x, filter, w = rng.normal(size=(4, 4)), rng.normal(size=(2, 2)), rng.normal(size=4)
-        if np.abs(correlate2d(x, filter, "valid")[::2, ::2]).min() > 0.01:
-            return x, filter, w, rng.normal()
+        x, kernel, w = rng.normal(size=(4, 4)), rng.normal(size=(2, 2)), rng.normal(size=4)
+        if np.abs(correlate2d(x, kernel, "valid")[::2, ::2]).min() > 0.01:
+            return x, kernel, w, rng.normal()
 
 
 @pytest.mark.parametrize("g", ELEMENTWISE)
@@ -39,26 +39,26 @@ def test_equal_to_autograd(g):
         "identity": torch.nn.Identity(),
     }[g]
     for seed in range(3):
-        x, filter, w, t = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in problem(seed))
-        c = torch.nn.functional.conv2d(x[None, None], filter[None, None], stride=2)
+        x, kernel, w, t = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in problem(seed))
+        c = torch.nn.functional.conv2d(x[None, None], kernel[None, None], stride=2)
         y = activation(c).flatten()
         output = w @ y
         loss = (output - t) ** 2 / 2
         values = gradients.forward(*problem(seed), g)
         forward = [*c.flatten(), *y, output, loss]
         assert list(values.values()) == pytest.approx([float(v.detach()) for v in forward], rel=1e-12)
-        found = torch.autograd.grad(loss, (output, y, c, w, filter))
+        found = torch.autograd.grad(loss, (output, y, c, w, kernel))
         expected = dict(zip(NAMES, np.concatenate([grad.numpy().ravel() for grad in found]), strict=True))
         assert closed_form(*problem(seed), g) == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 
 def test_worked_by_hand():
     x = [[1, 2, 0, 1], [3, 4, 1, 0], [2, 0, 1, 1], [0, 1, 2, 3]]
-    filter, w, t = [[1, 0], [-1, 2]], [1, -1, 2, 0], 3
-    values = gradients.forward(x, filter, w, t, "identity")
+    kernel, w, t = [[1, 0], [-1, 2]], [1, -1, 2, 0], 3
+    values = gradients.forward(x, kernel, w, t, "identity")
     # c11 = 1 - 3 + 8 = 6, c12 = 0 - 1 + 0 = -1, c21 = 2 - 0 + 2 = 4, c22 = 1 - 2 + 6 = 5; output = 6 + 1 + 8 + 0 = 15
     assert list(values.values()) == [6, -1, 4, 5, 6, -1, 4, 5, 15, 72]
-    found = closed_form(x, filter, w, t, "identity")  # output - t = 12
+    found = closed_form(x, kernel, w, t, "identity")  # output - t = 12
     assert [found[name] for name in gradients.WEIGHTS] == [72, -12, 48, 60]
     # dL/dw11 = 12 (1 * 1 - 1 * 0 + 2 * 2), dL/dw12 = 12 (2 - 1 + 0), dL/dw21 = 12 (3 - 1 + 0), dL/dw22 = 12 (4 - 0 + 2)
     assert [found[name] for name in gradients.FILTER] == [60, 12, 24, 72]
@@ -76,11 +76,11 @@ def test_sympy_derives_every_formula():
 def test_sympy_tells_the_misprinted_factor(monkeypatch):
     right = gradients._derivatives
 
-    def misprinted(x, w, t, y, slopes, output):
+    def misprinted(x, w, y, slopes, error):
         swapped = [list(row) for row in x]
         swapped[3][0] = x[2][1]  # dc21/dw12 = x32 in the place of dc21/dw21 = x41
-        wrong = right(swapped, w, t, y, slopes, output)["w21"]
-        return {**right(x, w, t, y, slopes, output), "w21": wrong}
+        wrong = right(swapped, w, y, slopes, error)["w21"]
+        return {**right(x, w, y, slopes, error), "w21": wrong}
 
     monkeypatch.setattr(gradients, "_derivatives", misprinted)
     formulas = gradients.derive()
@@ -89,42 +89,32 @@ def test_sympy_tells_the_misprinted_factor(monkeypatch):
     assert abs(closed_form(*case, "tanh")["w21"] - central_differences(*case, "tanh")["w21"]) > 1e-3
 
 
-def test_a_step_down_the_eight_gradients_lowers_the_loss():
-    for g in ELEMENTWISE:
-        x, filter, w, t = problem(1)
-        found = closed_form(x, filter, w, t, g)
-        step = 1e-3 * np.array([found[name] for name in PARAMETERS])
-        before = gradients.forward(x, filter, w, t, g)["loss"]
-        after = gradients.forward(x, filter - step[4:].reshape(2, 2), w - step[:4], t, g)["loss"]
-        assert after - before == pytest.approx(-1e3 * step @ step, rel=0.05)  # what the gradient promises
+GOOD = {"x": np.ones((4, 4)), "kernel": np.ones((2, 2)), "w": np.ones(4), "t": 0.5, "g": "tanh"}
 
 
-GOOD = {"x": np.ones((4, 4)), "filter": np.ones((2, 2)), "w": np.ones(4), "t": 0.5, "g": "tanh"}
-
-
-@pytest.mark.parametrize("way", [gradients.forward, closed_form, vectorised, by_conv2d, central_differences])
 @pytest.mark.parametrize(
     ("name", "bad", "message"),
     [
         ("x", np.ones((5, 4)), "x must be of shape (4, 4), not of shape (5, 4)"),
-        ("x", np.full((4, 4), np.nan), "x must not hold NaN or infinity"),
+        ("x", np.full((4, 4), np.nan), "x must be finite: it holds NaN or infinite values"),
         ("x", [[1, 2], [3]], "x must be an array, with rows of equal length"),
-        ("x", np.ones((4, 4)) > 0, "x must hold integers or real numbers, not bool"),
-        ("filter", [1, 2, 3, 4], "filter must be of shape (2, 2), not of shape (4,)"),
-        ("filter", [], "filter must be of shape (2, 2), not of shape (0,)"),
-        ("filter", [[1, np.inf], [0, 0]], "filter must not hold NaN or infinity"),
+        ("x", np.ones((4, 4)) > 0, "x must hold real numbers, not bool"),
+        ("kernel", [1, 2, 3, 4], "kernel must be of shape (2, 2), not of shape (4,)"),
+        ("kernel", [], "kernel must be of shape (2, 2), not of shape (0,)"),
+        ("kernel", [[1, np.inf], [0, 0]], "kernel must be finite: it holds NaN or infinite values"),
         ("w", np.ones((2, 2)), "w must be of shape (4,), not of shape (2, 2)"),
-        ("w", ["a"] * 4, "w must hold integers or real numbers"),
+        ("w", ["a"] * 4, "w must hold real numbers"),
         ("t", [0.5], "t must be one number, not of shape (1,)"),
-        ("t", None, "t must hold integers or real numbers, not object"),
+        ("t", None, "t must hold real numbers, not object"),
         ("g", "softmax", "g must be one of leaky_relu, relu, sigmoid, tanh, identity, not 'softmax'"),
         ("g", np.tanh, "g must be one of leaky_relu"),
         ("g", np.array(["tanh", "relu"]), "g must be one of leaky_relu"),
     ],
 )
-def test_bad_arguments_are_named(way, name, bad, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        way(**{**GOOD, name: bad})
+def test_bad_arguments_are_named(name, bad, message):
+    for way in (gradients.forward, closed_form, vectorised, by_conv2d, central_differences):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            way(**{**GOOD, name: bad})
 
 
 @pytest.mark.parametrize("bad", [0, -1, np.nan, "1", [1e-5], True])
