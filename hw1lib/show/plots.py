@@ -14,7 +14,7 @@ from hw1lib.study.results import mean_curve
 
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
-STYLES = ("-", "--", ":", "-.")  # lines differ in more than their colour
+STYLES, MARKERS = ("-", "--", ":", "-."), "osD^"  # series differ in more than their colour
 
 
 def race_names(is_standin: bool) -> tuple[str, ...]:
@@ -27,9 +27,8 @@ def label_distributions(labels, is_standin: bool) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.4), width_ratios=(1.7, 1))
     bins = np.arange(0, labels["age"].max() + 6, 5)  # the last one, too, is five ages wide
     groups = [labels.loc[labels["gender"] == code, "age"] for code in (0, 1)]
-    left.hist(
-        groups, bins=bins, label=[f"{g} ({len(a):,})" for g, a in zip(GENDERS, groups, strict=True)], stacked=True
-    )
+    names = [f"{gender} ({len(ages):,})" for gender, ages in zip(GENDERS, groups, strict=True)]
+    left.hist(groups, bins=bins, label=names, stacked=True)
     left.set(xlabel="age label (years, in steps of 5)", ylabel="faces", title="Age by gender label")
     figure.legend(loc="outside upper left", ncols=2)
     counts = labels["race"].value_counts().reindex(range(5), fill_value=0)
@@ -52,9 +51,7 @@ def scree(ratio, recorded, marks=(16, 64, 128)) -> Figure:
     kept = 100 * np.cumsum(ratio)
     for mark in (m for m in marks if m <= len(kept)):
         right.plot(mark, kept[mark - 1], "o", color="C0")
-        right.annotate(
-            f"{mark}: {kept[mark - 1]:.1f} %", (mark, kept[mark - 1] - 16), ha="right" if mark > 16 else "left"
-        )
+        right.text(mark, kept[mark - 1] - 16, f"{mark}: {kept[mark - 1]:.1f} %", ha="right" if mark > 16 else "left")
     left.set(xlabel="component", ylabel="share of the variance (%)", title="Scree plot")
     right.set(xlabel="components kept", ylabel="variance kept (%)", title="Cumulative variance", ylim=(0, 102))
     figure.legend(loc="outside upper right", ncols=2)
@@ -163,7 +160,7 @@ def intervals(tables, xlabel: str, linear_within: float | None = None) -> Figure
     figure, ax = plt.subplots(figsize=(8.8, 0.36 * len(rows) + 1.3))
     for i, (name, table) in enumerate(tables.items()):
         y = place[table.index] + 0.11 * (len(tables) - 1) - 0.22 * i
-        ax.errorbar(table["mean"], y, xerr=_reach(table, "mean"), fmt="os"[i], capsize=3, color=f"C{i}", label=name)
+        ax.errorbar(table["mean"], y, xerr=_reach(table, "mean"), fmt=MARKERS[i], capsize=3, color=f"C{i}", label=name)
     if "published" in together:
         published = together["published"].groupby(level=0).first()[rows]
         ax.plot(published, place, "|", color="black", markersize=12, label="published")
@@ -190,7 +187,7 @@ def learning_curve(tables, ylabel: str) -> Figure:
     figure, ax = plt.subplots(figsize=(6.8, 3.6))
     for i, (name, table) in enumerate(tables.items()):
         reach = _reach(table, "mean")
-        ax.errorbar(table.index, table["mean"], reach, fmt="os"[i] + STYLES[i], color=f"C{i}", capsize=4, label=name)
+        ax.errorbar(table.index, table["mean"], reach, fmt=MARKERS[i] + STYLES[i], color=f"C{i}", capsize=4, label=name)
     ticks = sorted(set().union(*(table.index for table in tables.values())))
     ax.set(xlabel="training faces", ylabel=ylabel, xscale="log")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -236,7 +233,7 @@ def predicted_against_true(true, predicted) -> Figure:
     return figure
 
 
-def by_group(groups, ylabel: str = "test RMSE (years)", line: float | None = None) -> Figure:
+def by_group(groups, ylabel: str, overall: float) -> Figure:
     """Draw a number of groups of test faces with its intervals.
 
     Parameters
@@ -244,8 +241,8 @@ def by_group(groups, ylabel: str = "test RMSE (years)", line: float | None = Non
     groups : dict of str to DataFrame
         A panel each; the index names the groups, columns ``n, value, low, high``.
     ylabel : str
-    line : float, optional
-        Of all faces together, drawn across.
+    overall : float
+        The number of all faces together, drawn across.
     """
     widths = [len(table) + 1 for table in groups.values()]
     figure, axes = plt.subplots(1, len(groups), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False)
@@ -253,16 +250,13 @@ def by_group(groups, ylabel: str = "test RMSE (years)", line: float | None = Non
         x = np.arange(len(table))
         ax.bar(x, table["value"], color=f"C{i}", alpha=0.85)
         ax.errorbar(x, table["value"], _reach(table, "value"), fmt="none", ecolor="black", capsize=3, linewidth=1)
-        ax.set_xticks(
-            x, [f"{group}\n{n:,}" for group, n in zip(table.index, table["n"].astype(int), strict=True)], fontsize=8
-        )
+        labels = [f"{group}\n{int(n):,}" for group, n in table["n"].items()]
+        ax.set_xticks(x, labels, fontsize=8)
         ax.set(xlabel=f"{name} / test faces")
         ax.grid(axis="x", visible=False)
-        if line is not None:
-            ax.axhline(line, color="black", linestyle="--", linewidth=1, label="all test faces" if i == 0 else None)
+        across = ax.axhline(overall, color="black", linestyle="--", linewidth=1, label="all test faces")
     axes[0, 0].set_ylabel(ylabel)
-    if line is not None:
-        figure.legend(loc="outside upper right")
+    figure.legend(handles=[across], loc="outside upper right")
     return figure
 
 
@@ -271,16 +265,9 @@ def confusion(matrices) -> Figure:
     figure, axes = plt.subplots(1, len(matrices), figsize=(4.6 * len(matrices), 3.9), squeeze=False)
     for ax, (title, (counts, names)) in zip(axes[0], matrices.items(), strict=True):
         share = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
-        drawn = ConfusionMatrixDisplay(share, display_labels=names)
-        drawn.plot(
-            ax=ax,
-            cmap="Blues",
-            colorbar=False,
-            values_format=".0f",
-            xticks_rotation=30,
-            text_kw={"color": "black"},
-            im_kw={"vmin": 0, "vmax": 150},  # up to a blue on which black is easy to read
-        )
+        shade = {"cmap": "Blues", "vmin": 0, "vmax": 150}  # up to a blue on which black is easy to read
+        look = {"im_kw": shade, "text_kw": {"color": "black"}, "values_format": ".0f", "xticks_rotation": 30}
+        ConfusionMatrixDisplay(share, display_labels=names).plot(ax=ax, colorbar=False, **look)
         labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
         ax.set_yticks(range(len(names)), labels)
         ax.set(xlabel="predicted", ylabel="label (and test faces)", title=title)
@@ -288,25 +275,24 @@ def confusion(matrices) -> Figure:
     return figure
 
 
-def gradient_differences(tables, reference: str = "closed form") -> Figure:
-    """Draw how far each way of computing the gradients is from the reference, quantity by quantity.
+def gradient_differences(tables) -> Figure:
+    """Draw how far each way of computing the gradients is from the closed form, quantity by quantity.
 
     Parameters
     ----------
     tables : dict of str to DataFrame
-        A panel each; a row for each quantity, a column for each way.
+        A panel each; a row for each quantity, a column for each way, "closed form" among them.
     """
     figure, axes = plt.subplots(1, len(tables), figsize=(9.6, 3.4), sharey=True, squeeze=False)
     for ax, (name, values) in zip(axes[0], tables.items(), strict=True):
-        gaps = values.drop(columns=reference).sub(values[reference], axis=0).abs()
+        gaps = values.drop(columns="closed form").sub(values["closed form"], axis=0).abs()
         for i, (way, gap) in enumerate(gaps.items()):
             # zero has no place on a logarithmic axis: it is drawn at the bottom
             places = np.arange(len(gap)) + 0.25 * (i - 1)
-            ax.plot(places, gap.clip(lower=1e-18), "osD"[i], color=f"C{i}", markersize=3.5, label=way)
+            ax.plot(places, gap.clip(lower=1e-18), MARKERS[i], color=f"C{i}", markersize=3.5, label=way)
         ax.set_xticks(range(len(values)), values.index, rotation=90, fontsize=8)
         ax.set(yscale="log", title=f"{name}: at most {gaps.max(axis=None):.0e}")
     axes[0, 0].set_ylim(3e-19, max(1e-7, *(3 * ax.dataLim.y1 for ax in axes[0])))
-    axes[0, 0].set_ylabel(f"|difference| to the {reference}\n(0 is drawn at 1e-18)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    axes[0, 0].set_ylabel("|difference| to the closed form\n(0 is drawn at 1e-18)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

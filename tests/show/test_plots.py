@@ -1,10 +1,8 @@
 """The figures: every number drawn is one that was given, axes and legends say what is what, and nothing is covered."""
 
-import io
 import re
 from functools import cache
 from itertools import combinations
-from xml.etree import ElementTree
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -14,12 +12,10 @@ import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from hw1lib import show
 from hw1lib.nn.activations import ACTIVATIONS
 from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, StepDecay
-from hw1lib.show import display
 
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (5, 6 * 6 * 3)).astype(np.uint8)
@@ -126,7 +122,7 @@ MAKERS = {
     "confusion": (lambda: show.confusion({"a": (COUNTS, "xyz"), "b": (COUNTS.T, "xyz")}), "predicted", "label"),
     "learning_rates": (lambda: show.learning_rates(SCHEDULES, 20), "epoch", "learning rate"),
     "predicted_against_true": (lambda: show.predicted_against_true(TRUE, PREDICTED), "age.*years", "age.*years"),
-    "by_group": (lambda: show.by_group(GROUPS, line=7.0), "age decade|gender label", "RMSE.*years"),
+    "by_group": (lambda: show.by_group(GROUPS, "RMSE (years)", 7.0), "age decade|gender label", "RMSE.*years"),
     "differences": (lambda: show.gradient_differences({"tanh": four_ways(), "relu": four_ways()}), "", "difference"),
     "learned_filter": (lambda: show.learned_filter([3, 2, 0.1], LEARNED), "step", "loss"),
     # pictures, without axes
@@ -266,18 +262,16 @@ def test_legends_name_every_series_and_series_differ(name):
     assert named == set(legend) == set(SERIES.get(name, []))
 
 
-# -- faces and their features -----------------------------------------------------------------------------------------
+# -- numbers drawn -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "columns", "rows"), [(1, 1, 1), (5, 4, 2)])
-def test_face_sheet_holds_the_faces_in_order(n, columns, rows):
-    for titles in (None, [f"face {i}" for i in range(n)]):
-        figure = show.face_sheet(FACES[:n], titles, columns)
-        assert len(figure.axes) == rows * columns
-        for ax, face in zip(figure.axes, FACES[:n], strict=False):
-            assert ax.images[0].get_array().tolist() == face.reshape(6, 6, 3).tolist()
-        assert [ax.get_title() for ax in figure.axes] == (titles or [""] * n) + [""] * (rows * columns - n)
-        assert not any(ax.images for ax in figure.axes[n:])
+def test_face_sheet_holds_the_faces_in_order():
+    axes = show.face_sheet(FACES, [f"face {i}" for i in range(5)], columns=4).axes
+    assert len(axes) == 8
+    for ax, face in zip(axes, FACES, strict=False):
+        assert ax.images[0].get_array().tolist() == face.reshape(6, 6, 3).tolist()
+    assert [ax.get_title() for ax in axes] == [*(f"face {i}" for i in range(5)), "", "", ""]
+    assert not any(ax.images for ax in axes[5:])
 
 
 def test_rebuilt_faces_are_rounded_and_clipped():
@@ -298,17 +292,10 @@ def test_eigenfaces_are_grey_at_0_and_reach_black_or_white():
 @pytest.mark.parametrize("oldest", [0, 4, 5, 114, 115, 116])
 def test_label_distributions_count_every_face(oldest):
     made = labels(oldest=oldest) if oldest else pd.DataFrame({"age": [0], "gender": [1], "race": [2]})
-    figure = show.label_distributions(made, is_standin=False)
-    left, right = figure.axes
-    steps = oldest // 5 + 1
+    left, right = show.label_distributions(made, is_standin=False).axes
     for code, bars in enumerate(left.containers):
-        counted = np.bincount(made.loc[made["gender"] == code, "age"] // 5, minlength=steps)
+        counted = np.bincount(made.loc[made["gender"] == code, "age"] // 5, minlength=oldest // 5 + 1)
         assert [bar.get_height() for bar in bars] == counted.tolist()
-        assert [bar.get_x() for bar in bars] == [5 * i for i in range(steps)]
-    below, above = left.containers
-    assert [bar.get_y() for bar in above] == [bar.get_height() for bar in below]
-    names = [f"{g} ({(made['gender'] == code).sum()})" for code, g in enumerate(["male", "female"])]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
     race = [int((made["race"] == code).sum()) for code in range(5)]
     assert [bar.get_height() for bar in right.containers[0]] == race
     assert [text.get_text() for text in right.texts] == [f"{n / len(made):.1%}".replace("%", " %") for n in race]
@@ -321,20 +308,11 @@ def test_the_standins_races_have_no_names():
 
 
 def test_scree_draws_each_share_and_the_sums():
-    here, there = [0.5, 0.2, 0.1, 0.05], [0.4, 0.3]
-    left, right = show.scree(here, there, marks=(2, 4, 8)).axes
-    for line, total, shares in zip(left.lines, right.lines, (here, there), strict=False):
-        assert line.get_xdata().tolist() == total.get_xdata().tolist() == list(range(1, len(shares) + 1))
-        assert line.get_ydata() == pytest.approx([100 * share for share in shares])
-        assert total.get_ydata() == pytest.approx([100 * sum(shares[:k]) for k in range(1, len(shares) + 1)])
-        assert look(line) == look(total)
-    assert [line.get_label() for line in left.lines] == ["this run", "recorded on UTKFace"]
-    assert [(*mark.get_xdata(), *mark.get_ydata()) for mark in right.lines[2:]] == [(2, 70), (4, pytest.approx(85))]
+    left, right = show.scree([0.5, 0.2, 0.1, 0.05], [0.4, 0.3], marks=(2, 4, 8)).axes
+    assert [line.get_ydata().tolist() for line in left.lines] == [[50, 20, 10, 5], [40, 30]]
+    assert right.lines[0].get_ydata() == pytest.approx([50, 70, 80, 85])
+    assert right.lines[1].get_ydata() == pytest.approx([40, 70])
     assert [text.get_text() for text in right.texts] == ["2: 70.0 %", "4: 85.0 %"]
-    assert left.get_xscale() == left.get_yscale() == "log"
-
-
-# -- networks and training --------------------------------------------------------------------------------------------
 
 
 def test_activations_and_their_derivatives():
@@ -346,8 +324,7 @@ def test_activations_and_their_derivatives():
     outputs = [np.where(z > 0, z, z / 100), s, np.tanh(z)]
     slopes = [np.where(z > 0, 1, 0.01), s * (1 - s), 1 / np.cosh(z) ** 2]
     for name, f, slope, a, b in zip(functions, left.lines, right.lines, outputs, slopes, strict=True):
-        assert f.get_label() == name
-        assert look(f) == look(slope)
+        assert (f.get_label(), look(f)) == (name, look(slope))
         assert f.get_ydata() == pytest.approx(a)
         assert slope.get_xdata().tolist() == z.tolist()
         assert slope.get_ydata() == pytest.approx(b)
@@ -417,51 +394,36 @@ def test_learning_curve():
 
 
 def test_histograms_count_within_three_standard_deviations():
-    figure = show.layer_histograms(LAYERS, ["one", "two"], "output", color="C1")
-    arrays = [np.ravel(array) for row in LAYERS.values() for array in row]
-    for ax, array in zip(figure.axes, arrays, strict=True):
+    axes = show.layer_histograms(LAYERS, ["one", "two"], "output").axes
+    for ax, array in zip(axes, (np.ravel(array) for row in LAYERS.values() for array in row), strict=True):
         reach = 3 * np.std(array) or 1
-        edges = np.linspace(-reach, reach, 42)
         heights = [bar.get_height() for bar in ax.patches]
-        assert heights == np.histogram(array, edges)[0].tolist()
-        assert sum(heights) == np.sum(np.abs(array) <= reach)
-        assert [bar.get_x() for bar in ax.patches] == pytest.approx(edges[:-1])
+        assert heights == np.histogram(array, np.linspace(-reach, reach, 42))[0].tolist()
         assert float(ax.texts[0].get_text()) == pytest.approx(np.std(array), rel=0.05)
-        assert to_hex(ax.patches[0].get_facecolor()) == to_hex("C1")
-    assert [ax.get_title() for ax in figure.axes] == ["one", "two", "", ""]
-    assert [ax.get_ylabel() for ax in figure.axes[::2]] == list(LAYERS)
+    assert [ax.get_title() for ax in axes] == ["one", "two", "", ""]
+    assert [ax.get_ylabel() for ax in axes[::2]] == list(LAYERS)
 
 
 @pytest.mark.parametrize("n", [1, 3, 4])
 def test_probabilities_stand_beside_their_face(n):
-    titles = [f"face {i}" for i in range(n)]
-    figure = show.probabilities(FACES[:n], SHARES[:n], show.RACES, titles)
-    assert len(figure.axes) == 4 * -(-n // 2)
+    figure = show.probabilities(FACES[:n], SHARES[:n], show.RACES, [f"face {i}" for i in range(n)])
     for i, (face, bars) in enumerate(zip(figure.axes[: 2 * n : 2], figure.axes[1 : 2 * n : 2], strict=True)):
         assert face.images[0].get_array().tolist() == FACES[i].reshape(6, 6, 3).tolist()
-        assert face.get_position().x1 < bars.get_position().x0
         row = dict(zip(text_of(bars.yaxis), bars.get_yticks(), strict=True))
         drawn_at = {bar.get_y() + bar.get_height() / 2: bar.get_width() for bar in bars.patches}
         assert {name: drawn_at[y] for name, y in row.items()} == dict(zip(show.RACES, SHARES[i], strict=True))
-        assert row["White"] == max(row.values())
-        assert (bars.get_title(), bars.get_xlim()) == (titles[i], (0, 1))
+        assert bars.get_title() == f"face {i}"
     assert len(panels_of(figure)) == n
 
 
 def test_confusion_is_in_per_cent_of_each_label():
-    names, other = ["cat", "dog", "owl"], ["x", "y", "z"]
-    figure = show.confusion({"here": (COUNTS, names), "there": (COUNTS.T, other)})
-    for ax, counts, classes, title in zip(
-        figure.axes, (COUNTS, COUNTS.T), (names, other), ("here", "there"), strict=True
-    ):
-        sums = [max(sum(row), 1) for row in counts.tolist()]
-        share = [[100 * n / total for n in row] for row, total in zip(counts.tolist(), sums, strict=True)]
-        assert ax.images[0].get_array().tolist() == share
-        written = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts}
-        assert written == {(i, j): f"{share[i][j]:.0f}" for i, j in np.ndindex(3, 3)}
-        assert text_of(ax.xaxis) == classes
-        assert text_of(ax.yaxis) == [f"{name} ({sum(row)})" for name, row in zip(classes, counts, strict=True)]
-        assert ax.get_title() == title
+    (ax,) = show.confusion({"here": (COUNTS, ["cat", "dog", "owl"])}).axes
+    share = [[50, 50, 0], [25, 75, 0], [0, 0, 0]]  # of a label without faces, too
+    assert ax.images[0].get_array().tolist() == share
+    written = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in ax.texts}
+    assert written == {(i, j): f"{share[i][j]}" for i, j in np.ndindex(3, 3)}
+    assert text_of(ax.xaxis) == ["cat", "dog", "owl"]
+    assert text_of(ax.yaxis) == ["cat (100)", "dog (4)", "owl (0)"]
 
 
 def test_numbers_on_colours_can_be_read():
@@ -476,18 +438,11 @@ def test_numbers_on_colours_can_be_read():
             assert contrast(text.get_color(), behind) >= 4.4
 
 
-# -- predictions ------------------------------------------------------------------------------------------------------
-
-
 def test_learning_rates_by_epoch():
     (ax,) = show.learning_rates(SCHEDULES, 20).axes
-    drawn_rates = {line.get_label(): line for line in ax.lines}
-    assert list(drawn_rates) == list(SCHEDULES)
-    for name, line in drawn_rates.items():
-        assert line.get_xdata().tolist() == list(range(1, 21))
-        assert line.get_ydata().tolist() == [SCHEDULES[name](epoch) for epoch in range(20)]
-    assert drawn_rates["step"].get_ydata()[[0, 4, 5]].tolist() == [3e-4, 3e-4, 1.5e-4]
-    assert ax.get_yscale() == "log"
+    rates = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert rates["step"][[0, 4, 5]].tolist() == [3e-4, 3e-4, 1.5e-4]
+    assert ax.lines[0].get_xdata().tolist() == list(range(1, 21))
 
 
 def test_predictions_against_the_true_age():
@@ -501,156 +456,59 @@ def test_predictions_against_the_true_age():
     assert ax.get_aspect() == 1
 
 
-@pytest.mark.parametrize("line", [None, 7.25])
-def test_groups_are_bars_with_their_intervals(line):
+def test_groups_are_bars_with_their_intervals():
     one = pd.DataFrame({"n": [1], "value": [6.0], "low": [NAN], "high": [NAN]}, index=["race"])
     groups = {**GROUPS, "race label": one}
-    figure = show.by_group(groups, "test accuracy", line)
+    figure = show.by_group(groups, "test accuracy", 7.25)
     for ax, (name, table) in zip(figure.axes, groups.items(), strict=True):
         bars, error_bars = ax.containers
         assert [bar.get_height() for bar in bars] == table["value"].tolist()
         np.testing.assert_allclose(errors(error_bars), table[["low", "high"]])
-        assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx(ax.get_xticks())
         assert text_of(ax.xaxis) == [f"{group}\n{int(n):,}" for group, n in table["n"].items()]
         assert ax.get_xlabel() == f"{name} / test faces"
-        across = [found.get_ydata() for found in ax.lines if found.get_linestyle() == "--"]
-        assert across == ([] if line is None else [[line, line]])
-    assert [ax.get_ylabel() for ax in figure.axes] == ["test accuracy", "", ""]
+        assert [found.get_ydata() for found in ax.lines if found.get_linestyle() == "--"] == [[7.25, 7.25]]
     assert len({ax.get_ylim() for ax in figure.axes}) == 1
-    assert len({to_hex(ax.patches[0].get_facecolor()) for ax in figure.axes}) == 3
-    assert len(figure.legends) == (line is not None)
-
-
-# -- convolution and its gradients ------------------------------------------------------------------------------------
 
 
 def test_face_maps_are_a_row_for_each_filter():
     face, filters, outputs, pooled = maps()
-    figure = show.face_maps(face, filters, outputs, pooled)
-    axes = {ax.get_label(): ax for ax in figure.axes}
-    assert len(axes) == 1 + 4 * len(filters)
-
-    def image(at):
-        return axes[at].images[0].get_array()
-
-    assert image("face").tolist() == face.tolist()
+    axes = {ax.get_label(): ax for ax in show.face_maps(face, filters, outputs, pooled).axes}
+    images = {at: ax.images[0].get_array() for at, ax in axes.items() if ax.images}
+    assert images["face"].tolist() == face.tolist()
     for i, (name, f) in enumerate(filters.items()):
-        said = axes[f"f{i}"].texts[0].get_text().split()
-        assert said == [*name.split(), *(str(number) for number in f.ravel())]
-        assert image(f"m{i}").tolist() == outputs[i].tolist()
-        assert image(f"p{i}").tolist() == pooled[i].tolist()
-        np.testing.assert_allclose(image(f"c{i}"), outputs[i][1:-1, 1:-1] / f.sum() - face[1:-1, 1:-1].astype(float))
+        assert axes[f"f{i}"].texts[0].get_text().split() == [name, *(str(number) for number in f.ravel())]
+        assert images[f"m{i}"].tolist() == outputs[i].tolist()
+        assert images[f"p{i}"].tolist() == pooled[i].tolist()
+        np.testing.assert_allclose(images[f"c{i}"], outputs[i][1:-1, 1:-1] / f.sum() - face[1:-1, 1:-1].astype(float))
         assert axes[f"c{i}"].images[0].get_clim() == (-25, 25)  # no change is white
-        places = [axes[f"{kind}{i}"].get_position().x0 for kind in "fmcp"]
-        assert places == sorted(places)
     titles = [axes[at].get_title() for at in ("face", "m0", "m1", "p0", "p1")]
     assert titles == ["face, 12x10", "output, 12x10", "output", "max pooled, 3x2", "max pooled"]
 
 
 @pytest.mark.parametrize("wrong", [0, 0.5])
 def test_differences_are_to_the_closed_form(wrong):
-    tables = {"tanh": four_ways(), "relu": four_ways()}
-    tables["relu"].loc["w3", "conv2d"] += wrong
-    figure = show.gradient_differences(tables)
-    for ax, (name, table) in zip(figure.axes, tables.items(), strict=True):
-        assert [line.get_label() for line in ax.lines] == ["matrix form", "conv2d", "differences"]
-        gaps = {way: abs(table[way] - table["closed form"]) for way in table.columns[1:]}
-        for line in ax.lines:
-            assert np.rint(line.get_xdata()).tolist() == list(range(8))
-            assert line.get_ydata().tolist() == [max(gap, 1e-18) for gap in gaps[line.get_label()]]
-            low, high = ax.get_ylim()
-            assert low < min(line.get_ydata()) <= max(line.get_ydata()) < high  # a wrong gradient is seen
-        assert text_of(ax.xaxis) == list(table.index)
-        assert ax.get_title() == f"{name}: at most {max(map(max, gaps.values())):.0e}"
-        assert ax.get_yscale() == "log"
+    table = four_ways()
+    table.loc["w3", "conv2d"] += wrong
+    (ax,) = show.gradient_differences({"tanh": table}).axes
+    for line, way in zip(ax.lines, ["matrix form", "conv2d", "differences"], strict=True):
+        gap = (table[way] - table["closed form"]).abs()
+        assert line.get_ydata().tolist() == gap.clip(1e-18).tolist()
+        assert ax.get_ylim()[0] < min(line.get_ydata()) <= max(line.get_ydata()) < ax.get_ylim()[1]  # a wrong one, too
+    assert text_of(ax.xaxis) == list(table.index)
+    assert ax.get_title() == f"tanh: at most {wrong or 3e-11:.0e}"
 
 
-@pytest.mark.parametrize("n", [1, 3, 8])
-def test_small_pictures(n):
-    pictures = RNG.normal(size=(n, 4, 4))
-    figure = show.small_pictures(pictures, [f"t = {i}" for i in range(50)])
-    for i, (ax, picture) in enumerate(zip(figure.axes, pictures, strict=True)):
-        assert ax.images[0].get_array().tolist() == picture.tolist()
-        assert ax.get_title() == f"t = {i}"
-        across, down = ax.lines
-        assert across.get_ydata() == down.get_xdata() == [1.5, 1.5]
-    assert len({ax.images[0].get_clim() for ax in figure.axes}) == 1
-
-
-def test_learned_filter():
+def test_small_pictures_and_filters_share_their_colours():
+    pictures = RNG.normal(size=(3, 4, 4))
+    small = show.small_pictures(pictures, [f"t = {i}" for i in range(50)]).axes
     loss, *panels = show.learned_filter([4.0, 2.0, 0.5], LEARNED).axes
+    assert [ax.images[0].get_array().tolist() for ax in small] == pictures.tolist()
+    assert [ax.get_title() for ax in small] == ["t = 0", "t = 1", "t = 2"]
     assert loss.lines[0].get_xydata().tolist() == [[0, 4], [1, 2], [2, 0.5]]
-    assert loss.get_yscale() == "log"
     for ax, (title, f) in zip(panels, LEARNED.items(), strict=True):
         assert ax.images[0].get_array().tolist() == f.tolist()
-        texts = {tuple(reversed(text.get_position())): text.get_text() for text in ax.texts}
-        assert texts == {at: f"{f[at]:+.2f}" for at in np.ndindex(2, 2)}
+        assert [text.get_text() for text in ax.texts] == [f"{number:+.2f}" for number in f.ravel()]
         assert ax.get_title() == title
-        low, high = ax.images[0].get_clim()
-        assert low == -high == panels[0].images[0].get_clim()[0]  # 0 is white, the colours are the same
-
-
-# -- showing ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def displayed(monkeypatch):
-    found = []
-    monkeypatch.setattr(display, "display", lambda *what, **how: found.append((what, how)))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("caption", "markdown"),
-    [("Fig. 2.3: x: *y*.", "**Fig. 2.3:** x: *y*."), ("No number.", "**No number.**")],
-    ids=["figure", "bare"],
-)
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (lambda: show.face_sheet(FACES[:1], columns=1), "jpeg"),
-        (lambda: show.probabilities(FACES[:1], SHARES[:1], show.RACES, "a"), "jpeg"),
-        (lambda: show.confusion({"a": (COUNTS, "xyz")}), "png"),  # an image, but of colours for numbers
-        (lambda: show.learning_rates(SCHEDULES, 3), "png"),
-    ],
-    ids=["faces", "probabilities", "confusion", "rates"],
-)
-def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind, caption, markdown):
-    figure = make()
-    show.figure(figure, caption)
-    assert not plt.get_fignums()
-    ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": caption}}}
-    assert below.data == markdown
-    image = Image.open(io.BytesIO(bundle.pop(f"image/{kind}")))
-    assert not bundle
-    assert image.format == kind.upper()
-    assert image.size == pytest.approx(figure.get_size_inches() * mpl.rcParams["savefig.dpi"], abs=1)
-    assert len(np.unique(np.asarray(image))) > 10
-
-
-def test_picture_closes_only_its_own_figure():
-    figure, other = plt.figure(), plt.figure()
-    kind, content = show.picture(figure)
-    assert (kind, content[1:4]) == ("png", b"PNG")
-    assert plt.get_fignums() == [other.number]
-
-
-@pytest.mark.parametrize("name", ["network", "question3"])
-def test_a_drawing_is_shown_with_its_caption(displayed, name):
-    show.drawing(name, "Fig. 2.2: *layers*")
-    ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {"image/svg+xml": {"alt": "Fig. 2.2: *layers*"}}}
-    assert below.data == "**Fig. 2.2:** *layers*"
-    root = ElementTree.fromstring(bundle["image/svg+xml"])  # nothing in it is loaded from elsewhere
-    assert not [value for node in root.iter() for key, value in node.items() if "href" in key or "http" in value]
-
-
-def test_tables_are_shown_beside_each_other_with_a_caption(displayed):
-    tables = [show.table([[1, None]], "one", {(0, 0): "wrong"}, compact=True), show.table([[2]], block=1)]
-    show.side_by_side("Table 3.1: two.", *tables)
-    (((html, below), _),) = displayed
-    assert below.data == "**Table 3.1:** two."
-    assert html.data.index(tables[0]) < html.data.index(tables[1])
-    assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "2"]
-    assert html.data.count("<caption") == 1
+    for group in (small, panels):
+        assert len({ax.images[0].get_clim() for ax in group}) == 1
+    assert sum(panels[0].images[0].get_clim()) == 0  # 0 is white
