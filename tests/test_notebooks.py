@@ -11,10 +11,10 @@ import nbformat
 import pytest
 
 from hw1lib.faces import standin
-from hw1lib.show.report import NOTEBOOKS
+from hw1lib.show.report import NOTEBOOK_NAMES
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-PATHS = sorted(FOLDER.glob(NOTEBOOKS))
+PATHS = sorted(FOLDER.glob(NOTEBOOK_NAMES))
 
 # Where the reader finds each figure and table of the report (by its printed number).
 HOME = {

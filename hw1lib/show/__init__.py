@@ -1,1 +1,57 @@
-"""What people look at: figures, tables and the page."""
+"""What people look at: plots, pictures and tables with their captions, and the page (``hw1lib.show.report``)."""
+
+from hw1lib.show.display import drawing, figure, picture, side_by_side, use_style
+from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
+from hw1lib.show.plots import (
+    GENDERS,
+    RACES,
+    activations,
+    by_group,
+    confusion,
+    gradient_differences,
+    intervals,
+    label_distributions,
+    layer_histograms,
+    learning_curve,
+    learning_rates,
+    predicted_against_true,
+    race_names,
+    scree,
+    training_curves,
+)
+from hw1lib.show.tables import Stepper, film_strip, padded_cells, pooled_cells, products, table
+
+__all__ = [
+    "GENDERS",
+    "RACES",
+    "Stepper",
+    "activations",
+    "by_group",
+    "confusion",
+    "drawing",
+    "eigenfaces",
+    "face_maps",
+    "face_sheet",
+    "figure",
+    "film_strip",
+    "gradient_differences",
+    "intervals",
+    "label_distributions",
+    "layer_histograms",
+    "learned_filter",
+    "learning_curve",
+    "learning_rates",
+    "padded_cells",
+    "picture",
+    "pooled_cells",
+    "predicted_against_true",
+    "probabilities",
+    "products",
+    "race_names",
+    "scree",
+    "side_by_side",
+    "small_pictures",
+    "table",
+    "training_curves",
+    "use_style",
+]

@@ -21,7 +21,7 @@ from hw1lib.faces.data import FaceDataset
 from hw1lib.files import write_atomically
 from hw1lib.study.experiments import full_scale
 
-NOTEBOOKS = "[0-9][0-9]_*.ipynb"  # a notebook belongs to the report by its number alone
+NOTEBOOK_NAMES = "[0-9][0-9]_*.ipynb"  # a notebook belongs to the report by its number alone
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near
 ASSETS = Path(__file__).parent / "assets" / "report"  # an nbconvert template, and the page around it
 TITLE = "Fully connected networks from scratch: a report, re-run"
@@ -137,9 +137,9 @@ def build(notebooks: Path, output: Path, store: bool = False, progress: bool = T
     RuntimeError
         If a cell fails, naming it; a page that was there before stays as it was.
     """
-    paths = sorted(Path(notebooks).glob(NOTEBOOKS))
+    paths = sorted(Path(notebooks).glob(NOTEBOOK_NAMES))
     if not paths:
-        raise FileNotFoundError(f"there is no notebook {NOTEBOOKS} in {notebooks}")
+        raise FileNotFoundError(f"there is no notebook {NOTEBOOK_NAMES} in {notebooks}")
     output = Path(output)
     for left_over in output.parent.glob(f".{output.name}.*.tmp"):  # of a run that was killed while it wrote
         left_over.unlink()

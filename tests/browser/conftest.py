@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from hw1lib.show.report import NOTEBOOKS
+from hw1lib.show.report import NOTEBOOK_NAMES
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-PATHS = sorted(FOLDER.glob(NOTEBOOKS))
+PATHS = sorted(FOLDER.glob(NOTEBOOK_NAMES))
 
 
 def pytest_generate_tests(metafunc):

@@ -24,7 +24,13 @@ def code(source, *outputs, count=1):
 
 def shown(**data):
     metadata = {"image/png": {"alt": 'the "alt" text'}} if "png" in data else {}
-    kinds = {"png": "image/png", "md": "text/markdown", "html": "text/html", "text": "text/plain"}
+    kinds = {
+        "png": "image/png",
+        "svg": "image/svg+xml",
+        "md": "text/markdown",
+        "html": "text/html",
+        "text": "text/plain",
+    }
     kinds["widget"] = "application/vnd.jupyter.widget-view+json"
     return new_output("display_data", {kinds[kind]: value for kind, value in data.items()}, metadata=metadata)
 
@@ -117,6 +123,16 @@ def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
     assert listed == [("#fig-2.3", "Fig. 2.3: the loss $a<b$"), ("#table-2.6", "Table 2.6: test RMSE")]
 
 
+def test_drawings_are_figures_that_can_be_read_aloud():
+    drawings = [(report.ASSETS.parent / f"{name}.svg").read_text() for name in ("network", "question3")]
+    outputs = [each for drawing in drawings for each in (shown(svg=drawing), shown(md="**Fig. 2.2:** layers"))]
+    soup = BeautifulSoup(page([text_of("# 1. T"), code("drawings", *outputs)]), "html.parser")
+    assert [figure.svg["role"] for figure in soup.find_all("figure")] == ["img", "img"]
+    assert all(figure.svg.title.text and figure.figcaption.text for figure in soup.find_all("figure"))
+    ids = [tag["id"] for tag in soup.find_all(id=True)]
+    assert len(set(ids)) == len(ids)
+
+
 def test_code_and_output_stay_text_and_tables_scroll(soup):
     assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
     assert soup.select_one("pre.output").text == "a <b> c\n"
@@ -181,9 +197,9 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
         tmp_path,
         "01_a.ipynb",
         "!# 1. First",
-        "import matplotlib.pyplot as plt\nfrom tqdm.auto import tqdm\nfrom hw1lib.show import plots\n"
+        "import matplotlib.pyplot as plt\nfrom tqdm.auto import tqdm\nfrom hw1lib import show\n"
         "for _ in tqdm(range(3)): pass\n"
-        "plots.show(plt.subplots()[0], 'Fig. 2.1: a *figure*.')",
+        "show.figure(plt.subplots()[0], 'Fig. 2.1: a *figure*.')",
         "import ipywidgets\nipywidgets.interact(lambda k: print('k is', k), k=(1, 9));",
     )
     write(tmp_path, "scratch.ipynb", "1 / 0")

@@ -1,0 +1,90 @@
+"""What a cell shows: one picture and its caption."""
+
+import io
+import re
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from hw1lib import show
+from hw1lib.nn.schedules import Constant
+from hw1lib.show import display
+
+
+@pytest.fixture(autouse=True)
+def style():
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        show.use_style()
+        yield
+    plt.close("all")
+
+
+FACE = np.random.default_rng(0).integers(0, 256, (1, 6 * 6 * 3))
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    found = []
+    monkeypatch.setattr(display, "display", lambda *what, **how: found.append((what, how)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("caption", "markdown"),
+    [("Fig. 2.3: x: *y*.", "**Fig. 2.3:** x: *y*."), ("No number.", "**No number.**")],
+    ids=["figure", "bare"],
+)
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: show.face_sheet(FACE, columns=1), "jpeg"),
+        (lambda: show.probabilities(FACE, [[0.1, 0.2, 0.3, 0.2, 0.2]], show.RACES, "a"), "jpeg"),
+        (lambda: show.confusion({"a": ([[3, 1], [0, 2]], "xy")}), "png"),  # an image, but of colours for numbers
+        (lambda: show.learning_rates({"a": Constant(0.1)}, 3), "png"),
+    ],
+    ids=["faces", "probabilities", "confusion", "rates"],
+)
+def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind, caption, markdown):
+    figure = make()
+    show.figure(figure, caption)
+    assert not plt.get_fignums()
+    ((bundle,), how), ((below,), _) = displayed
+    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": caption}}}
+    assert below.data == markdown
+    image = Image.open(io.BytesIO(bundle.pop(f"image/{kind}")))
+    assert not bundle
+    assert image.format == kind.upper()
+    assert image.size == pytest.approx(figure.get_size_inches() * mpl.rcParams["savefig.dpi"], abs=1)
+    assert len(np.unique(np.asarray(image))) > 10
+
+
+def test_picture_closes_only_its_own_figure():
+    figure, other = plt.figure(), plt.figure()
+    kind, content = show.picture(figure)
+    assert (kind, content[1:4]) == ("png", b"PNG")
+    assert plt.get_fignums() == [other.number]
+
+
+@pytest.mark.parametrize("name", ["network", "question3"])
+def test_a_drawing_is_shown_with_its_caption(displayed, name):
+    show.drawing(name, "Fig. 2.2: *layers*")
+    ((bundle,), how), ((below,), _) = displayed
+    assert how == {"raw": True, "metadata": {"image/svg+xml": {"alt": "Fig. 2.2: *layers*"}}}
+    assert below.data == "**Fig. 2.2:** *layers*"
+    root = ElementTree.fromstring(bundle["image/svg+xml"])  # nothing in it is loaded from elsewhere
+    assert not [value for node in root.iter() for key, value in node.items() if "href" in key or "http" in value]
+
+
+def test_tables_are_shown_beside_each_other_with_a_caption(displayed):
+    tables = [show.table([[1, None]], "one", {(0, 0): "wrong"}, compact=True), show.table([[2]], block=1)]
+    show.side_by_side("Table 3.1: two.", *tables)
+    (((html, below), _),) = displayed
+    assert below.data == "**Table 3.1:** two."
+    assert html.data.index(tables[0]) < html.data.index(tables[1])
+    assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "2"]
+    assert html.data.count("<caption") == 1
