@@ -2,8 +2,10 @@
 
 What is where (a later module imports earlier ones, never the reverse):
 
+checks        checks of arguments that more than one module makes
 files         writing whole or not at all, the cache folder
 standin       the embedded stand-in: drawn faces in UTKFace's file format
+pictures      one file of UTKFace: the labels in its name, the picture in it
 data          FaceDataset: a folder or an archive of UTKFace, or the stand-in
 features      the table of features: CSV chunks read back, split, rescale, batches
 preprocess    Preprocessor: normaliser and PCA in bounded memory, exported as CSV chunks

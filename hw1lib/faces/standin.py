@@ -415,17 +415,13 @@ def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progres
         If ``folder`` can't be written.
     """
     n_faces, seed = whole_number("n_faces", n_faces), whole_number("seed", seed, 0)
-    batches = [range(first, min(first + BATCH, n_faces)) for first in range(0, n_faces, BATCH)]
 
     def fill(partial: Path) -> None:
-        drawn = joblib.Parallel(n_jobs, return_as="generator_unordered")(
-            joblib.delayed(_draw_files)(batch, seed) for batch in batches
-        )
+        starts = range(0, n_faces, BATCH)
+        work = (joblib.delayed(_draw_files)(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
         with tqdm(total=n_faces, desc="drawing faces", unit="face", disable=not progress) as bar:
-            for files in drawn:
-                for name, content in files.items():
-                    (partial / name).write_bytes(content)
-                bar.update(len(files))
+            for n in joblib.Parallel(n_jobs, return_as="generator_unordered")(work):
+                bar.update(n)
 
     folder = make_folder(folder, fill, n_faces * FACE_BYTES)
     found = set(os.listdir(folder))
@@ -438,12 +434,11 @@ def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progres
     return folder
 
 
-def _draw_files(indices: range, seed: int) -> dict[str, bytes]:
-    files = {}
+def _draw_files(folder: Path, start: int, stop: int, seed: int) -> int:
     with threadpool_limits(1):
-        for index in indices:
+        for index in range(start, stop):
             picture, labels = draw_face(index, seed)
-            jpeg = io.BytesIO()
+            jpeg = io.BytesIO()  # on a full disk, Pillow itself would only say "encoder error"
             picture.save(jpeg, "JPEG", quality=QUALITY)
-            files[file_name(index, labels)] = jpeg.getvalue()
-    return files
+            (folder / file_name(index, labels)).write_bytes(jpeg.getvalue())
+    return stop - start

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hw1lib.faces import data
-from hw1lib.faces.data import FaceDataset, open_face, read_name
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.pictures import AN_ARCHIVE, open_face, read_name
 
 STAMP = "20170109150557335.jpg.chip.jpg"
 ROUND = settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -432,7 +433,7 @@ def test_an_archive_in_a_folder_is_read_if_it_is_the_only_one(tmp_path):
     (downloads / name).write_bytes(content)  # faces of its own are meant
     ds = opened(downloads)
     assert len(ds) == 1
-    assert reasons(ds)["crop_part1.zip"] == data.AN_ARCHIVE
+    assert reasons(ds)["crop_part1.zip"] == AN_ARCHIVE
 
 
 def test_an_archive_in_an_archive_is_named(tmp_path):
