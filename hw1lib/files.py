@@ -141,20 +141,20 @@ def _partial(path: Path) -> Iterator[Path]:
     that without locks nothing worse happens than the same work twice.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    token = uuid.uuid4().hex[:8]
     with _locked(path) as alone:
+        removable = f".{glob.escape(path.name)}.{'?' * 8 if alone else token}.partial"
+        _remove(path.parent, removable)
         try:
-            if alone:
-                for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.partial"):
-                    _remove(leftover)
-            yield partial
+            yield path.with_name(f".{path.name}.{token}.partial")
         finally:
-            _remove(partial)
+            _remove(path.parent, removable)  # again: workers may have outlived a killed run
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+def _remove(folder: Path, pattern: str) -> None:
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
