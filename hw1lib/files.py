@@ -5,36 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-PARTIAL = ".partial"  # ends the name of a folder that is being filled
 NPZ_VERSION = 1  # of the .npz files below; a higher one was written by a later release
+PATIENCE = 3  # seconds: who waits longer for another run is told
 
 
 def write_atomically(path, write: Callable) -> Path:
-    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole.
-
-    Of two writers of one file, one waits. The next write replaces the temporary file that a killed run left.
-    """
+    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole."""
     path = Path(path)
-    partial = path.parent.suffix == PARTIAL  # `make_folder` locks it, and clears away what is left in it
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp" if partial else f".{path.name}.tmp")
     try:
-        with contextlib.nullcontext() if partial else _locked(path):
-            try:
-                write(temporary)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with _partial(path) as temporary:
+            write(temporary)
+            temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     return path
@@ -84,33 +76,30 @@ def cache_dir() -> Path:
     ``HW1_CACHE`` names it; otherwise it is ``.cache`` in the checkout, or ``~/.cache/hw1lib`` for an installed package.
     """
     checkout = Path(__file__).resolve().parents[1]
-    default = checkout / ".cache" if (checkout / "pyproject.toml").exists() else Path.home() / ".cache" / "hw1lib"
-    folder = Path(os.environ.get("HW1_CACHE") or default).expanduser().absolute()
+    default = checkout / ".cache" if (checkout / "pyproject.toml").exists() else "~/.cache/hw1lib"
+    folder = Path(os.environ.get("HW1_CACHE") or default)
+    advice = "set the environment variable HW1_CACHE to a folder that can"
     try:
+        folder = folder.expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+    except RuntimeError as error:  # of expanduser
+        raise OSError(f"the cache folder {folder} can't be written (there is no home folder): {advice}") from error
     except OSError as error:
-        raise OSError(
-            f"the cache folder {folder} can't be written ({error.strerror}): "
-            "set the environment variable HW1_CACHE to a folder that can"
-        ) from error
+        raise OSError(f"the cache folder {folder} can't be written ({error.strerror}): {advice}") from error
     return folder
 
 
-def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int = 0) -> Path:
+def make_folder(folder, fill: Callable, size: int = 0) -> Path:
     """Return ``folder``; if there is none yet, or an empty one, fill it out of sight and rename it when it is whole.
 
-    Of two runs at once, one waits and then finds the folder done. A run that was killed is taken up again by the next
-    one with the same ``key``: ``fill`` finds what was finished and may skip it.
+    Of two runs at once, one waits and then finds the folder done. What a killed run left is thrown away.
 
     Parameters
     ----------
     folder : path-like
     fill : callable
-        ``fill(partial)`` writes everything into the folder ``partial``, each file by `write_atomically`, so that a file
-        that is there is whole. If it raises, ``partial`` is removed.
-    key : str
-        Tells what is written: what a killed run with another key left is removed, not used.
+        ``fill(partial)`` writes everything into the new, empty folder ``partial``. If it raises, that is removed.
     size : int
         Bytes that are needed, about; named when the disk is full.
 
@@ -120,27 +109,19 @@ def make_folder(folder, fill: Callable[[Path], None], key: str = "", size: int =
         Naming the folder, if it can't be written.
     """
     folder = Path(folder).absolute()
-    partial = folder.with_name(f".{folder.name}.{hashlib.sha256(key.encode()).hexdigest()[:8]}{PARTIAL}")
     if _is_filled(folder):
         return folder
     try:
-        with _locked(folder):
-            if _is_filled(folder):
-                return folder
-            for other in folder.parent.glob(f".{glob.escape(folder.name)}.????????{PARTIAL}"):
-                if other != partial:
-                    shutil.rmtree(other, ignore_errors=True)
-            partial.mkdir(exist_ok=True)
-            try:
+        with _partial(folder) as partial:
+            if not _is_filled(folder):
+                partial.mkdir()
                 fill(partial)
-                _remove_leftovers(partial)
                 if folder.exists():  # and is empty: Windows renames nothing to it
                     folder.rmdir()
                 partial.rename(folder)
-                _remove_leftovers(folder)  # again, of workers that outlived a killed run: the new name stops them
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
+        if _is_filled(folder):  # by another run that was faster, on a disk without locks
+            return folder
         need = f": it needs about {-(-size // 10**6):,} MB" if size and error.errno == errno.ENOSPC else ""
         raise OSError(f"{folder} can't be written ({error.strerror or error}){need}") from error
     return folder
@@ -152,27 +133,53 @@ def _is_filled(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _remove_leftovers(folder: Path) -> None:
-    for leftover in folder.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """Yield a new hidden name beside ``path``, to be written to and renamed; whatever still has it then is removed.
+
+    One run after the other, where the disk has locks: each also removes what killed runs left. The names differ, so
+    that without locks nothing worse happens than the same work twice.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex[:8]
+    with _locked(path) as alone:
+        removable = f".{glob.escape(path.name)}.{'?' * 8 if alone else token}.partial"
+        _remove(path.parent, removable)
+        try:
+            yield path.with_name(f".{path.name}.{token}.partial")
+        finally:
+            _remove(path.parent, removable)  # again: workers may have outlived a killed run
+
+
+def _remove(folder: Path, pattern: str) -> None:
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
-def _locked(path: Path):
-    """Hold the lock of ``path``, a hidden file beside it, among processes; say so if that means to wait.
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of ``path``, a hidden file beside it, among processes and threads; yield False if that can't be.
 
-    The operating system frees a killed run's lock. The file is removed before the lock is let go: a process that waits
-    for a file that has lost its name notices (filelock looks) and starts over, so no two hold the lock.
+    The operating system frees a killed run's lock. The file is removed before the lock is let go: whoever waits for a
+    file that has lost its name notices (filelock looks) and starts over, so no two hold the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"waiting for another run that is writing {path}", file=sys.stderr)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            print(
+                f"waiting for another run that is writing {path}; if there is none, on another machine either, "
+                f"delete {lock.lock_file}, and this run goes on",
+                file=sys.stderr,
+            )
+            lock.acquire()
+    except (OSError, NotImplementedError):  # some network disks have no locks; if nothing can be written, writing fails
+        yield False
+        return
     try:
-        yield
+        yield True
     finally:
         with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
             os.unlink(lock.lock_file)

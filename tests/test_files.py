@@ -1,127 +1,19 @@
 """Files and folders are written whole or not at all, whoever else writes and whenever a run is killed."""
 
-import contextlib
 import errno
-import os
-import signal
-import subprocess
-import sys
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hw1lib import files
-
-# A run that fills a folder with 40 files, and says in the log which it writes. It stops in the midst of one of them,
-# until it is killed or a file named "go" appears beside the log.
-RUN = """
-import sys, time
-from pathlib import Path
-from hw1lib.files import make_folder, write_atomically
-
-folder, log, stop = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-
-def fill(partial):
-    for i in range(40):
-        def write(temporary):
-            temporary.write_bytes(b"half")
-            with log.open("a") as file:
-                file.write(f"{i}\\n")
-            while i == stop and not log.with_name("go").exists():
-                time.sleep(0.01)
-            temporary.write_bytes(b"0123456789" * 400)
-
-        if not (partial / f"{i}.txt").exists():
-            write_atomically(partial / f"{i}.txt", write)
-
-make_folder(folder, fill)
-"""
-
-
-def start(folder, log, stop=-1):
-    """Start a run in a process of its own; wait until it stops in file number ``stop``, if any."""
-    run = subprocess.Popen([sys.executable, "-c", RUN, folder, log, str(stop)], stderr=subprocess.PIPE, text=True)
-    while stop >= 0 and not (log.exists() and f"{stop}\n" in log.read_text().splitlines(keepends=True)):
-        assert run.poll() is None
-        time.sleep(0.01)
-    return run
+from hw1lib.faces import Preprocessor
 
 
 def entries(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def assert_whole(folder):
-    assert entries(folder) == sorted(f"{i}.txt" for i in range(40))
-    assert all((folder / f"{i}.txt").stat().st_size == 4000 for i in range(40))
-
-
-def test_a_killed_run_is_taken_up_again(tmp_path):
-    folder, log = tmp_path / "out" / "set[1].x", tmp_path / "log"
-    for stop in (3, 11, 12, 30):
-        run = start(folder, log, stop)
-        run.send_signal(signal.SIGKILL)
-        run.communicate()
-        assert not folder.exists()
-    run = start(folder, log)
-    assert run.communicate()[1] == ""
-    assert_whole(folder)
-    assert entries(folder.parent) == [folder.name]  # neither a lock nor a partial folder
-    again = (3, 11, 12, 30)  # only the file at hand was written twice
-    assert log.read_text().split() == [str(i) for i in sorted([*range(40), *again])]
-
-
-def test_what_a_killed_run_left_under_another_key_is_not_used(tmp_path):
-    folder = tmp_path / "faces[1]"  # brackets mean something in file patterns
-
-    def stop(partial):
-        (partial / "old").write_text("old")
-        os._exit(9)
-
-    if (child := os.fork()) == 0:
-        files.make_folder(folder, stop, key="old")
-    os.waitpid(child, 0)
-    others = [tmp_path / name for name in (".faces[1].x.01234567.partial", ".faces1.01234567.partial", ".faces[1].tmp")]
-    for other in others:  # another folder's
-        other.mkdir()
-    assert len(entries(tmp_path)) == 5  # with a partial folder, and a lock that nobody holds
-    files.make_folder(folder, lambda partial: (partial / "new").write_text("new"), key="new")
-    assert entries(folder) == ["new"]
-    assert entries(tmp_path) == sorted([folder.name, *(other.name for other in others)])
-
-
-def test_of_two_runs_at_once_one_waits_and_finds_it_done(tmp_path):
-    folder, log = tmp_path / "faces", tmp_path / "log"
-    first = start(folder, log, stop=20)
-    second = start(folder, log)
-    assert second.stderr.readline() == f"waiting for another run that is writing {folder}\n"
-    (tmp_path / "go").touch()
-    assert [run.communicate()[1] for run in (first, second)] == ["", ""]
-    assert first.returncode == second.returncode == 0
-    assert log.read_text().split() == [str(i) for i in range(40)]  # each file was written once
-    assert_whole(folder)
-    assert entries(tmp_path) == ["faces", "go", "log"]
-
-
-def test_many_runs_at_once(tmp_path):
-    def fill(partial):
-        with (tmp_path / "log").open("a") as file:
-            file.write("x")
-        (partial / "file").write_text("whole")
-
-    children = []
-    for _ in range(8):
-        if (child := os.fork()) == 0:
-            with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
-                for i in range(20):
-                    files.make_folder(tmp_path / f"{i}", fill)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
-    assert (tmp_path / "log").read_text() == "x" * 20
-    assert entries(tmp_path) == sorted(["log", *map(str, range(20))])
 
 
 def test_a_filled_folder_is_left_alone_and_an_empty_one_is_filled(tmp_path):
@@ -153,7 +45,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")  # as file.write raises it: without a name
 
     def fill(partial):
-        files.write_atomically(partial / "a.jpg", full)
+        full(partial / "a.jpg")
 
     with pytest.raises(OSError, match="No space left") as caught:
         files.make_folder(tmp_path / "faces", fill, size=110_000_000)
@@ -168,62 +60,24 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     assert entries(tmp_path) == ["old"]
 
 
-def test_write_atomically_after_a_kill(tmp_path):
-    def stop(temporary):
-        temporary.write_text("half of a long file")
-        os._exit(9)
-
-    path = tmp_path / "new" / "file"
-    if (child := os.fork()) == 0:
-        files.write_atomically(path, stop)
-    os.waitpid(child, 0)
-    assert not path.exists()
-    assert len(entries(path.parent)) == 2  # the half file, and a lock that nobody holds
-    files.write_atomically(path, lambda temporary: temporary.write_text("whole"))
-    assert entries(path.parent) == ["file"]
-    assert path.read_text() == "whole"
-
-
-def test_write_atomically_by_many_at_once(tmp_path):
-    """A reader never sees a mixture of two writers, nor a part of what one wrote."""
-    path = tmp_path / "file"
-    files.write_atomically(path, lambda temporary: temporary.write_bytes(b"-" * 300_000))
-    children = []
-    for letter in b"ab":
-        if (child := os.fork()) == 0:
-            with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
-                for _ in range(50):
-                    files.write_atomically(path, lambda t, letter=letter: t.write_bytes(bytes([letter]) * 300_000))
-            os._exit(0)
-        children.append(child)
-    seen = [path.read_bytes() for _ in range(100)]
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
-    assert all(len(content) == 300_000 and len(set(content)) == 1 for content in seen)
-    assert entries(tmp_path) == ["file"]
-
-
-def test_a_worker_that_outlives_its_run_does_not_bring_the_partial_folder_back(tmp_path):
-    partial = tmp_path / f".faces.01234567{files.PARTIAL}"
-    with pytest.raises(FileNotFoundError):
-        files.write_atomically(partial / "a.jpg", lambda temporary: temporary.write_text("a"))
-    assert entries(tmp_path) == []
-
-
-def test_half_files_do_not_get_into_the_folder(tmp_path, monkeypatch):
-    rename = Path.rename
+def test_many_threads_at_once_fill_a_folder_once_and_never_mix_a_file(tmp_path):
+    filled, start = [], threading.Barrier(8)
 
     def fill(partial):
-        (partial / "a.jpg").write_text("a")
-        (partial / ".b.jpg.98.tmp").write_text("half")  # by the killed run itself
+        filled.append(partial)
+        (partial / "file").write_text("whole")
 
-    def late(partial, folder):
-        assert entries(partial) == ["a.jpg"]
-        (partial / ".a.jpg.99.tmp").write_text("half")  # by the worker that outlived its run
-        return rename(partial, folder)
+    def work(i):
+        start.wait()
+        files.make_folder(tmp_path / "folder", fill)
+        for _ in range(20):
+            files.write_npz(tmp_path / "x.npz", "thing", {"a": np.full(1000, i)})
+            assert len(set(files.read_npz(tmp_path / "x.npz", "thing", ("a",))["a"])) == 1
 
-    monkeypatch.setattr(Path, "rename", late)
-    files.make_folder(tmp_path / "faces", fill)
-    assert entries(tmp_path / "faces") == ["a.jpg"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(filled) == 1
+    assert entries(tmp_path) == ["folder", "x.npz"]
 
 
 def test_npz_there_and_back(tmp_path):
@@ -267,17 +121,46 @@ def test_npz_that_is_not_ours_is_refused(tmp_path, change, message):
     assert str(path) in str(caught.value)
 
 
-def test_npz_with_any_damage_is_read_or_refused(tmp_path):
-    rng = np.random.default_rng(0)
-    path = files.write_npz(tmp_path / "x.npz", "thing", {"a": np.arange(9)})
-    whole = path.read_bytes()
-    for _ in range(400):
+def write_arrays(path):
+    return files.write_npz(path, "thing", {"a": np.arange(9.0)})
+
+
+def write_preprocessor(path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    return Preprocessor(2).fit(images, progress=False).save(path)
+
+
+def read_preprocessor(path):
+    return [getattr(Preprocessor.load(path), name) for name in ("center", "scale", "components", "n_fitted")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [
+        (write_arrays, lambda path: [files.read_npz(path, "thing", ("a",))["a"]]),
+        (write_preprocessor, read_preprocessor),
+    ],
+    ids=["arrays", "preprocessor"],
+)
+def test_npz_with_any_damage_is_read_or_refused(write, read, tmp_path):
+    rng, refused = np.random.default_rng(0), 0
+    path = write(tmp_path / "x.npz")
+    whole, expected = path.read_bytes(), read(path)
+    for _ in range(500):
         content = bytearray(whole)
-        for at in rng.integers(0, len(whole), rng.integers(1, 9)):
+        for at in rng.integers(len(whole), size=rng.integers(1, 4)):
             content[at] ^= 1 << int(rng.integers(8))
-        path.write_bytes(content[: rng.integers(len(whole))] if rng.random() < 0.2 else content)
-        with contextlib.suppress(ValueError):  # nothing else may escape
-            files.read_npz(path, "thing", ("a",))
+        if rng.random() < 0.2:
+            del content[rng.integers(len(whole)) :]
+        path.write_bytes(content)
+        try:
+            for got, array in zip(read(path), expected, strict=True):
+                np.testing.assert_array_equal(got, array)
+        except ValueError as error:  # nothing else may escape
+            assert "x.npz" in str(error)  # noqa: PT017
+            refused += 1
+    assert 250 < refused < 500
 
 
 def test_npz_that_is_missing(tmp_path):
@@ -290,8 +173,21 @@ def test_cache_dir_is_where_hw1_cache_says(tmp_path, monkeypatch):
     assert files.cache_dir() == tmp_path / "my cache"
     monkeypatch.setenv("HW1_CACHE", "")
     monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "hw1lib" / "files.py"))
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert files.cache_dir() == tmp_path / "home" / ".cache" / "hw1lib"
+
+
+def test_without_a_home_folder_only_a_cache_in_it_fails(tmp_path, monkeypatch):
+    def no_home(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "hw1lib" / "files.py"))
+    monkeypatch.setattr(Path, "expanduser", lambda path: no_home() if str(path).startswith("~") else path)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert files.cache_dir() == tmp_path / "cache"
+    monkeypatch.delenv("HW1_CACHE")
+    with pytest.raises(OSError, match=r"\(there is no home folder\): set the environment variable HW1_CACHE"):
+        files.cache_dir()
 
 
 def test_cache_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from hw1lib.checks import one_of, real_number, whole_number
+
 LABELS = ["file", "age", "gender", "race"]
 AGAIN = "delete the folder and export it again"
 
@@ -94,7 +96,7 @@ def split_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return shuffled row numbers of training, validation and test: 81, 9 and 10 % (report, 2.1: 18,000 and 2,000)."""
     if n < 3:
         raise ValueError(f"three parts need at least 3 rows, not {n}")
-    order = np.random.default_rng(seed).permutation(n)
+    order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(n)
     n_test = max(1, round(n / 10))
     n_validation = max(1, round((n - n_test) / 10))
     train, validation, test = np.split(order, [n - n_test - n_validation, n - n_test])
@@ -117,8 +119,7 @@ def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, 
     train, validation, test : Part
         Each a pair ``X, y``.
     """
-    if target not in LABELS[1:]:
-        raise ValueError(f"target must be one of {LABELS[1:]}, not {target!r}")
+    one_of("target", target, LABELS[1:])
     X = table.iloc[:, len(LABELS) :].to_numpy(np.float32)
     y = table[target].to_numpy()
     train, validation, test = (Part(X[rows], y[rows]) for rows in split_rows(len(table), seed))
@@ -137,6 +138,8 @@ def rescale(train: Part, *others: Part, whitening: float = 0.0, input_rms: float
     input_rms : float
         Then all are divided by one number, so that their root mean square over the training part is this.
     """
+    real_number("whitening", whitening)
+    real_number("input_rms", input_rms, above=True)
     std = train.X.std(axis=0, dtype=np.float64)
     if not std.any():
         raise ValueError("no feature varies over the training part")
@@ -158,8 +161,7 @@ def batches(X, y, batch_size: int = 128, rng=None):
     """
     if len(X) != len(y):
         raise ValueError(f"X and y must have the same number of rows, not {len(X)} and {len(y)}")
-    if not (isinstance(batch_size, int | np.integer) and batch_size >= 1):
-        raise ValueError(f"batch_size must be a whole number >= 1, not {batch_size!r}")
+    batch_size = whole_number("batch_size", batch_size)
     order = np.arange(len(X)) if rng is None else rng.permutation(len(X))
     rows = (order[start : start + batch_size] for start in range(0, len(X), batch_size))
     return ((X[batch], y[batch]) for batch in rows)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 from pathlib import Path
 
 import joblib
@@ -17,15 +16,18 @@ import pandas as pd
 from scipy.linalg import eigh, get_blas_funcs
 from scipy.linalg.blas import dsymv
 from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from hw1lib.checks import one_of, whole_number
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, chunk_names, feature_names, load_features
-from hw1lib.files import cache_dir, make_folder, read_npz, write_atomically, write_npz
+from hw1lib.files import cache_dir, make_folder, read_npz, write_npz
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
-SMALL = 20_000_000  # pixels in all: up to here the fit computes in float64
+FLOAT64_PIXELS = 20_000_000  # up to so many in all faces, the fit computes in float64, then in float32
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 
@@ -40,10 +42,10 @@ NORMALIZERS = {
 }
 
 
-class Preprocessor:
+class Preprocessor(TransformerMixin, BaseEstimator):
     """The report's "preprocess" class: a normaliser and a PCA, fitted once, saved, applied to every face.
 
-    A scikit-learn transformer, too: it can stand in a Pipeline and be cloned.
+    It is a scikit-learn transformer.
 
     Parameters
     ----------
@@ -70,9 +72,6 @@ class Preprocessor:
     _ARRAYS = ("center", "scale", "components", "explained_variance")
 
     def __init__(self, n_components: int = 128, normalizer: str = "standard"):
-        _check_whole("n_components", n_components)
-        if normalizer not in list(NORMALIZERS):
-            raise ValueError(f"normalizer must be one of {', '.join(NORMALIZERS)}, not {normalizer!r}")
         self.n_components, self.normalizer = n_components, normalizer
 
     def fit(self, faces, y=None, *, subset: int = 5000, seed: int = 0, progress: bool = True) -> Preprocessor:
@@ -94,33 +93,36 @@ class Preprocessor:
         Raises
         ------
         ValueError
-            If there are not more faces than components, or fewer pixels; if all faces are the same.
+            If a parameter is out of range; if there are not more faces than components, or fewer pixels; if all faces
+            are the same.
         """
         if isinstance(y, int | np.integer):
             raise ValueError(f"y={y!r} has no use here; did you mean subset={y!r}?")
+        k = whole_number("n_components", self.n_components)
+        spread_of = NORMALIZERS[one_of("normalizer", self.normalizer, NORMALIZERS)]
         if isinstance(faces, FaceDataset):
-            _check_whole("subset", subset, 2)
-            rows = np.random.default_rng(seed).permutation(len(faces))[:subset]
+            rng = np.random.default_rng(whole_number("seed", seed, 0))
+            rows = rng.permutation(len(faces))[: whole_number("subset", subset, 2)]
             images = faces.images(np.sort(rows), progress=progress)
         else:
             images = _check_images(faces)
         n, n_pixels = images.shape
-        if n <= self.n_components or n_pixels < self.n_components:
+        if n <= k or n_pixels < k:
             raise ValueError(
-                f"n_components={self.n_components} needs more faces than that, and at least as many pixels, "
+                f"n_components={k} needs more faces than that, and at least as many pixels, "
                 f"not n_samples={n}, n_features={n_pixels}"
             )
         norms = _norms(images, self.normalizer)
-        dtype = np.float64 if images.size <= SMALL else np.float32
+        dtype = np.float64 if images.size <= FLOAT64_PIXELS else np.float32
         center, scale = np.empty((2, n_pixels), dtype)
-        components = np.empty((self.n_components, n_pixels), np.float32)
+        components = np.empty((k, n_pixels), np.float32)
         gram, syrk = np.zeros((n, n), dtype, order="F"), get_blas_funcs("syrk", dtype=dtype)
         n_blocks = -(-n_pixels // BLOCK_PIXELS)
-        hidden = not progress or n_blocks == 1
-        with tqdm(desc="fitting", total=2 * n_blocks, unit="block", disable=hidden, leave=False) as bar:
+        quiet = not progress or n_blocks == 1
+        with tqdm(desc="fitting", total=2 * n_blocks, unit="block", disable=quiet, leave=False) as bar:
             for block, x in _blocks(images, norms, dtype):
                 center[block] = x.mean(axis=0, dtype=np.float64)
-                spread = NORMALIZERS[self.normalizer](x, center[block])
+                spread = spread_of(x, center[block])
                 scale[block] = np.where(spread > 0, spread, 1)
                 x -= center[block]
                 x /= scale[block]
@@ -129,7 +131,7 @@ class Preprocessor:
             total = float(np.trace(gram, dtype=np.float64))
             if not 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64) < total < 1e30:
                 raise ValueError(f"all {n} faces are the same, or hold numbers too large to be squared")
-            vectors = _largest_eigenvectors(gram, self.n_components).astype(dtype)  # (n, n_components)
+            vectors = _largest_eigenvectors(gram, k).astype(dtype)  # (n, k)
             del gram
             for block, x in _normalized(images, norms, center, scale):
                 components[:, block] = vectors.T @ x
@@ -138,7 +140,7 @@ class Preprocessor:
         singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
         singular_values[singular_values < 1e-4 * singular_values[0]] = 0
         largest = np.abs(components).argmax(axis=1)
-        signs = np.sign(components[np.arange(self.n_components), largest])
+        signs = np.sign(components[np.arange(k), largest])
         components *= (signs / np.where(singular_values > 0, singular_values, np.inf))[:, None].astype(np.float32)
         self.center, self.scale, self.components = center.astype(np.float32), scale.astype(np.float32), components
         self.explained_variance, self.total_variance = singular_values**2 / (n - 1), total / (n - 1)
@@ -148,35 +150,36 @@ class Preprocessor:
     @property
     def explained_variance_ratio(self) -> np.ndarray:
         """The share of the total variance that each component keeps, (n_components,)."""
-        self._check_fitted()
+        check_is_fitted(self)
         return self.explained_variance / self.total_variance
 
     def transform(self, images) -> np.ndarray:
         """Return the features of images (n, n_pixels): float32 (n, n_components)."""
-        self._check_fitted()
+        check_is_fitted(self)
         images = _check_images(images, self.n_features_in_)
+        return self._features(images)
+
+    def _features(self, images) -> np.ndarray:
         norms = _norms(images, self.normalizer)
         features = np.zeros((len(images), len(self.components)))
         for block, x in _normalized(images, norms, self.center, self.scale):
             features += x @ self.components[:, block].T
         return features.astype(np.float32)
 
-    def fit_transform(self, images, y=None) -> np.ndarray:
-        """Fit on an array of images and return their features."""
-        return self.fit(images).transform(images)
-
     def inverse_transform(self, features, n_components: int | None = None) -> np.ndarray:
         """Return the images (n, n_pixels), float32, rebuilt from the first ``n_components`` features (default: all).
 
         With "l2" each image comes back at norm 1: its own norm was divided away.
         """
-        self._check_fitted()
+        check_is_fitted(self)
+        if n_components is not None:
+            n_components = whole_number("n_components", n_components)
         features = np.atleast_2d(features)[:, :n_components]
         return features @ self.components[: features.shape[1]] * self.scale + self.center
 
     def save(self, path) -> Path:
         """Write normaliser and PCA to an .npz file (62 MB for 128 components of 120,000 pixels), no pickle."""
-        self._check_fitted()
+        check_is_fitted(self)
         arrays = {name: getattr(self, name) for name in self._ARRAYS}
         arrays |= {"normalizer": np.array(self.normalizer), "total_variance": np.array(self.total_variance)}
         return write_npz(path, "preprocessor", arrays | {"n_fitted": np.array(self.n_fitted)})
@@ -187,7 +190,7 @@ class Preprocessor:
         arrays = read_npz(path, "preprocessor", (*cls._ARRAYS, "normalizer", "total_variance", "n_fitted"))
         try:
             k, n_pixels = arrays["components"].shape
-            new = cls(k, str(arrays["normalizer"]))
+            new = cls(k, one_of("normalizer", str(arrays["normalizer"]), NORMALIZERS))
             shapes = ((n_pixels,), (n_pixels,), (k, n_pixels), (k,))
             for name, shape in zip(cls._ARRAYS, shapes, strict=True):
                 if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
@@ -206,61 +209,47 @@ class Preprocessor:
         """Write the features of every face as ``chunk_00.csv`` ... (report, 2.1), ``chunk_size`` faces a file.
 
         Columns: file, age, gender, race, f000 ... f127. The folder appears when all files are whole; one that holds
-        anything is an error, so that no results are mixed. A run that was killed goes on where it was. Chunks are
-        written side by side by ``n_jobs`` threads (-1: all cores), or by the workers of ``joblib.parallel_config``; the
-        bytes do not depend on how many.
+        anything is an error, so that no results are mixed. Chunks are made side by side by ``n_jobs`` threads (-1: all
+        cores), or by the workers of ``joblib.parallel_config``; the bytes do not depend on how many.
         """
-        self._check_fitted()
-        _check_whole("chunk_size", chunk_size)
+        check_is_fitted(self)
+        chunk_size = whole_number("chunk_size", chunk_size)
         folder = Path(folder)
         if folder.is_dir() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty: take another folder, or delete it first")
         starts = range(0, len(ds), chunk_size)
-        chunks = dict(zip(chunk_names(len(starts)), starts, strict=True))
+        jobs = [
+            joblib.delayed(self._chunk)(ds, name, start, min(start + chunk_size, len(ds)))
+            for name, start in zip(chunk_names(len(starts)), starts, strict=True)
+        ]
 
         def fill(partial: Path):
-            jobs = [
-                joblib.delayed(self._write_chunk)(ds, slice(start, min(start + chunk_size, len(ds))), partial / name)
-                for name, start in chunks.items()
-                if not (partial / name).exists()
-            ]
             with threadpool_limits(1, "blas"):  # here, once: threads that each set and reset it would meet
-                done = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
-                for _ in tqdm(done, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False):
-                    pass
+                chunks = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
+                for name, content in tqdm(
+                    chunks, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False
+                ):
+                    (partial / name).write_bytes(content)
 
-        digest = hashlib.sha256(f"{ds.fingerprint} {chunk_size} {self.normalizer}".encode())
-        for array in (self.center, self.scale, self.components):
-            digest.update(array.tobytes())
-        return make_folder(folder, fill, key=digest.hexdigest(), size=1500 * len(ds))
+        return make_folder(folder, fill, size=1500 * len(ds))
 
-    def _write_chunk(self, ds, rows, path):
-        """Write one chunk; float32 with the 9 digits that bring back the same number."""
-        with threadpool_limits(1, "blas"):  # in another process, too: the same bytes on any number of cores
-            self._write_lines(ds, rows, path)
-
-    def _write_lines(self, ds, rows, path):
-        number = ",".join(["%.9g"] * len(self.components))
+    def _chunk(self, ds: FaceDataset, name: str, start: int, stop: int) -> tuple[str, bytes]:
+        """Return a chunk's name and content: float32 with the 9 digits that bring back the same number."""
+        row = "%s,%d,%d,%d" + ",%.9g" * len(self.components)
         lines = [",".join(LABELS + feature_names(len(self.components)))]
-        for start in range(rows.start, rows.stop, BLOCK_FACES):
-            block = slice(start, min(start + BLOCK_FACES, rows.stop))
-            features = self.transform(ds.images(block)).tolist()
-            for labels, row in zip(ds.labels[block].itertuples(index=False), features, strict=True):
-                lines.append(f"{','.join(map(str, labels))},{number % tuple(row)}")
-        text = "\n".join(lines) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-
-    def _check_fitted(self):
-        if not self.n_fitted:
-            from sklearn.exceptions import NotFittedError  # a ValueError
-
-            raise NotFittedError("this Preprocessor is not fitted yet: call fit(faces) first")
+        with threadpool_limits(1, "blas"):  # in another process, too: the same bytes on any number of cores
+            for first in range(start, stop, BLOCK_FACES):
+                block = slice(first, min(first + BLOCK_FACES, stop))
+                features = self._features(ds.images(block)).tolist()
+                for labels, numbers in zip(ds.labels[block].itertuples(index=False), features, strict=True):
+                    lines.append(row % (*labels, *numbers))
+        return name, ("\n".join(lines) + "\n").encode()
 
     def __repr__(self):
         fitted = f"fitted on {self.n_fitted:,} faces" if self.n_fitted else "not fitted"
         return f"Preprocessor(n_components={self.n_components}, normalizer={self.normalizer!r}), {fitted}"
 
-    # What scikit-learn asks of a transformer. Its base class would do, but takes as long to import as all of this.
+    # What scikit-learn asks of a transformer.
 
     @property
     def n_features_in_(self) -> int:
@@ -269,42 +258,28 @@ class Preprocessor:
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Return the columns f000, f001, ..."""
-        self._check_fitted()
+        check_is_fitted(self)
         return np.array(feature_names(len(self.components)), dtype=object)
-
-    def get_params(self, deep: bool = True) -> dict:
-        """Return the parameters of the constructor."""
-        return {"n_components": self.n_components, "normalizer": self.normalizer}
 
     def set_params(self, **params) -> Preprocessor:
         """Change parameters of the constructor; a new ``fit`` is needed then."""
-        unknown = params.keys() - self.get_params()
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)}: Preprocessor's parameters are {', '.join(self.get_params())}")
-        if params:
-            self.__dict__ = Preprocessor(**self.get_params() | params).__dict__
+        super().set_params(**params)
+        self.n_fitted = 0
         return self
 
     def __sklearn_is_fitted__(self):
         return self.n_fitted > 0
 
     def __sklearn_tags__(self):
-        from sklearn.utils import Tags, TargetTags, TransformerTags
-
-        return Tags(None, TargetTags(required=False), TransformerTags(preserves_dtype=["float32"]))
-
-
-def _check_whole(name: str, value, least: int = 1) -> None:
-    if not (isinstance(value, int | np.integer) and value >= least):
-        raise ValueError(f"{name} must be a whole number >= {least}, not {value!r}")
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
 
 def _check_images(images, n_pixels: int | None = None) -> np.ndarray:
     """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no table of finite numbers."""
     bytes_already = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and images.size
     if not bytes_already:
-        from sklearn.utils.validation import check_array  # slow to import
-
         images = check_array(images, dtype=(np.float32, np.uint8), input_name="images")
     if n_pixels not in (None, images.shape[1]):
         raise ValueError(
@@ -314,7 +289,7 @@ def _check_images(images, n_pixels: int | None = None) -> np.ndarray:
     return images
 
 
-def _norms(images, normalizer):
+def _norms(images, normalizer: str):
     """Return what each image is divided by first, (n, 1): with "l2" its Euclidean norm, else None."""
     if normalizer != "l2":
         return None
@@ -360,7 +335,7 @@ def _largest_eigenvectors(gram, k):
     return vectors[:, np.argsort(values)[::-1]]
 
 
-# -- the whole way, once -----------------------------------------------------------------------------------------------
+# -- from faces to the table of features, once for each data set -------------------------------------------------------
 
 
 def fitted_preprocessor(ds: FaceDataset, progress: bool = True) -> Preprocessor:
@@ -380,7 +355,8 @@ def feature_folder(ds: FaceDataset, progress: bool = True) -> Path:
     """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder."""
     folder = cache_dir() / "features" / ds.fingerprint
     if not folder.is_dir() or not any(folder.iterdir()):
-        fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)
+        with contextlib.suppress(FileExistsError):  # another run was faster
+            fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)
     for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is without {name}: delete the folder, and it is made again")

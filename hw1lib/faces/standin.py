@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.files import make_folder, write_atomically
+from hw1lib.checks import whole_number
+from hw1lib.files import make_folder
 
 VERSION = 1  # of what is drawn: raised when the same seed gives other pictures
 SIZE = 200  # pixels a side, as UTKFace's aligned and cropped pictures
@@ -123,12 +124,8 @@ class Pen:
 
 def _draw_labels(rng: np.random.Generator) -> dict[str, int]:
     first, last = AGE_TABLE[rng.choice(len(AGE_TABLE), p=AGE_SHARE)][:2]
-    age = rng.integers(first, last + 1)
-    return {
-        "age": int(age),
-        "gender": int(rng.choice(2, p=GENDER_SHARE)),
-        "race": int(rng.choice(5, p=RACE_SHARE)),
-    }
+    age = int(rng.integers(first, last + 1))
+    return {"age": age, "gender": int(rng.choice(2, p=GENDER_SHARE)), "race": int(rng.choice(5, p=RACE_SHARE))}
 
 
 def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
@@ -357,14 +354,7 @@ def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generat
 
 
 def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
-    """Draw one face.
-
-    Parameters
-    ----------
-    index : int
-        Which face, 0 or more.
-    seed : int
-        Which set of faces, 0 or more. The face depends on `seed` and `index` alone.
+    """Draw face number ``index`` of the set ``seed``; it depends on these two alone.
 
     Returns
     -------
@@ -372,11 +362,6 @@ def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
         RGB, 200 x 200 pixels.
     labels : dict
         ``{"age": 1..116 years, "gender": 0 male or 1 female, "race": class 0..4}``.
-
-    Raises
-    ------
-    ValueError
-        If `index` or `seed` is not a whole number of 0 or more.
     """
     rng = _generator(index, seed)
     labels = _draw_labels(rng)
@@ -390,112 +375,70 @@ def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     return _photograph(picture, f, rng), labels
 
 
-def _whole(name: str, value: int, least: int, otherwise: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be {otherwise}a whole number of {least} or more, not {value!r}")
-    return int(value)
-
-
-def file_name(index: int, labels: dict[str, int]) -> str:
-    """Name a face as UTKFace does: ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``.
-
-    Parameters
-    ----------
-    index : int
-        Which face; it sets the date and time (17 digits: one second a face), so that names differ.
-    labels : dict
-        As :func:`draw_face` returns them.
-    """
-    return "{age}_{gender}_{race}_".format(**labels) + _name_end(index)
-
-
-def _name_end(index: int) -> str:
-    when = datetime.datetime(2017, 1, 1) + datetime.timedelta(seconds=int(index))
-    return f"{when:%Y%m%d%H%M%S}{index % 1000:03d}.jpg.chip.jpg"
-
-
 def draw_labels(index: int, seed: int = 0) -> dict[str, int]:
-    """Return the labels of :func:`draw_face` (same arguments) without drawing."""
+    """Return the labels of ``draw_face(index, seed)`` without drawing."""
     return _draw_labels(_generator(index, seed))
 
 
-def make(
-    folder: str | os.PathLike, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True
-) -> Path:
+def _generator(index: int, seed: int) -> np.random.Generator:
+    return np.random.default_rng([whole_number("seed", seed, 0), whole_number("index", index, 0)])
+
+
+def file_name(index: int, labels: dict[str, int]) -> str:
+    """Name a face as UTKFace does, ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``: one second a face."""
+    when = datetime.datetime(2017, 1, 1) + datetime.timedelta(seconds=int(index))
+    return "{age}_{gender}_{race}_".format(**labels) + f"{when:%Y%m%d%H%M%S}{index % 1000:03d}.jpg.chip.jpg"
+
+
+def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True) -> Path:
     """Write a folder of drawn faces, or return at once if it is there already.
 
-    The files are the same with any number of workers, and the first faces of a large set are those of a small one. A
-    folder that exists is complete; what a killed run drew is not drawn again (`hw1lib.files.make_folder`).
+    The files are the same with any number of workers, and the first faces of a large set are those of a small one.
 
     Parameters
     ----------
-    folder : path
-        Where the JPEG files go; its parents are made.
+    folder : path-like
+        Where the JPEG files go; it appears when all are there.
     n_faces : int
-        How many, 1 or more.
     seed : int
-        Which set of faces, 0 or more.
+        Which set of faces.
     n_jobs : int
         Worker processes; -1 for one a core.
     progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    pathlib.Path
-        `folder`.
+        Show a bar.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or `folder` exists and holds anything but these faces.
+        If an argument is out of range, or ``folder`` holds anything but these faces.
     OSError
-        If `folder` can't be written.
+        If ``folder`` can't be written.
     """
-    n_faces, seed = _whole("n_faces", n_faces, 1), _whole("seed", seed, 0)
-    if n_jobs != -1:
-        _whole("n_jobs", n_jobs, 1, "-1 for one a core, or ")
-    folder = Path(folder)
+    n_faces, seed = whole_number("n_faces", n_faces), whole_number("seed", seed, 0)
 
     def fill(partial: Path) -> None:
-        done = {name.split("_")[-1] for name in os.listdir(partial)}
-        left = [i for i in range(n_faces) if _name_end(i) not in done]
-        work = (joblib.delayed(_write)(partial, left[a : a + BATCH], seed) for a in range(0, len(left), BATCH))
-        with tqdm(
-            total=n_faces, initial=n_faces - len(left), desc="drawing faces", unit="face", disable=not progress
-        ) as bar:
-            for n in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+        starts = range(0, n_faces, BATCH)
+        work = (joblib.delayed(_draw_files)(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
+        with tqdm(total=n_faces, desc="drawing faces", unit="face", disable=not progress) as bar:
+            for n in joblib.Parallel(n_jobs, return_as="generator_unordered")(work):
                 bar.update(n)
 
-    if not _is_complete(folder, n_faces, seed):
-        make_folder(folder, fill, f"{n_faces} faces, seed {seed}, version {VERSION}", n_faces * FACE_BYTES)
-        _is_complete(folder, n_faces, seed)  # another run may have been faster, and of another kind
+    folder = make_folder(folder, fill, n_faces * FACE_BYTES)
+    found = set(os.listdir(folder))
+    some = range(0, n_faces, -(-n_faces // 50))  # a few names, with the labels in them, tell the seed
+    if len(found) != n_faces or not found.issuperset(file_name(i, draw_labels(i, seed)) for i in some):
+        raise ValueError(
+            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
+            f"{folder} holds {len(found)} others: delete it or choose another"
+        )
     return folder
 
 
-def _write(folder: Path, indices: list[int], seed: int) -> int:
+def _draw_files(folder: Path, start: int, stop: int, seed: int) -> int:
     with threadpool_limits(1):
-        for i in indices:
-            picture, labels = draw_face(i, seed)
-            jpeg = io.BytesIO()
+        for index in range(start, stop):
+            picture, labels = draw_face(index, seed)
+            jpeg = io.BytesIO()  # on a full disk, Pillow itself would only say "encoder error"
             picture.save(jpeg, "JPEG", quality=QUALITY)
-            write_atomically(folder / file_name(i, labels), functools.partial(Path.write_bytes, data=jpeg.getvalue()))
-    return len(indices)
-
-
-def _is_complete(folder: Path, n_faces: int, seed: int) -> bool:
-    """Whether the faces are there; raise if something else is. A few names, with their labels, tell the seed."""
-    found = set(os.listdir(folder)) if folder.is_dir() else {folder.name} if folder.exists() else set()
-    some = range(0, n_faces, -(-n_faces // 50))
-    if len(found) == n_faces and all(file_name(i, draw_labels(i, seed)) in found for i in some):
-        return True
-    if found:
-        raise ValueError(
-            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
-            f"{folder} holds {len(found)} other entries: delete it or choose another"
-        )
-    return False
-
-
-def _generator(index: int, seed: int) -> np.random.Generator:
-    return np.random.default_rng([_whole("seed", seed, 0), _whole("index", index, 0)])
+            (folder / file_name(index, labels)).write_bytes(jpeg.getvalue())
+    return stop - start

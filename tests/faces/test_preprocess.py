@@ -1,21 +1,20 @@
 """The PCA is scikit-learn's, what is saved comes back, and what is damaged is named."""
 
-import os
-import subprocess
-import sys
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from hw1lib import files
@@ -53,18 +52,10 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    """Open a folder of 23 small JPEG files."""
-    folder = tmp_path_factory.mktemp("faces")
-    rng = np.random.default_rng(0)
-    for i in range(23):
-        coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
-        coarse.resize((200, 200)).save(
-            folder / f"{20 + i}_{i % 2}_{i % 5}_2017010915055{7000 + i}.jpg.chip.jpg", "JPEG"
-        )
+def faces(faces_folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HW1_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield FaceDataset.open(folder, progress=False)
+        return FaceDataset.open(faces_folder, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +67,10 @@ def on_faces(faces):
 
 
 @pytest.mark.parametrize("shape", [(60, 400), (60, 40), (300, 200)], ids=str)  # eigh, n > n_pixels, Lanczos
-@pytest.mark.parametrize("small", [0, preprocess.SMALL], ids=["float32", "float64"])
+@pytest.mark.parametrize("small", [0, preprocess.FLOAT64_PIXELS], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", preprocess.NORMALIZERS)
 def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatch):
-    monkeypatch.setattr(preprocess, "SMALL", small)
+    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", small)
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 150)  # several blocks, the last one smaller
     x, new = pictures(*shape), pictures(20, shape[1], seed=1)
     if shape == (60, 40):
@@ -100,7 +91,7 @@ def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatc
 
 
 def test_singular_values_keep_their_digits_in_float32(monkeypatch):
-    monkeypatch.setattr(preprocess, "SMALL", 0)
+    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", 0)
     rng = np.random.default_rng(0)
     u, v = np.linalg.qr(rng.normal(size=(400, 9)))[0], np.linalg.qr(rng.normal(size=(2000, 9)))[0]
     u -= u.mean(axis=0)
@@ -112,7 +103,7 @@ def test_singular_values_keep_their_digits_in_float32(monkeypatch):
 
 
 def test_fits_the_same_bits_every_time_whatever_the_type(monkeypatch):
-    monkeypatch.setattr(preprocess, "SMALL", 0)
+    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", 0)
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 16)  # 25 blocks: summed in any order, they would differ
     x = pictures()
     first = fit(x)
@@ -217,12 +208,17 @@ def test_what_can_not_be_fitted(faces):
         Preprocessor(1).fit(faces, subset=1)
     with pytest.raises(ValueError, match="did you mean subset=9"):
         Preprocessor(1).fit(faces, 9)
-    for bad in (0, -1, 2.5, "5", None):
+    for bad in (0, -1, 2.5, "5", None, True):
         with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
-            Preprocessor(bad)
+            fit(x, bad)
+        if bad is not None:
+            with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
+                fit(x).inverse_transform(np.zeros((1, 5)), bad)
     for bad in ("robust", None, ["l2"]):
         with pytest.raises(ValueError, match="normalizer must be one of standard, minmax, maxabs, unit, l2"):
-            Preprocessor(5, bad)
+            fit(x, 5, bad)
+    with pytest.raises(ValueError, match="seed must be a whole number >= 0"):
+        Preprocessor(1).fit(faces, seed=None)
 
 
 def test_a_fit_that_fails_changes_nothing():
@@ -248,6 +244,35 @@ def test_unfitted(faces, tmp_path):
     assert repr(new) == "Preprocessor(n_components=128, normalizer='standard'), not fitted"
 
 
+def test_many_threads_ask_one_preprocessor():
+    fitted, x = fit(pictures(), 5, "l2"), pictures(900, seed=1)
+    parts, start = np.split(x, 9), threading.Barrier(8)
+    expected = [fitted.transform(part) for part in parts]
+
+    def ask(_):
+        start.wait()
+        return [fitted.transform(part) for part in parts * 10]
+
+    with ThreadPoolExecutor(8) as pool:
+        for got in pool.map(ask, range(8)):
+            assert_array_equal(got, expected * 10)
+
+
+def test_numpy_numbers_are_as_good_as_pythons(faces, tmp_path):
+    one, two = np.int64(1), np.uint8(2)
+    ours = Preprocessor(two).fit(faces, subset=np.int32(9), seed=one, progress=False)
+    theirs = Preprocessor(2).fit(faces, subset=9, seed=1, progress=False)
+    assert_array_equal(ours.components, theirs.components)
+    assert_same(Preprocessor.load(ours.save(tmp_path / "p.npz")), theirs)
+    folders = (
+        p.export(faces, tmp_path / str(type(k)), k, progress=False) for p, k in ((ours, np.int64(9)), (theirs, 9))
+    )
+    assert len({tuple(sorted(contents(folder).items())) for folder in folders}) == 1
+    assert_array_equal(faces.images(one), faces.images(1))
+    features = ours.transform(faces.images(0))
+    assert_array_equal(ours.inverse_transform(features, one), theirs.inverse_transform(features, 1))
+
+
 # -- saved and loaded -------------------------------------------------------------------------------------------------
 
 
@@ -263,28 +288,6 @@ def test_comes_back_from_its_file(name, tmp_path):
     loaded = Preprocessor.load(saved.save(tmp_path / "p.npz"))
     assert_same(loaded, saved)
     assert_array_equal(loaded.transform(pictures(seed=2)), saved.transform(pictures(seed=2)))
-
-
-def test_damaged_files_are_named_and_nothing_else_happens(tmp_path):
-    saved = fit(pictures(20, 30), 2)
-    path = saved.save(tmp_path / "p.npz")
-    whole = path.read_bytes()
-    rng, refused = np.random.default_rng(0), 0
-    for _ in range(2000):
-        content = bytearray(whole)
-        for place in rng.integers(len(whole), size=rng.integers(1, 4)):
-            content[place] ^= 1 << rng.integers(8)
-        if rng.random() < 0.2:
-            del content[rng.integers(len(whole)) :]
-        path.write_bytes(content)
-        try:
-            assert_same(Preprocessor.load(path), saved)
-        except ValueError as error:
-            assert "p.npz" in str(error)  # noqa: PT017
-            refused += 1
-    assert 1500 < refused < 2000
-    with pytest.raises(FileNotFoundError):
-        Preprocessor.load(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize(
@@ -311,6 +314,8 @@ def test_files_that_are_whole_but_wrong(change, message, tmp_path):
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(ValueError, match=rf"p\.npz.*{message}"):
         Preprocessor.load(path)
+    with pytest.raises(FileNotFoundError):
+        Preprocessor.load(tmp_path / "none.npz")
 
 
 # -- CSV chunks -------------------------------------------------------------------------------------------------------
@@ -350,42 +355,6 @@ def test_a_folder_with_anything_in_it_is_refused(faces, on_faces, tmp_path):
         with pytest.raises(ValueError, match="chunk_size must be a whole number >= 1"):
             on_faces.export(faces, tmp_path / "new", chunk_size=bad)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
-
-
-KILLED = """
-import os, sys
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.preprocess import Preprocessor
-
-write, left = Preprocessor._write_chunk, [2]
-
-def write_two(self, ds, rows, path):
-    if not left[0]:
-        os._exit(9)
-    left[0] -= 1
-    write(self, ds, rows, path)
-
-Preprocessor._write_chunk = write_two
-ds = FaceDataset.open(sys.argv[1], progress=False)
-Preprocessor.load(sys.argv[2]).export(ds, sys.argv[3], chunk_size=4, n_jobs=1, progress=False)
-"""
-
-
-def test_a_killed_export_goes_on_where_it_was_but_only_with_the_same_features(faces, on_faces, tmp_path, monkeypatch):
-    written = []
-    write = Preprocessor._write_chunk
-    monkeypatch.setattr(Preprocessor, "_write_chunk", lambda *a: (written.append(a[-1].name), write(*a))[1])
-    whole = contents(on_faces.export(faces, tmp_path / "whole", chunk_size=4, n_jobs=1, progress=False))
-    other = fit(faces.images(slice(0, 15)), 4)
-    on_faces.save(tmp_path / "p.npz")
-    for again, skipped in ((on_faces, 2), (other, 0)):
-        written.clear()
-        target = tmp_path / f"killed{skipped}"
-        killed = subprocess.run([sys.executable, "-c", KILLED, faces.folder, tmp_path / "p.npz", target], check=False)
-        assert (killed.returncode, target.exists()) == (9, False)
-        folder = again.export(faces, target, chunk_size=4, n_jobs=1, progress=False)
-        assert written == sorted(whole)[skipped:]
-        assert (contents(folder) == whole) == (again is on_faces)
 
 
 def chunks(folder, rows=(4, 4, 2)):
@@ -494,16 +463,19 @@ def test_split_keeps_faces_and_labels_together(tmp_path):
         split(table[:2], "age")
 
 
-@pytest.mark.parametrize("power", [0, 0.5, 1])
-def test_rescale_takes_its_numbers_from_the_training_part(power):
+@pytest.mark.parametrize("whitening", [0, 0.5, 1])
+def test_rescale_takes_its_numbers_from_the_training_part(whitening):
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(500, 3)) * [100, 10, 1]).astype(np.float32)
-    train, test = rescale(Part(X, X[:, 0]), Part(2 * X[:9], X[:9, 0]), whitening=power, input_rms=0.25)
+    train, test = rescale(Part(X, X[:, 0]), Part(2 * X[:9], X[:9, 0]), whitening=whitening, input_rms=0.25)
     assert_allclose(np.sqrt(np.mean(train.X**2)), 0.25, rtol=1e-5)
     assert_allclose(test.X, 2 * train.X[:9], rtol=1e-6)
     spread = train.X.std(axis=0)
-    assert_allclose(spread / spread[0], (X.std(axis=0) / X.std(axis=0)[0]) ** (1 - power), rtol=1e-4)
+    assert_allclose(spread / spread[0], (X.std(axis=0) / X.std(axis=0)[0]) ** (1 - whitening), rtol=1e-4)
     assert_array_equal(train.y, X[:, 0])
+    for bad in ({"whitening": -1}, {"whitening": np.nan}, {"input_rms": 0}, {"input_rms": "1"}):
+        with pytest.raises(ValueError, match=r"(whitening|input_rms) must be a finite number"):
+            rescale(train, **bad)
     with pytest.raises(ValueError, match="no feature varies"):
         rescale(Part(np.ones((4, 2), np.float32), np.ones(4)))
 
@@ -528,6 +500,23 @@ def test_batches_hold_every_row_once_and_change_nothing():
 
 
 # -- the whole way ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_very_few_faces(n, faces_folder, tmp_path):
+    for path in sorted(faces_folder.iterdir())[:n]:
+        shutil.copy(path, tmp_path)
+    ds = FaceDataset.open(tmp_path, progress=False)
+    table = preprocess.feature_table(ds, progress=False)
+    assert table.shape == (n, 4 + n - 1)
+    if n == 3:
+        assert [len(part.X) for part in split(table, "race")] == [1, 1, 1]
+
+
+def test_one_face_alone_says_what_is_missing(faces_folder, tmp_path):
+    shutil.copy(next(faces_folder.iterdir()), tmp_path)
+    with pytest.raises(ValueError, match=r"n_components=1 needs more faces than that.*n_samples=1"):
+        preprocess.feature_table(tmp_path, progress=False)
 
 
 def test_prepare_works_once_and_says_what_to_delete(faces, tmp_path, monkeypatch):
@@ -562,18 +551,29 @@ def test_a_damaged_or_outdated_file_in_the_cache_is_made_again(damage, faces, tm
 # -- scikit-learn -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # that it doesn't inherit from BaseEstimator
-def test_scikit_learns_own_checks():
-    results = check_estimator(Preprocessor(2), on_fail=None)
-    failed = {result["check_name"] for result in results if result["status"] == "failed"}
-    assert failed - {
-        "check_methods_sample_order_invariance",
-        "check_methods_subset_invariance",
-    } == {  # float32's last bit
-        "check_dont_overwrite_parameters",  # what is fitted is named without scikit-learn's trailing underscore
-        "check_do_not_raise_errors_in_init_or_set_params",  # a wrong parameter is named at once, not at fit
-    }
-    assert sum(result["status"] == "passed" for result in results) > 40
+REFUSED_CHECKS = {  # and why
+    "check_dont_overwrite_parameters": "what is fitted is named as in the report's notebooks, without an underscore",
+    "check_methods_sample_order_invariance": "float32: the last bit may depend on the rows beside",
+    "check_methods_subset_invariance": "float32: the last bit may depend on the rows beside",
+}
+
+
+@parametrize_with_checks([Preprocessor(2)], expected_failed_checks=lambda _: REFUSED_CHECKS)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_hands_out_data_frames_when_asked(faces, tmp_path):
+    x = pictures()
+    frame = pd.DataFrame(x, index=[f"face {i}" for i in range(60)])
+    model = make_pipeline(Preprocessor(5), StandardScaler()).set_output(transform="pandas")
+    got = model.fit_transform(frame)
+    assert list(got.columns) == [f"f{i:03d}" for i in range(5)]
+    assert list(got.index) == list(frame.index)
+    assert_allclose(got, StandardScaler().fit_transform(fit(x).transform(x)), rtol=1e-6, atol=1e-6)
+    plain, framed = (Preprocessor(4).fit(faces, progress=False) for _ in range(2))
+    folders = plain.export(faces, tmp_path / "a"), framed.set_output(transform="pandas").export(faces, tmp_path / "b")
+    assert contents(folders[0]) == contents(folders[1])
 
 
 def test_stands_in_a_pipeline():
@@ -588,12 +588,7 @@ def test_stands_in_a_pipeline():
     copy = clone(Preprocessor(3, "l2").fit(x))
     assert copy.get_params() == {"n_components": 3, "normalizer": "l2"}
     assert not copy.n_fitted
-    with pytest.raises(ValueError, match=r"alpha: Preprocessor's parameters are n_components, normalizer"):
+    with pytest.raises(ValueError, match=r"Invalid parameter 'alpha'"):
         copy.set_params(alpha=1)
     with pytest.raises(ValueError, match="not fitted"):
         fit(x).set_params(normalizer="l2").transform(x)
-
-
-def test_importing_it_does_not_import_scikit_learn():
-    code = "import sys, hw1lib.faces.preprocess; sys.exit('sklearn' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
