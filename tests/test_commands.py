@@ -22,7 +22,7 @@ from hw1lib.__main__ import main
 from hw1lib.faces import standin
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import load_features
-from hw1lib.study import record
+from hw1lib.study import linear, record
 from hw1lib.study.experiments import EXPERIMENTS
 
 FACES = 60
@@ -86,7 +86,7 @@ def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypa
 
 def test_normalizers_are_compared_as_scikit_learn_would(folder):
     ds = FaceDataset.open(folder, progress=False)
-    found = record.compare_normalizers(ds, progress=False)
+    found = linear.compare_normalizers(ds, progress=False)
     theirs = {
         "standard": StandardScaler(),
         "minmax": MinMaxScaler(),
@@ -104,7 +104,7 @@ def test_normalizers_are_compared_as_scikit_learn_would(folder):
             LinearRegression(), pca.transform(scaled), ds.labels["age"], cv=folds, scoring="neg_root_mean_squared_error"
         )
         race = cross_val_score(
-            make_pipeline(*[step for _, step in record._logistic().steps]),
+            make_pipeline(*[step for _, step in linear._linear_model("race", [0, 1]).steps]),
             pca.transform(scaled),
             ds.labels["race"],
             cv=folds,
