@@ -182,9 +182,68 @@ def test_scale(monkeypatch):
         limit_epochs(["race/8000"])
 
 
-def test_unknown_experiment_lists_what_there_is(small_table):
-    with pytest.raises(ValueError, match="there is no experiment 'width/65'; there are init/zero, "):
-        run(["width/65"], small_table, [0], progress=False)
+def test_numpy_numbers_are_plain_in_what_is_kept(small_table, tmp_path):
+    mine = Experiment(
+        "a test",
+        "age",
+        np.array([4]),
+        epochs=np.int64(3),
+        momentum=np.float32(0.5),
+        initializer=Random(np.float64(0.1)),
+    )
+    found = run({"mine": mine}, small_table, np.arange(2), n_jobs=1, save=tmp_path / "found.json", progress=False)
+    assert json.loads((tmp_path / "found.json").read_text()) == found
+    settings = found["experiments"]["mine"]["settings"]
+    assert (settings["hidden"], settings["epochs"], settings["momentum"]) == ([4], 3, 0.5)
+    assert settings["initializer"] == "Random(sigma=0.1)"
+
+
+def test_one_name_and_one_hidden_layer_may_be_given_as_they_are(small_table, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "width/64", SHORT)
+    assert run("width/64", small_table, [0], 1, progress=False)["experiments"].keys() == {"width/64"}
+    assert replace(SHORT, hidden=40).config()["layers"] == [128, 40, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((["width/65"],), "there is no experiment 'width/65'; there are init/zero, "),
+        (("width/65",), "there is no experiment 'width/65'; there are init/zero, "),
+        ((SHORT,), "names must be names of experiments, or a dict of name to Experiment, not Experiment"),
+        (({"a": SHORT, "b": 3},), "names must be names, or a dict of name to Experiment: 'b' is 3"),
+        (({"a": SHORT}, "no such folder", 3), r"seeds must be several whole numbers, such as range\(10\) or .*, not 3"),
+        (({"a": SHORT}, "no such folder", [0.5]), "each of seeds must be a whole number >= 0, not 0.5"),
+    ],
+)
+def test_what_run_does_not_take_is_told_before_the_features_are_made(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        run(*(*arguments, "no such folder")[: max(2, len(arguments))], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"target": "height"}, "target must be one of age, gender, race, not 'height'"),
+        ({"hidden": "64"}, "each of hidden must be a whole number >= 1, not '64'"),
+        ({"hidden": (64, 0)}, "each of hidden must be a whole number >= 1, not 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number >= 1, not 2.5"),
+        ({"momentum": 1}, "momentum must be a finite number >= 0 and below 1, not 1"),
+        ({"input_rms": 0}, "input_rms must be a finite number > 0, not 0"),
+    ],
+)
+def test_settings_that_are_not_allowed(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Experiment("a test", **settings)
+
+
+@pytest.mark.parametrize("target", ["gender", "race"])
+def test_one_label_is_enough(small_table, target):
+    same = small_table.assign(**{target: 0})
+    assert baselines(same, target, [0]) == {"largest": [1], "logistic": [1]}
+    found = run({"it": replace(SHORT, target=target)}, same, [0], 1, progress=False)["experiments"]["it"]["runs"][0]
+    if target == "race":  # classes without faces have their rows, too
+        assert np.shape(found["confusion"]) == (5, 5)
+        assert np.shape(found["by_gender"]) == (2, 2)
 
 
 def test_baselines_on_the_splits_of_the_networks(small_table):
@@ -271,6 +330,16 @@ def test_numbers_beside_the_published_ones():
     assert "init/zero" in summary(kept)
     assert results.mean_and_interval([0.5, 0.6, 0.7], "accuracy").startswith("60.0 ± ")
     assert results.mean_and_interval([0.5, 0.7], "accuracy") == "60.0 %"
+    assert table.loc["race/8000"].tolist() == ["72.2 %", "-", "-", "-"]
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(ValueError, match=r"names must be of experiments .*, not \['init/none'\]"):
+        results.beside_published(["init/zero", "init/none"], made_up(), made_up())
+    with pytest.raises(ValueError, match="these results hold no experiment 'a'; they hold b"):
+        results.values(made_up(b=[1.0]), "a")
+    with pytest.raises(ValueError, match="values and reference must be pairs, not 3 and 1 numbers"):
+        results.paired([1, 2, 3], [1])
 
 
 def test_mean_curve_over_seeds():
