@@ -24,10 +24,7 @@ from tqdm.auto import tqdm
 from hw1lib.checks import whole_number
 from hw1lib.faces.preprocess import feature_table
 from hw1lib.files import cache_dir, write_atomically
-from hw1lib.nn.activations import ACTIVATIONS
-from hw1lib.nn.initializers import He, Random, Xavier, Zero
-from hw1lib.nn.losses import LOSSES
-from hw1lib.nn.schedules import Constant, ExponentialDecay
+from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, Xavier, Zero
 from hw1lib.study import training
 from hw1lib.study.dependencies import CannotDescribe, digest
 from hw1lib.study.results import AS_PUBLISHED

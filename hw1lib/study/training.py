@@ -14,11 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from hw1lib.checks import one_of, real_number, whole_number
 from hw1lib.faces.features import Part, rescale, split, split_rows
-from hw1lib.nn.activations import Activation
-from hw1lib.nn.initializers import Initializer, Random
-from hw1lib.nn.losses import Loss
-from hw1lib.nn.network import History, Network
-from hw1lib.nn.schedules import Constant, Schedule
+from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
 TARGETS = {  # target: outputs, output activation, loss

@@ -5,13 +5,12 @@ import linecache
 import sys
 import types
 
-import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from hw1lib.nn.activations import ACTIVATIONS, LeakyReLU
+from hw1lib.nn import ACTIVATIONS, LeakyReLU, Network, Tanh
 from hw1lib.study import training
 from hw1lib.study.dependencies import CannotDescribe, digest
 
@@ -219,4 +218,44 @@ def test_in_a_kernel_nothing_stale_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HW1_CACHE", str(tmp_path))
     notebook = new_notebook(cells=[new_code_cell(source) for source in NOTEBOOK])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    assert nbformat.validate(notebook) is None
+
+
+OBJECTS = """
+class ELU(nn.Activation):
+    def __call__(self, z):
+        return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+    def derivative(self, a):
+        return np.where(a > 0, 1, a + 1)
+class Huber(nn.Loss):
+    metric = "rmse"
+    delta = 8.0
+    def value(self, o, t):
+        size = np.abs(o - t)
+        return np.where(size < self.delta, size**2 / 2, self.delta * (size - self.delta / 2)).sum(axis=1).mean()
+    def gradient(self, o, t):
+        return np.clip(o - t, -self.delta, self.delta) / len(o)
+mine = study.Experiment("", hidden=3, epochs=4, schedule=nn.Constant(0.1), activation=ELU(), loss=Huber())
+def run(**settings):
+    found = study.run({"mine": replace(mine, **settings)}, table, range(2), 2, progress=False)["experiments"]["mine"]
+    assert [found["settings"][name] for name in ("activation", "loss")] == ["ELU()", "Huber()"]
+    return [one["test"] for one in found["runs"]]
+experiments.train_and_measure = None  # worker processes train
+first = run()
+assert first == run()
+Huber.delta = 1.0
+experiments.train_and_measure = train_here
+assert run() != first
+net, _, (_, _, test) = study.train(mine, table, seed=1)
+assert abs(net.evaluate(*test)[1] - run()[1]) < 1e-4
+"""
+
+
+def test_a_readers_loss_and_activation_train_in_worker_processes(tmp_path, monkeypatch):
+    try:
+        Network({"layers": [2, 2, 1], "activation": Tanh(), "output_activation": "identity", "loss": "l2"})
+    except ValueError:
+        pytest.skip("this core takes names only")
+    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
+    cells = [NOTEBOOK[0] + "train_here = experiments.train_and_measure", OBJECTS]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

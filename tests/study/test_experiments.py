@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from hw1lib.faces.features import feature_names, split, split_rows
-from hw1lib.nn.initializers import Random, Zero
-from hw1lib.nn.schedules import Constant
+from hw1lib.nn import Constant, Random, Zero
 from hw1lib.study import experiments, results
 from hw1lib.study.experiments import EXPERIMENTS, limit_epochs, run
 from hw1lib.study.linear import baselines
