@@ -55,14 +55,20 @@ def digest(value, module: str) -> str:
 
 
 def _own_code(names: set[str]) -> str:
+    tell, found = _Description(), sorted(own_modules(names).items())
+    return "\n".join(f"{name} {_own_members(module, name, tell)}" for name, module in found)
+
+
+def own_modules(names: set[str]) -> dict[str, types.ModuleType]:
+    """Return modules of this package by name, with all of this package that they import, and so on."""
     found: dict[str, types.ModuleType] = {}
     while names:
-        name = names.pop()
+        name, *others = names
+        names = set(others)
         if name not in found and _is_own(name):
             found[name] = sys.modules[name]
             names |= {owner for value in vars(found[name]).values() for owner in _owners(value)}
-    tell = _Description()
-    return "\n".join(f"{name} {_own_members(module, name, tell)}" for name, module in sorted(found.items()))
+    return found
 
 
 def _owners(value) -> Iterator[str]:
@@ -225,6 +231,7 @@ class _Description:
             if not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
             and (isinstance(value, functions) if name.startswith("__") else name != "_abc_impl")
             and name not in ("__annotate__", "__annotate_func__")
+            and not _is_inherited(cls, name, value)
         ]
         return f"{cls.__qualname__} {self(type(cls))} {list(map(self, cls.__bases__))} {members}"
 
@@ -247,3 +254,12 @@ class _Description:
 
 def _slots(cls: type) -> list[str]:
     return [name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)]
+
+
+def _is_inherited(cls: type, name: str, value) -> bool:
+    """Whether a class repeats what a base says: the copy in another process has it from there alone."""
+    for base in cls.__mro__[1:]:
+        if name in vars(base):
+            other = vars(base)[name]
+            return other is value or (type(value) in PLAIN and repr(value) == repr(other))
+    return False

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from hw1lib.nn import ACTIVATIONS, LeakyReLU, Network, Tanh
 from hw1lib.study import training
-from hw1lib.study.dependencies import CannotDescribe, digest
+from hw1lib.study.dependencies import CannotDescribe, digest, own_modules
 
 CELL = """
 from dataclasses import dataclass
@@ -167,6 +167,23 @@ def test_our_own_code_counts_as_it_is_loaded(monkeypatch):
     assert len(seen) == 7
 
 
+@pytest.mark.parametrize("target", training.TARGETS)
+def test_every_file_of_ours_that_training_runs_counts(target, small_table):
+    used = set()
+
+    def note(frame, event, argument):
+        used.add(frame.f_globals.get("__name__", ""))
+
+    sys.setprofile(note)
+    try:
+        training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), small_table, 0)
+    finally:
+        sys.setprofile(None)
+    ours = {name for name in used if name.startswith("hw1lib.")}
+    assert {"hw1lib.nn.network", "hw1lib.nn.losses", "hw1lib.faces.features", "hw1lib.checks"} <= ours
+    assert ours <= own_modules({training.__name__}).keys()
+
+
 NOTEBOOK = (
     """
 import numpy as np, pandas as pd, warnings
@@ -214,8 +231,7 @@ assert fourth[0] != third[0] and fourth[0] == run(1, keep=False)[0]
 )
 
 
-def test_in_a_kernel_nothing_stale_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
+def test_in_a_kernel_nothing_stale_is_found():
     notebook = new_notebook(cells=[new_code_cell(source) for source in NOTEBOOK])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
 
@@ -250,12 +266,11 @@ assert abs(net.evaluate(*test)[1] - run()[1]) < 1e-4
 """
 
 
-def test_a_readers_loss_and_activation_train_in_worker_processes(tmp_path, monkeypatch):
+def test_a_readers_loss_and_activation_train_in_worker_processes():
     try:
         Network({"layers": [2, 2, 1], "activation": Tanh(), "output_activation": "identity", "loss": "l2"})
     except ValueError:
         pytest.skip("this core takes names only")
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
     cells = [NOTEBOOK[0] + "train_here = experiments.train_and_measure", OBJECTS]
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

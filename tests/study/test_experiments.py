@@ -4,11 +4,10 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from hw1lib.faces.features import feature_names, split, split_rows
+from hw1lib.faces.features import split, split_rows
 from hw1lib.nn import Constant, Random, Zero
 from hw1lib.study import experiments, results
 from hw1lib.study.experiments import EXPERIMENTS, limit_epochs, run
@@ -18,26 +17,6 @@ from hw1lib.study.record import summary
 from hw1lib.study.training import Experiment, split_and_rescale, train, train_and_measure
 
 SHORT = Experiment("a test", hidden=(4,), epochs=3, schedule=Constant(1e-3))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def small_table():
-    """Return 300 made-up faces with 6 features, of which the first tells the age and the second the race code."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((300, 6)).astype(np.float32)
-    labels = {
-        "file": [f"{i}.jpg" for i in range(300)],
-        "age": np.clip(np.rint(35 + 15 * X[:, 0] + rng.normal(0, 4, 300)), 1, 116).astype(int),
-        "gender": (X[:, 2] + rng.normal(0, 0.5, 300) > 0).astype(int),
-        "race": np.digitize(X[:, 1], [-1, -0.3, 0.3, 1]),
-    }
-    return pd.concat([pd.DataFrame(labels), pd.DataFrame(X, columns=feature_names(6))], axis=1)
 
 
 def without_seconds(found):
