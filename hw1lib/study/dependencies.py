@@ -27,7 +27,10 @@ import scipy.special
 PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes, range, slice, np.dtype)
 CONTAINERS = (list, tuple, dict, set, frozenset)
 WITHOUT_STATE = (object, abc.ABC, typing.Generic, typing.Protocol, *CONTAINERS)  # bases that hide nothing from us
-BEYOND_CODE = {"eval", "exec", "globals", "__import__", "open", "input", "environ", "getenv"}  # what they find changes
+BEYOND_CODE = {
+    *"eval exec globals __import__ input environ getenv open load loadtxt genfromtxt fromfile memmap".split()
+}
+BEYOND_CODE |= {"read_csv", "read_text", "read_bytes"}  # what these find may change
 
 
 class CannotDescribe(ValueError):
@@ -67,17 +70,14 @@ def own_modules(names: set[str]) -> dict[str, types.ModuleType]:
         names = set(others)
         if name not in found and _is_own(name):
             found[name] = sys.modules[name]
-            names |= {owner for value in vars(found[name]).values() for owner in _owners(value)}
+            values = list(vars(found[name]).values())
+            values += [one for value in values if isinstance(value, dict) for one in value.values()]
+            names |= set(map(_module, values))
     return found
 
 
-def _owners(value) -> Iterator[str]:
-    """Yield the names of the modules that a module's value comes from."""
-    yield from map(_module, (value, *(value.values() if isinstance(value, dict) else ())))
-
-
 def _own_members(owner, module: str, tell) -> str:
-    """Return code and values of one of our modules or classes; what it imports is told where it comes from."""
+    """Return code and values of one of our modules or classes; what it imports is told by the module it comes from."""
     told = []
     for name, value in sorted(vars(owner).items()):
         value = getattr(value, "__wrapped__", getattr(value, "__func__", value))

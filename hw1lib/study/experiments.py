@@ -194,6 +194,10 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
     done = itertools.chain(done, ((job, None) for job in here))
     for job, result in tqdm(done, "experiments", len(missing), unit="run", disable=not progress, leave=False):
+        if result is None and job not in here:
+            warnings.warn(
+                "worker processes hold other code than this one, which trains alone: restart it", stacklevel=2
+            )
         found[job] = result or _train_one(job, *jobs[job], shared, folder, anyway=True)[1]
     results = {
         "data": {"fingerprint": fingerprint, "faces": len(table)},
@@ -222,8 +226,8 @@ def write_results(path, results: dict) -> Path:
 def _train_one(job: str, experiment: Experiment, seed: int, shared, folder, anyway: bool = False):
     """Return a job and its result, which goes to the folder; None where this process would train something else.
 
-    A worker process may hold other code than the process that asks: of this package, if a file was edited or a reader
-    replaced a function; of a reader's class, if it came with an earlier run. The process that asks then trains itself.
+    A worker process may hold other code than the process that asks: if a file was edited since, if a reader replaced a
+    function or a number of this package, or if a class of the same name came with an earlier run.
     """
     try:
         same = f"{_key(experiment)}-{seed}" == job

@@ -131,6 +131,7 @@ def test_a_value_changed_in_place_counts():
         "object_of_mine = lambda x: rng.normal()",
         "object_of_mine = lambda x: open('weights.txt').read()",
         "object_of_mine = lambda x: eval('SCALE') * x",
+        "object_of_mine = lambda x: np.load('weights.npy')",
         "import os\nobject_of_mine = lambda x: float(os.environ['SCALE'])",
         "object_of_mine = np.frompyfunc(double, 1, 1)",
         "class Odd(np.ndarray): pass\nobject_of_mine = np.zeros(3).view(Odd)",
@@ -224,8 +225,11 @@ third = run()
 assert third[0] not in (first[0], second[0]) and third[0] == run(1, keep=False)[0]
 """,
     """
-nn.LeakyReLU.slope = 0.5  # of ours: workers do not know
-fourth = run()
+nn.LeakyReLU.slope = 0.5  # of ours: worker processes do not know
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    fourth = run()
+assert "worker processes hold other code" in str(told[0].message)
 assert fourth[0] != third[0] and fourth[0] == run(1, keep=False)[0]
 """,
 )
