@@ -27,10 +27,8 @@ import scipy.special
 PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes, range, slice, np.dtype)
 CONTAINERS = (list, tuple, dict, set, frozenset)
 WITHOUT_STATE = (object, abc.ABC, typing.Generic, typing.Protocol, *CONTAINERS)  # bases that hide nothing from us
-BEYOND_CODE = {
-    *"eval exec globals __import__ input environ getenv open load loadtxt genfromtxt fromfile memmap".split()
-}
-BEYOND_CODE |= {"read_csv", "read_text", "read_bytes"}  # what these find may change
+BEYOND_CODE = {"eval", "exec", "globals", "__import__", "input", "environ", "getenv"}  # what these find may change
+BEYOND_CODE |= {"open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_csv", "read_text", "read_bytes"}
 
 
 class CannotDescribe(ValueError):
