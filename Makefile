@@ -37,8 +37,7 @@ coverage: $(READY)  ## which lines and branches of hw1lib the tests run
 	$(BIN)/python -m coverage report
 
 lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
-	$(BIN)/python -m hw1lib prepare
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/python -m hw1lib lab
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
-"""The command line: ``python -m hw1lib prepare | report | reproduce``."""
+"""The command line: ``python -m hw1lib prepare | report | lab | reproduce``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
+import tempfile
+import webbrowser
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -18,13 +21,22 @@ def main(arguments=None) -> int:
     report = commands.add_parser("report", help="run every notebook and write the report as one HTML page")
     report.add_argument("--output", type=Path, default=NOTEBOOKS.parent / "report" / "index.html")
     report.add_argument("--store", action="store_true", help="also save the notebooks as run (stand-in only)")
+    lab = commands.add_parser(
+        "lab",
+        help="make the features once, then open JupyterLab on the notebooks",
+        epilog="Further options go to JupyterLab, such as --no-browser or --port=8899; where a port is taken, it takes "
+        "the next one, and prints the address.",
+    )
     reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
     reproduce.add_argument("--seeds", type=int, default=10)
     reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
     reproduce.add_argument("--output", type=Path, help="JSON file (default for UTKFace: the recorded one)")
-    for command in (prepare, report, reproduce):
+    for command in (prepare, report, lab, reproduce):
         command.add_argument("--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)")
-    options = parser.parse_args(arguments)
+    options, others = parser.parse_known_args(arguments)
+    if others and options.command != "lab":
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    options.others = others
     if options.data:
         os.environ["HW1_DATA"] = str(Path(options.data).expanduser().absolute())  # notebooks read it too
     try:
@@ -52,10 +64,36 @@ def _report(options) -> int:
 
     if options.store and os.environ.get("HW1_DATA"):
         raise ValueError("--store keeps pictures in the notebooks: it is for the stand-in only, without HW1_DATA")
+    _check_notebooks()
+    _check_can_write(options.output)
+    if options.store:
+        _check_can_write(NOTEBOOKS / "01.ipynb")
     status = _prepare(options)
     page = build(NOTEBOOKS, options.output, options.store)
     print(page)
     return status
+
+
+def _lab(options) -> int:
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise RuntimeError("JupyterLab is missing: pip install jupyterlab")
+    _check_notebooks()
+    arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers; Jupyter refuses root unless it is told
+        arguments.append("--allow-root")
+    if not {"--no-browser", "--help"} & set(options.others) and not _has_browser():
+        print("There is no browser here: open the address that JupyterLab prints.")
+        arguments.append("--no-browser")
+    try:
+        _check_can_write(NOTEBOOKS / "01.ipynb")
+    except OSError as error:
+        print(f"Notebooks will run, but what you change in them can't be saved: {error}")
+    _prepare(options)
+
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance(arguments)
+    return 0
 
 
 def _reproduce(options) -> int:
@@ -66,18 +104,53 @@ def _reproduce(options) -> int:
 
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
+    if options.jobs == 0:
+        raise ValueError("--jobs must be a number of processes, or -1 for all cores, not 0")
+    if options.output:
+        _check_can_write(options.output)
     ds = FaceDataset.open()
     print(ds)
+    recorded = Path(__file__).with_name("study") / "recorded" / "utkface.json"
+    output = options.output or (cache_dir() / "standin.json" if ds.is_standin else recorded)
+    _check_can_write(output)
     results = record(ds, range(options.seeds), options.jobs)
-    default = (
-        cache_dir() / "standin.json"
-        if ds.is_standin
-        else Path(__file__).with_name("study") / "recorded" / "utkface.json"
-    )
-    path = write_results(options.output or default, results)
+    path = write_results(output, results)
     print(summary(results))
     print(path)
     return 0
+
+
+# -- what can be checked before the long work --------------------------------------------------------------------------
+
+
+def _check_notebooks() -> None:
+    """Raise an error if there are no notebooks to run, or if HW1_SCALE, which they read, is wrong."""
+    from hw1lib.study.experiments import full_scale
+
+    if not any(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        raise FileNotFoundError(
+            f"there are no notebooks in {NOTEBOOKS}: an installed package has none; run this in a checkout of hw1lib"
+        )
+    full_scale()
+
+
+def _check_can_write(path: Path) -> None:
+    """Raise OSError that names the file if it can't be written; its folder is made."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _has_browser() -> bool:
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
 
 
 if __name__ == "__main__":

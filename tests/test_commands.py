@@ -1,14 +1,21 @@
-"""The command line: prepare, reproduce, report."""
+"""The command line: prepare, report, lab, reproduce."""
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from jupyterlab.labapp import LabApp
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
@@ -22,10 +29,11 @@ from hw1lib.__main__ import main
 from hw1lib.faces import standin
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import load_features
-from hw1lib.study import record
+from hw1lib.study import linear, record
 from hw1lib.study.experiments import EXPERIMENTS
 
 FACES = 60
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +41,18 @@ def environment(tmp_path, monkeypatch):
     for name, value in {"HW1_CACHE": str(tmp_path / "cache"), "HW1_FACES": str(FACES), "HW1_DATA": ""}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(record, "EXPERIMENTS", {name: replace(e, epochs=2) for name, e in EXPERIMENTS.items()})
+
+
+@pytest.fixture
+def nothing_long(tmp_path, monkeypatch):
+    """Let any work on faces fail, in a folder with a file in it."""
+
+    def too_late(*args, **kwargs):
+        raise AssertionError("this takes long: check first")
+
+    monkeypatch.setattr(standin, "make", too_late)
+    (tmp_path / "a file").touch()
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -86,7 +106,7 @@ def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypa
 
 def test_normalizers_are_compared_as_scikit_learn_would(folder):
     ds = FaceDataset.open(folder, progress=False)
-    found = record.compare_normalizers(ds, progress=False)
+    found = linear.compare_normalizers(ds, progress=False)
     theirs = {
         "standard": StandardScaler(),
         "minmax": MinMaxScaler(),
@@ -104,7 +124,7 @@ def test_normalizers_are_compared_as_scikit_learn_would(folder):
             LinearRegression(), pca.transform(scaled), ds.labels["age"], cv=folds, scoring="neg_root_mean_squared_error"
         )
         race = cross_val_score(
-            make_pipeline(*[step for _, step in record._logistic().steps]),
+            make_pipeline(*[step for _, step in linear._linear_model("race", [0, 1]).steps]),
             pca.transform(scaled),
             ds.labels["race"],
             cv=folds,
@@ -134,13 +154,82 @@ def test_report_of_a_folder_of_notebooks(tmp_path, monkeypatch, capsys):
         (["prepare", "--data", "no such place"], "no such place: expected a folder that holds UTKFace's"),
         (["report", "--store", "--data", "no such place"], "--store keeps pictures in the notebooks"),
         (["reproduce", "--seeds", "0"], "--seeds must be at least 1, not 0"),
+        (["reproduce", "--jobs", "0"], "--jobs must be a number of processes, or -1 for all cores, not 0"),
+        (["reproduce", "--output", "."], ". can't be written: it is a folder"),
+        (["reproduce", "--output", "a file/found.json"], "a file/found.json can't be written: "),
+        (["report", "--output", "a file/index.html"], "a file/index.html can't be written: "),
     ],
 )
+@pytest.mark.usefixtures("nothing_long")
 def test_what_is_wrong_is_one_line_on_stderr(arguments, said, capsys):
     assert main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hw1lib: ")
     assert said in line
+
+
+@pytest.mark.usefixtures("nothing_long")
+@pytest.mark.parametrize("command", ["report", "lab"])
+def test_what_notebooks_need_is_checked_first(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HW1_SCALE", "huge")
+    assert main([command]) == 1
+    assert capsys.readouterr().err == "hw1lib: HW1_SCALE must be full or quick, not 'huge'\n"
+    monkeypatch.setattr(command_line, "NOTEBOOKS", tmp_path / "notebooks")
+    assert main([command]) == 1
+    assert "an installed package has none; run this in a checkout" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nothing_long")
+def test_lab_without_jupyterlab_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["lab"]) == 1
+    assert capsys.readouterr().err == "hw1lib: JupyterLab is missing: pip install jupyterlab\n"
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_lab_gives_jupyter_what_it_needs(user, monkeypatch):
+    given = []
+    monkeypatch.setattr(LabApp, "launch_instance", given.extend)
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(command_line, "_has_browser", lambda: bool(user))
+    monkeypatch.setattr(command_line, "_prepare", lambda options: 0)
+    assert main(["lab", "--port=8899"]) == 0
+    assert given[:2] == [f"--notebook-dir={command_line.NOTEBOOKS}", "--port=8899"]
+    assert given[2:] == ([] if user else ["--allow-root", "--no-browser"])
+
+
+def answer(address, token, tries=100):
+    """Return what a server says; it prints its address a moment before it listens."""
+    for last in [*[False] * tries, True]:
+        try:
+            with urllib.request.urlopen(f"{address}?token={token}") as response:
+                return json.load(response)
+        except urllib.error.URLError:
+            if last:
+                raise
+            time.sleep(0.1)
+
+
+def test_lab_opens_as_make_lab_opens_it(tmp_path):
+    """The server answers, whoever runs it: in a container that is root, which Jupyter refuses unless it is told."""
+    (recipe,) = re.findall(r"^lab:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    environment = os.environ | {name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    environment |= {"BROWSER": "true", "HW1_SCALE": ""}  # a browser that opens nothing
+    arguments = [sys.executable, *recipe.split()]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as server:
+        try:
+            said = []
+            for line in server.stderr:
+                said.append(line)
+                if found := re.search(r"(http://(?:localhost|127\.0\.0\.1):\d+)/lab\?token=(\w+)", line):
+                    break
+            else:
+                pytest.fail("".join(said))
+            assert answer(f"{found[1]}/api/status", found[2])["kernels"] == 0
+            files = answer(f"{found[1]}/api/contents", found[2])["content"]
+            assert "01_preprocess.ipynb" in {one["name"] for one in files}
+        finally:
+            server.terminate()
 
 
 def test_ctrl_c_is_one_line(monkeypatch, capsys):
@@ -155,4 +244,4 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
 def test_without_a_command_the_usage_is_shown():
     done = subprocess.run([sys.executable, "-m", "hw1lib"], check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "{prepare,report,reproduce}" in done.stderr
+    assert "{prepare,report,lab,reproduce}" in done.stderr

@@ -15,7 +15,7 @@ from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import load_features
 from hw1lib.faces.preprocess import Preprocessor
 from hw1lib.nn.initializers import Random
-from hw1lib.study.experiments import Experiment, run
+from hw1lib.study import Experiment, run
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")

@@ -1,83 +1,41 @@
-"""The report's experiments as data, and how to run them: over seeds, side by side, each result kept as JSON.
+"""The report's experiments by name, and how to run them: over seeds, side by side, each result kept as JSON.
 
-A seed decides everything that is drawn: which faces train, validate and test, the weights, the order of the rows. What
-depends on settings was chosen on validation faces, never on test faces.
+What depends on settings was chosen on validation faces, never on test faces.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import hashlib
-import inspect
+import itertools
 import json
 import os
 import platform
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.faces.features import rescale, split, split_rows
+from hw1lib.checks import whole_number
 from hw1lib.faces.preprocess import feature_table
 from hw1lib.files import cache_dir, write_atomically
-from hw1lib.nn.initializers import He, Initializer, Random, Xavier, Zero
-from hw1lib.nn.network import Network
-from hw1lib.nn.schedules import Constant, ExponentialDecay, Schedule
+from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, Xavier, Zero
+from hw1lib.study import training
+from hw1lib.study.dependencies import CannotDescribe, digest
 from hw1lib.study.results import AS_PUBLISHED
+from hw1lib.study.training import Experiment, train_and_measure
 
-CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
-TARGETS = {  # target: outputs, output activation, loss
-    "age": (1, "leaky_relu", "l2"),
-    "gender": (1, "sigmoid", "logistic"),
-    "race": (5, "softmax", "nll"),
-}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One experiment of the report: what is trained, and how.
-
-    ``report`` names its figure and table. ``whitening`` and ``input_rms`` are those of ``faces.rescale``; ``n_train``
-    limits the training faces; the rest are the arguments of ``Network`` and ``Network.fit``.
-    """
-
-    report: str
-    target: str = "age"
-    hidden: tuple[int, ...] = (64,)
-    activation: str = "leaky_relu"
-    initializer: Initializer = Random(0.1)
-    schedule: Schedule = Constant(3e-4)
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 128
-    epochs: int = 60
-    patience: int | None = None
-    whitening: float = 0.0
-    input_rms: float = 1.0
-    n_train: int | None = None
-
-    def config(self, n_features: int = 128) -> dict:
-        """Return the dictionary that describes the network."""
-        n_outputs, output_activation, loss = TARGETS[self.target]
-        return {
-            "layers": [n_features, *self.hidden, n_outputs],
-            "activation": self.activation,
-            "output_activation": output_activation,
-            "loss": loss,
-        }
-
+NO_KEY = "no key for "  # begins the name of a job whose result can't be kept
 
 # Chosen on validation faces, over seeds: what trains 128-64-1, 128-a-b-1 and 128-64-5 well. For age the rate is half of
 # the best one, at which a seed in twenty or so diverged.
-ONE = Experiment("", schedule=ExponentialDecay(2e-3, 0.97), weight_decay=0.07, epochs=150)
-TWO = replace(ONE, initializer=Xavier(), schedule=ExponentialDecay(1e-3, 0.97), weight_decay=0.3)
+ONE_HIDDEN = Experiment("", schedule=ExponentialDecay(2e-3, 0.97), weight_decay=0.07, epochs=150)
+TWO_HIDDEN = replace(ONE_HIDDEN, initializer=Xavier(), schedule=ExponentialDecay(1e-3, 0.97), weight_decay=0.3)
 RACE = Experiment(
     "section 2.2.7",
     "race",
@@ -88,10 +46,10 @@ RACE = Experiment(
     whitening=0.4,
 )
 # One under-trained setting that gives the report's own numbers for age: inputs 25 times smaller, and few epochs.
-WEAK = Experiment("", initializer=Xavier(), schedule=Constant(1e-4), epochs=70, input_rms=1 / 25)
+UNDER_TRAINED = Experiment("", initializer=Xavier(), schedule=Constant(1e-4), epochs=70, input_rms=1 / 25)
 
 
-def _twice(name: str, report: str, proper: Experiment, weak: Experiment = WEAK, **settings) -> dict[str, Experiment]:
+def _both_ways(name: str, report: str, proper: Experiment, weak: Experiment = UNDER_TRAINED, **settings):
     """Return an experiment trained properly, and as published; both with these settings."""
     return {
         name: replace(proper, report=report, **settings),
@@ -99,28 +57,34 @@ def _twice(name: str, report: str, proper: Experiment, weak: Experiment = WEAK, 
     }
 
 
+SIGMAS = (0.01, 0.1, 0.3, 1.0)
 EXPERIMENTS: dict[str, Experiment] = {
     # 2.2.4, initialisation
-    **_twice("init/zero", "Fig. 2.3, Table 2.6", ONE, initializer=Zero()),
-    **_twice("init/random", "Fig. 2.4, Table 2.6", ONE, initializer=Random(0.1)),
-    **_twice("init/xavier", "Fig. 2.5, Table 2.6", ONE, initializer=Xavier()),
-    **_twice("init/he", "beside Table 2.6", ONE, initializer=He()),
-    **{f"init/random-{s}": replace(ONE, report="section 2.2.4", initializer=Random(s)) for s in (0.01, 0.1, 0.3, 1.0)},
+    **_both_ways("init/zero", "Fig. 2.3, Table 2.6", ONE_HIDDEN, initializer=Zero()),
+    **_both_ways("init/random", "Fig. 2.4, Table 2.6", ONE_HIDDEN, initializer=Random(0.1)),
+    **_both_ways("init/xavier", "Fig. 2.5, Table 2.6", ONE_HIDDEN, initializer=Xavier()),
+    **_both_ways("init/he", "beside Table 2.6", ONE_HIDDEN, initializer=He()),
+    **{
+        f"init/random-{s}": replace(ONE_HIDDEN, report="section 2.2.4", initializer=Random(s))
+        for s in (0.01, 0.1, 0.3, 1.0)
+    },
     # 2.2.4, one hidden layer
-    **_twice("width/64", "Fig. 2.7, Table 2.10", ONE, initializer=Random(0.1)),
-    **_twice("width/32", "Fig. 2.8, Table 2.10", ONE, initializer=Random(0.1), hidden=(32,)),
-    **_twice("width/16", "Fig. 2.9, Table 2.10", ONE, initializer=Random(0.1), hidden=(16,)),
+    **_both_ways("width/64", "Fig. 2.7, Table 2.10", ONE_HIDDEN, initializer=Random(0.1)),
+    **_both_ways("width/32", "Fig. 2.8, Table 2.10", ONE_HIDDEN, initializer=Random(0.1), hidden=(32,)),
+    **_both_ways("width/16", "Fig. 2.9, Table 2.10", ONE_HIDDEN, initializer=Random(0.1), hidden=(16,)),
     # 2.2.4, two hidden layers
-    **_twice("depth/64-32", "Fig. 2.11, Table 2.14", TWO, hidden=(64, 32)),
-    **_twice("depth/64-16", "Fig. 2.12, Table 2.14", TWO, hidden=(64, 16)),
-    **_twice("depth/32-8", "Fig. 2.13, Table 2.14", TWO, hidden=(32, 8)),
+    **_both_ways("depth/64-32", "Fig. 2.11, Table 2.14", TWO_HIDDEN, hidden=(64, 32)),
+    **_both_ways("depth/64-16", "Fig. 2.12, Table 2.14", TWO_HIDDEN, hidden=(64, 16)),
+    **_both_ways("depth/32-8", "Fig. 2.13, Table 2.14", TWO_HIDDEN, hidden=(32, 8)),
     # 2.2.5, one thing at a time
     "rate/constant": Experiment("section 2.2.5", momentum=0.0),
     "rate/momentum": Experiment("section 2.2.5"),
     "rate/decay": Experiment("section 2.2.5", schedule=ExponentialDecay(3e-4, 0.95)),
     "rate/weight-decay": Experiment("section 2.2.5", weight_decay=0.1),
-    "rate/lambda": replace(ONE, report="Fig. 2.15"),
-    "rate/lambda" + AS_PUBLISHED: replace(WEAK, report="Fig. 2.15", initializer=Random(0.1), weight_decay=1e-3),
+    "rate/lambda": replace(ONE_HIDDEN, report="Fig. 2.15"),
+    "rate/lambda" + AS_PUBLISHED: replace(
+        UNDER_TRAINED, report="Fig. 2.15", initializer=Random(0.1), weight_decay=1e-3
+    ),
     # 2.2.6, over-fitting and what helps
     "overfit/short": Experiment("Fig. 2.16", epochs=30),
     "overfit/longer": Experiment("Fig. 2.17", epochs=200),
@@ -134,7 +98,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     },
     # 2.2.7, classification
     "race/64": RACE,
-    **_twice(
+    **_both_ways(
         "race/8000",
         "Fig. 2.19, 2.20",
         replace(RACE, schedule=Constant(1e-3), weight_decay=3e-3, whitening=0.0),
@@ -145,42 +109,34 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
-def parts_of(experiment: Experiment, table: pd.DataFrame, seed: int):
-    """Return train, validation and test of this experiment and seed, rescaled, the training part limited."""
-    parts = split(table, experiment.target, seed)
-    train, validation, test = rescale(*parts, whitening=experiment.whitening, input_rms=experiment.input_rms)
-    limit = experiment.n_train
-    return train._replace(X=train.X[:limit], y=train.y[:limit]), validation, test
+def limit_epochs(names, most: int = 300) -> dict[str, Experiment]:
+    """Return experiments by name for ``run``: at full scale as they are, otherwise with at most ``most`` epochs."""
+    full = full_scale()
+    return {name: e if full else replace(e, epochs=min(e.epochs, most)) for name, e in _by_name(names).items()}
 
 
-def train(experiment: Experiment, table: pd.DataFrame, seed: int = 0, progress: bool = False):
-    """Train one experiment with one seed.
-
-    Returns
-    -------
-    net : Network
-    history : History
-    parts : (Part, Part, Part)
-        Train, validation and test, as the network saw them.
-    """
-    parts = parts_of(experiment, table, seed)
-    net = Network(experiment.config(parts[0].X.shape[1]), experiment.initializer, seed)
-    history = net.fit(
-        parts[0].X,
-        parts[0].y,
-        validation=parts[1],
-        epochs=experiment.epochs,
-        batch_size=experiment.batch_size,
-        schedule=experiment.schedule,
-        momentum=experiment.momentum,
-        weight_decay=experiment.weight_decay,
-        patience=experiment.patience,
-        progress=progress,
-    )
-    return net, history, parts
+def full_scale() -> bool:
+    """Whether HW1_SCALE=full asks for every epoch and seed; otherwise notebooks run reduced sizes."""
+    text = os.environ.get("HW1_SCALE", "")
+    if text not in ("", "quick", "full"):
+        raise ValueError(f"HW1_SCALE must be full or quick, not {text!r}")
+    return text == "full"
 
 
-# -- running ----------------------------------------------------------------------------------------------------------
+def _by_name(names) -> dict[str, Experiment]:
+    """Return experiments by name, of what ``run`` takes as names."""
+    if isinstance(names, dict) and any(isinstance(one, Experiment) for one in names.values()):
+        for name, one in names.items():
+            if not isinstance(one, Experiment):
+                raise ValueError(f"names must be names, or a dict of name to Experiment: {name!r} is {one!r}")
+        return dict(names)
+    if isinstance(names, Experiment) or not np.iterable(names):
+        raise ValueError(f"names must be names of experiments, or a dict of name to Experiment, not {names!r}")
+    chosen = [names] if isinstance(names, str) else list(names)
+    for name in chosen:
+        if name not in EXPERIMENTS:
+            raise ValueError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return {name: EXPERIMENTS[name] for name in chosen}
 
 
 def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=None, progress: bool = True) -> dict:
@@ -188,7 +144,7 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
 
     Parameters
     ----------
-    names : iterable of str
+    names : str, iterable of str, or dict
         Of ``EXPERIMENTS``; or a dict of name to Experiment, for your own.
     data : FaceDataset, DataFrame or path-like
         Faces, or a table as ``load_features`` returns it, or what ``FaceDataset.open`` takes.
@@ -196,7 +152,10 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     n_jobs : int
         Processes; -1 for all cores.
     keep : bool
-        Keep each finished run in the cache folder, and take it from there: what was interrupted goes on.
+        Keep each finished run in the cache folder, and take it from there: what was interrupted goes on. It is found
+        again as long as all is the same that it depends on: data, settings, this package's code, and your own classes
+        and functions with all that they refer to. Where that can't be told, a warning says why, and the experiment is
+        trained every time, in this process.
     save : path-like, optional
         Write the results there too, as JSON.
     progress : bool
@@ -209,27 +168,37 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
         and ``runs``, one per seed: test and validation metric, epochs, best epoch, seconds, groups of test faces and
         thinned curves.
     """
-    chosen = dict(names) if isinstance(names, dict) else {name: _named(name) for name in names}
-    for name, experiment in chosen.items():
-        if not isinstance(experiment, Experiment):
-            raise ValueError(f"names must be names, or a dict of name to Experiment: {name!r} is {experiment!r}")
-    seeds = list(seeds)
+    chosen = _by_name(names)
+    if not np.iterable(seeds) or isinstance(seeds, str):
+        raise ValueError(f"seeds must be several whole numbers, such as range(10) or [0], not {seeds!r}")
+    seeds = [whole_number("each of seeds", seed, least=0) for seed in seeds]
     table = data if isinstance(data, pd.DataFrame) else feature_table(data, progress)
     numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array: joblib hands it to processes through a file
-    fingerprint = hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
-    folder = cache_dir() / "results" / fingerprint
-    jobs = {_key(experiment, seed): (experiment, seed) for experiment in chosen.values() for seed in seeds}
-    found = {}
-    for key in jobs if keep else ():
-        with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged: trained again
-            found[key] = json.loads((folder / key).read_text())
-    missing = sorted(jobs.keys() - found.keys())
-    missing.sort(key=lambda key: -jobs[key][0].epochs)  # the long ones first: no core waits for one at the end
+    columns = list(table.columns[1:])
+    fingerprint = hashlib.sha256(repr(columns).encode() + numbers.tobytes()).hexdigest()[:16]
+    folder: Path | None = cache_dir() / "results" / fingerprint if keep else None
 
-    shared = (numbers, list(table.columns[1:]))  # in a tuple, Dask sends it with each task: no worker alone holds it
-    tasks = (joblib.delayed(_one)(key, *jobs[key], shared, folder if keep else None) for key in missing)
+    keys = {name: _key_or_warning(name, experiment) for name, experiment in chosen.items()}
+    jobs = {f"{keys[name]}-{seed}": (experiment, seed) for name, experiment in chosen.items() for seed in seeds}
+    found = {}
+    if folder is not None:
+        for job in jobs:
+            with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged: trained again
+                found[job] = json.loads((folder / f"{job}.json").read_text())
+    missing = [job for job in jobs if job not in found]
+    missing.sort(key=lambda job: (-jobs[job][0].epochs, job))  # long ones first: no core waits for one at the end
+
+    shared = (numbers, columns)  # in a tuple, Dask sends it with each task: no worker alone holds it
+    here = [job for job in missing if job.startswith(NO_KEY)]
+    tasks = (joblib.delayed(_train_one)(job, *jobs[job], shared, folder) for job in missing if job not in here)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    found |= tqdm(done, desc="experiments", unit="run", total=len(missing), disable=not progress, leave=False)
+    done = itertools.chain(done, ((job, None) for job in here))
+    for job, result in tqdm(done, "experiments", len(missing), unit="run", disable=not progress, leave=False):
+        if result is None and job not in here:
+            warnings.warn(
+                "worker processes hold other code than this one, which trains alone: restart it", stacklevel=2
+            )
+        found[job] = result or _train_one(job, *jobs[job], shared, folder, anyway=True)[1]
     results = {
         "data": {"fingerprint": fingerprint, "faces": len(table)},
         "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy")}
@@ -237,8 +206,8 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
         "experiments": {
             name: {
                 "report": experiment.report,
-                "settings": _settings(experiment),
-                "runs": [found[_key(experiment, seed)] for seed in seeds],
+                "settings": experiment.settings(),
+                "runs": [found[f"{keys[name]}-{seed}"] for seed in seeds],
             }
             for name, experiment in chosen.items()
         },
@@ -254,88 +223,40 @@ def write_results(path, results: dict) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
-def _named(name: str) -> Experiment:
-    if name not in EXPERIMENTS:
-        raise ValueError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+def _train_one(job: str, experiment: Experiment, seed: int, shared, folder, anyway: bool = False):
+    """Return a job and its result, which goes to the folder; None where this process would train something else.
 
-
-def _one(key, experiment, seed, shared, folder):
-    """Train one experiment with one seed; return the key and what is kept of it."""
+    A worker process may hold other code than the process that asks: if a file was edited since, if a reader replaced a
+    function or a number of this package, or if a class of the same name came with an earlier run.
+    """
+    try:
+        same = f"{_key(experiment)}-{seed}" == job
+    except CannotDescribe:
+        same = False
+    if not same and not anyway:
+        return job, None
     table = pd.DataFrame(shared[0], columns=shared[1])
     table.insert(0, "file", "")
-    with threadpool_limits(1, "blas"):
-        net, history, (train_part, validation, test) = train(experiment, table, seed)
-        predicted = net.predict(test.X)
-        scores = [round(net.evaluate(*part)[1], 5) for part in (test, validation)]
-    epochs = len(history.train_loss)
-    at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
-    kept = ["train_loss", "validation_loss"]
-    kept += ["train_metric", "validation_metric"] if experiment.target != "age" else []
-    curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
-    result = {
-        "seed": seed,
-        "test": scores[0],
-        "validation": scores[1],
-        "train_faces": len(train_part.X),
-        "epochs": epochs,
-        "best_epoch": history.best_epoch,
-        "seconds": round(history.seconds[-1], 2),
-        "curves": {"epoch": at.tolist(), **curves},
-    }
-    if experiment.target == "race":
-        faces = table.iloc[split_rows(len(table), seed)[2]]
-        result["confusion"] = _counts(test.y, predicted, 5)
-        result["by_gender"] = _counts(faces["gender"], predicted == test.y, 2)
-        result["by_decade"] = _counts(faces["age"] // 10, predicted == test.y, 2)
-    if folder is not None:
+    result = train_and_measure(experiment, table, seed)
+    if folder is not None and same:
         text = json.dumps(result)
-        write_atomically(folder / key, lambda temporary: temporary.write_text(text))
-    return key, result
+        write_atomically(folder / f"{job}.json", lambda temporary: temporary.write_text(text))
+    return job, result
 
 
-def _settings(experiment: Experiment) -> dict:
-    settings = {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment) if f.name != "report"}
-    settings["hidden"] = list(experiment.hidden)  # as JSON has it
-    return {name: repr(v) if isinstance(v, Initializer | Schedule) else v for name, v in settings.items()}
+def _key(experiment: Experiment) -> str:
+    """Return what a result is kept under, for every seed: it changes with all that the result depends on."""
+    parts = {name: value for name, value in vars(experiment).items() if name != "report"} | experiment.config()
+    for name, registry in (("activation", ACTIVATIONS), ("output_activation", ACTIVATIONS), ("loss", LOSSES)):
+        if isinstance(parts[name], str):  # a reader may have put an object of his own under one of our names
+            parts[name] = registry.get(parts[name], parts[name])
+    versions = [platform.python_version(), version("numpy"), version("scipy")]
+    return digest([type(experiment), parts, versions], training.__name__)[:24]
 
 
-def _counts(rows, columns, n_columns: int) -> list[list[int]]:
-    """Return how many faces have each pair (row, column) of whole numbers."""
-    rows, columns = np.asarray(rows, int), np.asarray(columns, int)
-    counts = np.zeros((rows.max() + 1, n_columns), int)
-    np.add.at(counts, (rows, columns), 1)
-    return counts.tolist()
-
-
-def _key(experiment: Experiment, seed: int) -> str:
-    """Return the name under which a result is kept: it changes with the settings, and with the code that trains."""
-    text = json.dumps([_settings(experiment), seed, version("numpy"), _code()])
-    return f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-
-
-@functools.cache
-def _code() -> str:
-    """Return a digest of the code that a result depends on, so that a reader who edits it sees new results."""
-    package = Path(__file__).parents[1]
-    sources = [path.read_text() for path in [*sorted((package / "nn").glob("*.py")), package / "faces" / "features.py"]]
-    sources += [inspect.getsource(function) for function in (parts_of, train, _one)]
-    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
-
-
-def full_scale() -> bool:
-    """Whether HW1_SCALE=full asks for every epoch and seed; otherwise notebooks run reduced sizes."""
-    text = os.environ.get("HW1_SCALE", "")
-    if text not in ("", "quick", "full"):
-        raise ValueError(f"HW1_SCALE must be full or quick, not {text!r}")
-    return text == "full"
-
-
-def to_scale(names, most_epochs: int = 300) -> dict[str, Experiment]:
-    """Return experiments by name for ``run``: as they are at full scale, otherwise with at most ``most_epochs``."""
-    chosen = {name: _named(name) for name in names}
-    if full_scale():
-        return chosen
-    return {
-        name: replace(experiment, epochs=min(experiment.epochs, most_epochs)) for name, experiment in chosen.items()
-    }
+def _key_or_warning(name: str, experiment: Experiment) -> str:
+    try:
+        return _key(experiment)
+    except CannotDescribe as reason:
+        warnings.warn(f"{name!r} is trained every time, and in this process alone: {reason}", stacklevel=3)
+        return NO_KEY + name

@@ -21,8 +21,15 @@ def recorded(name: str = "utkface") -> dict:
 
 
 def values(results: dict, name: str, what: str = "test") -> np.ndarray:
-    """Return one number of each run of an experiment, (n_seeds,); empty if the results do not hold it."""
-    return np.array([run[what] for run in results["experiments"].get(name, {}).get("runs", [])])
+    """Return one number of each run of an experiment, (n_seeds,): "test", "validation", "epochs", "seconds", ..."""
+    return np.array([run[what] for run in _runs(results, name)])
+
+
+def _runs(results: dict, name: str) -> list[dict]:
+    held = results["experiments"]
+    if name not in held:
+        raise ValueError(f"these results hold no experiment {name!r}; they hold {', '.join(held) or 'none'}")
+    return held[name]["runs"]
 
 
 # -- intervals and verdicts -------------------------------------------------------------------------------------------
@@ -49,7 +56,10 @@ def interval(values, confidence: float = 0.95, overlap: float = 0.0) -> tuple[fl
 
 def paired(values, reference, overlap: float = OVERLAP) -> tuple[float, float, float]:
     """Return mean and 95 % interval of ``values - reference``, pair by pair: of the same seeds, or folds."""
-    return interval(np.asarray(values, float) - np.asarray(reference, float), overlap=overlap)
+    values, reference = np.asarray(values, float), np.asarray(reference, float)
+    if values.shape != reference.shape:
+        raise ValueError(f"values and reference must be pairs, not {len(values)} and {len(reference)} numbers")
+    return interval(values - reference, overlap=overlap)
 
 
 def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -74,7 +84,7 @@ def ranking_intervals(results: dict, variant: str = "") -> pd.DataFrame:
     Parameters
     ----------
     results : dict
-        As ``experiments.run`` returns them.
+        As ``run`` returns them.
     variant : {"", "/as-published"}
         Which setting: trained properly, or the under-trained one that gives the report's numbers.
 
@@ -86,15 +96,16 @@ def ranking_intervals(results: dict, variant: str = "") -> pd.DataFrame:
     """
     rows, known = {}, results["experiments"]
     for claim, better, worse in RANKINGS:
-        if known.get(better + variant, {}).get("settings") == known.get(worse + variant, {}).get("settings"):
+        pair = (better + variant, worse + variant)
+        if not known.keys() >= set(pair) or known[pair[0]]["settings"] == known[pair[1]]["settings"]:
             continue
-        a, b = values(results, better + variant), values(results, worse + variant)
-        if len(a) and len(a) == len(b):
+        a, b = (values(results, name) for name in pair)
+        if len(a) == len(b):
             rows[claim] = (PUBLISHED[better].value - PUBLISHED[worse].value, *paired(a, b))
     return pd.DataFrame.from_dict(rows, orient="index", columns=["published", "mean", "low", "high"])
 
 
-def rankings(results: dict, variant: str = "") -> pd.DataFrame:
+def ranking_verdicts(results: dict, variant: str = "") -> pd.DataFrame:
     """Return ``ranking_intervals`` as a table to read, with a verdict for each claim."""
     found = ranking_intervals(results, variant)
     columns = {
@@ -109,7 +120,7 @@ def rankings(results: dict, variant: str = "") -> pd.DataFrame:
 # -- tables beside the published numbers ------------------------------------------------------------------------------
 
 
-def with_interval(numbers, metric: str = "rmse") -> str:
+def mean_and_interval(numbers, metric: str = "rmse") -> str:
     """Return "mean ± half its interval" of one number a seed; accuracies in per cent; "-" if there are none.
 
     One or two seeds say too little about their spread: of those the mean alone is returned.
@@ -136,18 +147,20 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
     """
     kept = recorded() if kept is None else kept
     rows, known = {}, {**kept["experiments"], **this_run["experiments"]}
-    for name, experiment in ((name, known[name]) for name in names if name in known):
-        published = PUBLISHED.get(name)
-        metric = "rmse" if experiment["settings"]["target"] == "age" else "accuracy"
+    names = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in names if name not in known and name not in PUBLISHED]
+    if unknown:
+        raise ValueError(f"names must be of experiments that were run, recorded or published, not {unknown}")
+    for name in names:
         number = "-"
-        if published:
-            number = f"{100 * published.value:.1f} %" if metric == "accuracy" else f"{published.value:.4f}"
-        rows[name] = [
-            number,
-            with_interval(values(kept, name + AS_PUBLISHED), metric),
-            with_interval(values(kept, name), metric),
-            with_interval(values(this_run, name), metric),
-        ]
+        if name in known:
+            metric = "rmse" if known[name]["settings"]["target"] == "age" else "accuracy"
+        if name in PUBLISHED:
+            value, metric, _ = PUBLISHED[name]
+            number = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
+        sources = ((kept, name + AS_PUBLISHED), (kept, name), (this_run, name))
+        found = (values(source, n) if n in source["experiments"] else np.array([]) for source, n in sources)
+        rows[name] = [number, *(mean_and_interval(numbers, metric) for numbers in found)]
     columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "this run"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -157,7 +170,7 @@ def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.nda
 
     A seed that stopped early counts as long as it trained; between the epochs that are kept, values are interpolated.
     """
-    curves = [run["curves"] for run in results["experiments"][name]["runs"]]
+    curves = [run["curves"] for run in _runs(results, name)]
     epochs = np.array(max((c["epoch"] for c in curves), key=lambda kept: kept[-1]))
     table = np.array([np.interp(epochs, c["epoch"], c[curve], right=np.nan) for c in curves])
     return epochs, np.nanmean(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)

@@ -4,39 +4,19 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from hw1lib.faces.features import feature_names, split, split_rows
-from hw1lib.nn.initializers import Zero
-from hw1lib.nn.schedules import Constant
+from hw1lib.faces.features import split, split_rows
+from hw1lib.nn import Constant, Random, Zero
 from hw1lib.study import experiments, results
-from hw1lib.study.experiments import EXPERIMENTS, Experiment, run, to_scale, train
+from hw1lib.study.experiments import EXPERIMENTS, limit_epochs, run
+from hw1lib.study.linear import baselines
 from hw1lib.study.published import PUBLISHED, RANKINGS
-from hw1lib.study.record import baselines, summary
+from hw1lib.study.record import summary
+from hw1lib.study.training import Experiment, split_and_rescale, train, train_and_measure
 
 SHORT = Experiment("a test", hidden=(4,), epochs=3, schedule=Constant(1e-3))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def table():
-    """Return 300 made-up faces with 6 features, of which the first tells the age and the second the race code."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((300, 6)).astype(np.float32)
-    labels = {
-        "file": [f"{i}.jpg" for i in range(300)],
-        "age": np.clip(np.rint(35 + 15 * X[:, 0] + rng.normal(0, 4, 300)), 1, 116).astype(int),
-        "gender": (X[:, 2] + rng.normal(0, 0.5, 300) > 0).astype(int),
-        "race": np.digitize(X[:, 1], [-1, -0.3, 0.3, 1]),
-    }
-    return pd.concat([pd.DataFrame(labels), pd.DataFrame(X, columns=feature_names(6))], axis=1)
 
 
 def without_seconds(found):
@@ -72,9 +52,9 @@ def test_settings_are_what_their_names_say():
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_what_training_by_hand_gives(table):
-    found = run({"mine": SHORT}, table, seeds=[3], n_jobs=1, progress=False)["experiments"]["mine"]["runs"][0]
-    net, history, (train_part, validation, test) = train(SHORT, table, seed=3)
+def test_a_run_is_what_training_by_hand_gives(small_table):
+    found = run({"mine": SHORT}, small_table, seeds=[3], n_jobs=1, progress=False)["experiments"]["mine"]["runs"][0]
+    net, history, (train_part, validation, test) = train(SHORT, small_table, seed=3)
     rmse = np.sqrt(np.mean((net.predict(test.X) - test.y) ** 2))
     assert found["test"] == pytest.approx(rmse, abs=1e-5)
     assert found["validation"] == pytest.approx(net.evaluate(*validation)[1], abs=1e-5)
@@ -83,96 +63,176 @@ def test_a_run_is_what_training_by_hand_gives(table):
     assert (found["train_faces"], len(validation.X), len(test.X)) == (len(train_part.X), 27, 30) == (243, 27, 30)
 
 
-def test_same_results_with_one_and_two_processes_and_from_the_cache(table, cache):
+def test_same_results_with_one_and_two_processes_and_from_the_cache(small_table, cache):
     mine = {"a": SHORT, "b": replace(SHORT, hidden=(5, 3))}
-    one = run(mine, table, range(2), n_jobs=1, keep=False, progress=False)
-    two = run(mine, table, range(2), n_jobs=2, progress=False)
+    one = run(mine, small_table, range(2), n_jobs=1, keep=False, progress=False)
+    two = run(mine, small_table, range(2), n_jobs=2, progress=False)
     assert without_seconds(one) == without_seconds(two)
-    assert run(mine, table, range(2), progress=False) == two  # with the seconds: nothing was trained again
+    assert run(mine, small_table, range(2), progress=False) == two  # with the seconds: nothing was trained again
     kept = list(cache.glob("results/*/*.json"))
     assert len(kept) == 4
     kept[0].write_text(kept[0].read_text()[:-9])  # damaged
-    assert without_seconds(run(mine, table, range(2), n_jobs=1, progress=False)) == without_seconds(one)
+    assert without_seconds(run(mine, small_table, range(2), n_jobs=1, progress=False)) == without_seconds(one)
 
 
-def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(table, monkeypatch):
+def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(small_table, monkeypatch):
     trained = []
 
-    def counting(experiment, table, seed, *args):
+    def counting(experiment, table, seed):
         trained.append(seed)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return train(experiment, table, seed, *args)
+        return train_and_measure(experiment, table, seed)
 
-    monkeypatch.setattr(experiments, "train", counting)
+    monkeypatch.setattr(experiments, "train_and_measure", counting)
     twice = {"init/random": SHORT, "width/64": replace(SHORT, report="another table")}
     with pytest.raises(KeyboardInterrupt):
-        run(twice, table, range(4), n_jobs=1, progress=False)
-    found = run(twice, table, range(4), n_jobs=1, progress=False)
+        run(twice, small_table, range(4), n_jobs=1, progress=False)
+    found = run(twice, small_table, range(4), n_jobs=1, progress=False)
     assert len(trained) == 5  # four seeds, of which one was interrupted and run again
     assert sorted(trained) == sorted([0, 1, 2, 3, trained[2]])
     assert found["experiments"]["init/random"]["runs"] == found["experiments"]["width/64"]["runs"]
 
 
-def test_results_change_with_settings_seed_and_code(table, monkeypatch):
-    keys = {experiments._key(SHORT, 0), experiments._key(SHORT, 1), experiments._key(replace(SHORT, epochs=4), 0)}
-    assert experiments._key(replace(SHORT, report="elsewhere"), 0) in keys
-    monkeypatch.setattr(experiments, "_code", lambda: "edited")
-    keys.add(experiments._key(SHORT, 0))
-    assert len(keys) == 4
+def test_what_is_kept_depends_on_settings_and_not_on_the_report():
+    keys = [experiments._key(one) for one in (SHORT, replace(SHORT, epochs=4), replace(SHORT, loss="logistic"))]
+    assert len(set(keys)) == 3
+    assert experiments._key(replace(SHORT, report="elsewhere")) == keys[0]
+    assert experiments._key(replace(SHORT, loss="l2", output_activation="leaky_relu")) != keys[1]
 
 
-def test_results_are_saved_as_json(table, tmp_path):
-    found = run({"mine": SHORT}, table, [0], n_jobs=1, save=tmp_path / "found.json", progress=False)
+def test_other_columns_are_other_data(small_table):
+    swapped = small_table.rename(columns={"f000": "f001", "f001": "f000"})
+    a, b = (run({"a": SHORT}, table, [0], n_jobs=1, progress=False)["data"] for table in (small_table, swapped))
+    assert a != b
+
+
+def test_what_cannot_be_described_is_trained_every_time_and_not_kept(small_table, cache):
+    class Drawn(Random):
+        def __call__(self, fan_in, fan_out, rng):
+            return generator.normal(size=(fan_in, fan_out))
+
+    generator = np.random.default_rng(0)
+    mine = {"mine": replace(SHORT, initializer=Drawn()), "short": SHORT}
+    with pytest.warns(UserWarning, match="'mine' is trained every time, .* it depends on an object of numpy.random"):
+        first = run(mine, small_table, [0], n_jobs=2, progress=False)
+    with pytest.warns(UserWarning, match="'mine'"):
+        second = run(mine, small_table, [0], n_jobs=2, progress=False)
+    assert first["experiments"]["mine"]["runs"][0]["test"] != second["experiments"]["mine"]["runs"][0]["test"]
+    assert first["experiments"]["short"] == second["experiments"]["short"]
+    assert len(list(cache.glob("results/*/*.json"))) == 1
+
+
+def test_results_are_saved_as_json(small_table, tmp_path):
+    found = run({"mine": SHORT}, small_table, [0], n_jobs=1, save=tmp_path / "found.json", progress=False)
     assert json.loads((tmp_path / "found.json").read_text()) == found
     assert found["data"]["faces"] == 300
     assert found["experiments"]["mine"]["settings"]["hidden"] == [4]
 
 
-def test_classification_results_count_every_test_face(table):
+def test_classification_results_count_every_test_face(small_table):
     race = replace(SHORT, target="race", schedule=Constant(0.1), epochs=30)
-    found = run({"race": race}, table, [0], n_jobs=1, progress=False)["experiments"]["race"]["runs"][0]
+    found = run({"race": race}, small_table, [0], n_jobs=1, progress=False)["experiments"]["race"]["runs"][0]
     _, _, rows = split_rows(300, 0)
     confusion = np.array(found["confusion"])
-    assert confusion.sum(axis=1).tolist() == np.bincount(table["race"].iloc[rows], minlength=5).tolist()
+    assert confusion.sum(axis=1).tolist() == np.bincount(small_table["race"].iloc[rows], minlength=5).tolist()
     assert np.trace(confusion) / 30 == pytest.approx(found["test"], abs=1e-5)
     for group in ("by_gender", "by_decade"):
         assert np.sum(found[group]) == 30
         assert np.sum(found[group], axis=0)[1] == np.trace(confusion)
 
 
-def test_fewer_faces_train_the_same_split(table):
+def test_fewer_faces_train_the_same_split(small_table):
     few = replace(SHORT, n_train=50)
-    parts, all_parts = experiments.parts_of(few, table, 0), experiments.parts_of(SHORT, table, 0)
+    parts, all_parts = (split_and_rescale(one, small_table, 0) for one in (few, SHORT))
     assert np.array_equal(parts[0].X, all_parts[0].X[:50])
     assert all(np.array_equal(a.X, b.X) for a, b in zip(parts[1:], all_parts[1:], strict=True))
 
 
 def test_scale(monkeypatch):
     monkeypatch.setenv("HW1_SCALE", "full")
-    assert to_scale(["race/8000"])["race/8000"].epochs == 8000
+    assert limit_epochs(["race/8000"])["race/8000"].epochs == 8000
     monkeypatch.setenv("HW1_SCALE", "quick")
-    assert to_scale(["race/8000"])["race/8000"].epochs == 300
-    assert to_scale(["width/64"])["width/64"] == EXPERIMENTS["width/64"]
+    assert limit_epochs(["race/8000"])["race/8000"].epochs == 300
+    assert limit_epochs(["width/64"])["width/64"] == EXPERIMENTS["width/64"]
     monkeypatch.setenv("HW1_SCALE", "huge")
     with pytest.raises(ValueError, match="HW1_SCALE must be full or quick"):
-        to_scale(["race/8000"])
+        limit_epochs(["race/8000"])
 
 
-def test_unknown_experiment_lists_what_there_is(table):
-    with pytest.raises(ValueError, match="there is no experiment 'width/65'; there are init/zero, "):
-        run(["width/65"], table, [0], progress=False)
+def test_numpy_numbers_are_plain_in_what_is_kept(small_table, tmp_path):
+    mine = Experiment(
+        "a test",
+        "age",
+        np.array([4]),
+        epochs=np.int64(3),
+        momentum=np.float32(0.5),
+        initializer=Random(np.float64(0.1)),
+    )
+    found = run({"mine": mine}, small_table, np.arange(2), n_jobs=1, save=tmp_path / "found.json", progress=False)
+    assert json.loads((tmp_path / "found.json").read_text()) == found
+    settings = found["experiments"]["mine"]["settings"]
+    assert (settings["hidden"], settings["epochs"], settings["momentum"]) == ([4], 3, 0.5)
+    assert settings["initializer"] == "Random(sigma=0.1)"
 
 
-def test_baselines_on_the_splits_of_the_networks(table):
-    train_part, _, test = split(table, "age", 1)
-    found = baselines(table, "age", seeds=[1])
+def test_one_name_and_one_hidden_layer_may_be_given_as_they_are(small_table, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "width/64", SHORT)
+    assert run("width/64", small_table, [0], 1, progress=False)["experiments"].keys() == {"width/64"}
+    assert replace(SHORT, hidden=40).config()["layers"] == [128, 40, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((["width/65"],), "there is no experiment 'width/65'; there are init/zero, "),
+        (("width/65",), "there is no experiment 'width/65'; there are init/zero, "),
+        ((SHORT,), "names must be names of experiments, or a dict of name to Experiment, not Experiment"),
+        (({"a": SHORT, "b": 3},), "names must be names, or a dict of name to Experiment: 'b' is 3"),
+        (({"a": SHORT}, "no such folder", 3), r"seeds must be several whole numbers, such as range\(10\) or .*, not 3"),
+        (({"a": SHORT}, "no such folder", [0.5]), "each of seeds must be a whole number >= 0, not 0.5"),
+    ],
+)
+def test_what_run_does_not_take_is_told_before_the_features_are_made(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        run(*(*arguments, "no such folder")[: max(2, len(arguments))], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"target": "height"}, "target must be one of age, gender, race, not 'height'"),
+        ({"hidden": "64"}, "each of hidden must be a whole number >= 1, not '64'"),
+        ({"hidden": (64, 0)}, "each of hidden must be a whole number >= 1, not 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number >= 1, not 2.5"),
+        ({"momentum": 1}, "momentum must be a finite number >= 0 and below 1, not 1"),
+        ({"input_rms": 0}, "input_rms must be a finite number > 0, not 0"),
+    ],
+)
+def test_settings_that_are_not_allowed(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Experiment("a test", **settings)
+
+
+@pytest.mark.parametrize("target", ["gender", "race"])
+def test_one_label_is_enough(small_table, target):
+    same = small_table.assign(**{target: 0})
+    assert baselines(same, target, [0]) == {"largest": [1], "logistic": [1]}
+    found = run({"it": replace(SHORT, target=target)}, same, [0], 1, progress=False)["experiments"]["it"]["runs"][0]
+    if target == "race":  # classes without faces have their rows, too
+        assert np.shape(found["confusion"]) == (5, 5)
+        assert np.shape(found["by_gender"]) == (2, 2)
+
+
+def test_baselines_on_the_splits_of_the_networks(small_table):
+    train_part, _, test = split(small_table, "age", 1)
+    found = baselines(small_table, "age", seeds=[1])
     assert found["mean"][0] == pytest.approx(np.sqrt(np.mean((test.y - train_part.y.mean()) ** 2)), abs=1e-5)
     A = np.column_stack([np.ones(len(train_part.X)), train_part.X])
     weights = np.linalg.lstsq(A, train_part.y, rcond=None)[0]
     error = test.y - np.column_stack([np.ones(len(test.X)), test.X]) @ weights
     assert found["linear"][0] == pytest.approx(np.sqrt(np.mean(error**2)), abs=1e-4)
-    found = baselines(table, "race", seeds=[1])
+    found = baselines(small_table, "race", seeds=[1])
     assert found["logistic"][0] > found["largest"][0]
 
 
@@ -232,7 +292,7 @@ def made_up(**tests):
 def test_rankings_are_paired_over_seeds():
     spread = np.array([-2.0, 0.0, 2.0, 1.0])  # the split's, the same for both: far larger than the difference
     found = made_up(init__xavier=14 + spread, init__random=14.3 + spread + [0, 0.01, -0.01, 0])
-    table = results.rankings(found)
+    table = results.ranking_verdicts(found)
     assert list(table.index) == ["Xavier beats random initialisation"]
     assert table.iloc[0]["verdict"] == "holds"
     assert table.iloc[0]["published difference"] == "-0.048"
@@ -246,8 +306,18 @@ def test_numbers_beside_the_published_ones():
     half = stats.t.ppf(0.975, 2) * np.sqrt(1 / 3 + results.OVERLAP)
     assert table.loc["init/zero"].tolist() == ["19.1553", "-", f"20.00 ± {half:.2f}", "18.50"]
     assert "init/zero" in summary(kept)
-    assert results.with_interval([0.5, 0.6, 0.7], "accuracy").startswith("60.0 ± ")
-    assert results.with_interval([0.5, 0.7], "accuracy") == "60.0 %"
+    assert results.mean_and_interval([0.5, 0.6, 0.7], "accuracy").startswith("60.0 ± ")
+    assert results.mean_and_interval([0.5, 0.7], "accuracy") == "60.0 %"
+    assert table.loc["race/8000"].tolist() == ["72.2 %", "-", "-", "-"]
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(ValueError, match=r"names must be of experiments .*, not \['init/none'\]"):
+        results.beside_published(["init/zero", "init/none"], made_up(), made_up())
+    with pytest.raises(ValueError, match="these results hold no experiment 'a'; they hold b"):
+        results.values(made_up(b=[1.0]), "a")
+    with pytest.raises(ValueError, match="values and reference must be pairs, not 3 and 1 numbers"):
+        results.paired([1, 2, 3], [1])
 
 
 def test_mean_curve_over_seeds():
@@ -282,7 +352,7 @@ def test_recorded_results_are_complete():
     assert kept["experiments"].keys() == EXPERIMENTS.keys()
     for name, experiment in kept["experiments"].items():
         assert [one["seed"] for one in experiment["runs"]] == list(range(10))
-        assert experiment["settings"] == experiments._settings(EXPERIMENTS[name])
+        assert experiment["settings"] == EXPERIMENTS[name].settings()
     assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 300_000
 
 

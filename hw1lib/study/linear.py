@@ -1,0 +1,80 @@
+"""What can be told without hidden layers: baselines of every target, and what the normalisers leave to be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import Part, split
+from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
+
+
+def baselines(table: pd.DataFrame, target: str, seeds=range(10)) -> dict[str, list[float]]:
+    """Return the test metric of models without hidden layers, one a seed, on the splits that the networks get.
+
+    Returns
+    -------
+    dict
+        For age the RMSE of always saying the training mean (``mean``) and of linear regression (``linear``); for race
+        and gender the accuracy of always saying the largest class (``largest``) and of logistic regression
+        (``logistic``).
+    """
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    simplest = DummyRegressor() if target == "age" else DummyClassifier()
+    first, second = ("mean", "linear") if target == "age" else ("largest", "logistic")
+    found: dict[str, list[float]] = {first: [], second: []}
+    for seed in seeds:
+        train, _, test = split(table, target, seed)
+        found[first].append(round(_metric(simplest, target, train, test), 5))
+        found[second].append(round(_metric(_linear_model(target, train.y), target, train, test), 5))
+    return found
+
+
+def compare_normalizers(ds: FaceDataset, n: int = 3000, folds: int = 10, seed: int = 2, progress: bool = True) -> dict:
+    """Return what each normaliser leaves to be told from its features, on ``n`` faces drawn at random.
+
+    Returns
+    -------
+    dict
+        Normaliser -> ``variance`` (share that 128 components keep), ``age`` (test RMSE of linear regression in each
+        fold) and ``race`` (accuracy of logistic regression in each fold).
+    """
+    from sklearn.model_selection import KFold
+
+    rows = np.sort(np.random.default_rng(seed).permutation(len(ds))[:n])
+    images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
+    parts = list(KFold(min(folds, len(rows)), shuffle=True, random_state=0).split(rows))
+    found: dict[str, dict] = {}
+    for name in NORMALIZERS:
+        preprocessor = Preprocessor(max(1, min(128, len(rows) // 4)), name).fit(images, progress=progress)
+        X = preprocessor.transform(images)
+        found[name] = {"variance": round(float(preprocessor.explained_variance_ratio.sum()), 5)}
+        for target in ("age", "race"):
+            y = labels[target].to_numpy()
+            found[name][target] = [
+                round(_metric(_linear_model(target, y[train]), target, Part(X[train], y[train]), Part(X[t], y[t])), 4)
+                for train, t in parts
+            ]
+    return found
+
+
+def _linear_model(target: str, y):
+    """Return linear regression for age, logistic regression for classes; where all are one class, that class."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if target == "age":
+        return LinearRegression()
+    if len(np.unique(y)) == 1:
+        return DummyClassifier()
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+
+
+def _metric(model, target: str, train: Part, test: Part) -> float:
+    """Return RMSE for age, accuracy for classes."""
+    predicted = model.fit(train.X, train.y).predict(test.X)
+    return float(np.sqrt(np.mean((predicted - test.y) ** 2)) if target == "age" else np.mean(predicted == test.y))

@@ -1,0 +1,182 @@
+"""One experiment, as data: what is trained, how, and what is kept of it.
+
+A seed decides everything that is drawn: which faces train, validate and test, the weights, the order of the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from hw1lib.checks import one_of, real_number, whole_number
+from hw1lib.faces.features import Part, rescale, split, split_rows
+from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule
+
+CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
+TARGETS = {  # target: outputs, output activation, loss
+    "age": (1, "leaky_relu", "l2"),
+    "gender": (1, "sigmoid", "logistic"),
+    "race": (5, "softmax", "nll"),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: what is trained, and how.
+
+    Parameters
+    ----------
+    report : str
+        The figure and the table of the report that it repeats.
+    target : {"age", "gender", "race"}
+    hidden : tuple of int, or int
+        Units of the hidden layers; one number for one layer.
+    activation : str or Activation
+        Of the hidden layers.
+    output_activation : str or Activation, optional
+    loss : str or Loss, optional
+        As the target implies, if they are not given: leaky ReLU and "l2" for age, sigmoid and "logistic" for gender,
+        softmax and "nll" for race.
+    initializer : Initializer
+    schedule : Schedule
+    momentum, weight_decay : float
+    batch_size, epochs : int
+    patience : int, optional
+        All as ``Network.fit`` takes them.
+    whitening, input_rms : float
+        As ``faces.rescale`` takes them.
+    n_train : int, optional
+        At most so many training faces.
+    """
+
+    report: str
+    target: str = "age"
+    hidden: tuple[int, ...] = (64,)
+    activation: str | Activation = "leaky_relu"
+    output_activation: str | Activation | None = None
+    loss: str | Loss | None = None
+    initializer: Initializer = Random(0.1)
+    schedule: Schedule = Constant(3e-4)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    epochs: int = 60
+    patience: int | None = None
+    whitening: float = 0.0
+    input_rms: float = 1.0
+    n_train: int | None = None
+
+    def __post_init__(self):
+        one_of("target", self.target, TARGETS)
+        hidden = self.hidden if np.iterable(self.hidden) and not isinstance(self.hidden, str) else (self.hidden,)
+        checked: dict[str, object] = {"hidden": tuple(whole_number("each of hidden", units) for units in hidden)}
+        checked |= {name: whole_number(name, getattr(self, name)) for name in ("batch_size", "epochs")}
+        checked |= {
+            name: None if getattr(self, name) is None else whole_number(name, getattr(self, name))
+            for name in ("patience", "n_train")
+        }
+        checked |= {name: real_number(name, getattr(self, name)) for name in ("weight_decay", "whitening")}
+        checked["momentum"] = real_number("momentum", self.momentum, below=1)
+        checked["input_rms"] = real_number("input_rms", self.input_rms, above=True)
+        for name, value in checked.items():  # NumPy's numbers become plain ones, as JSON has them
+            object.__setattr__(self, name, value)
+
+    def config(self, n_features: int = 128) -> dict:
+        """Return the dictionary that describes the network."""
+        n_outputs, output_activation, loss = TARGETS[self.target]
+        return {
+            "layers": [n_features, *self.hidden, n_outputs],
+            "activation": self.activation,
+            "output_activation": output_activation if self.output_activation is None else self.output_activation,
+            "loss": loss if self.loss is None else self.loss,
+        }
+
+    def settings(self) -> dict:
+        """Return the settings as JSON has them: objects by what they show of themselves, without what is implied."""
+        settings = {f.name: getattr(self, f.name) for f in fields(Experiment) if f.name != "report"}
+        settings["hidden"] = list(self.hidden)
+        implied = [name for name in ("output_activation", "loss") if settings[name] is None]
+        plain = (str, int, float, list, type(None))
+        with np.printoptions(legacy="1.25"):  # 0.1, not np.float64(0.1)
+            return {
+                name: value if isinstance(value, plain) else re.sub(r" at 0x\w+", "", repr(value))
+                for name, value in settings.items()
+                if name not in implied
+            }
+
+
+def split_and_rescale(experiment: Experiment, table: pd.DataFrame, seed: int) -> tuple[Part, Part, Part]:
+    """Return train, validation and test of this experiment and seed, rescaled, the training part limited."""
+    parts = split(table, experiment.target, seed)
+    train, validation, test = rescale(*parts, whitening=experiment.whitening, input_rms=experiment.input_rms)
+    limit = experiment.n_train
+    return Part(train.X[:limit], train.y[:limit]), validation, test
+
+
+def train(
+    experiment: Experiment, table: pd.DataFrame, seed: int = 0, progress: bool = False
+) -> tuple[Network, History, tuple[Part, Part, Part]]:
+    """Train one experiment with one seed.
+
+    Returns
+    -------
+    net : Network
+    history : History
+    parts : (Part, Part, Part)
+        Train, validation and test, as the network saw them.
+    """
+    parts = split_and_rescale(experiment, table, seed)
+    net = Network(experiment.config(parts[0].X.shape[1]), experiment.initializer, seed)
+    history = net.fit(
+        *parts[0],
+        validation=parts[1],
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        schedule=experiment.schedule,
+        momentum=experiment.momentum,
+        weight_decay=experiment.weight_decay,
+        patience=experiment.patience,
+        progress=progress,
+    )
+    return net, history, parts
+
+
+def train_and_measure(experiment: Experiment, table: pd.DataFrame, seed: int) -> dict:
+    """Train one experiment with one seed on one BLAS thread; return what is kept of it, see ``run``."""
+    with threadpool_limits(1, "blas"):
+        net, history, (train_part, validation, test) = train(experiment, table, seed)
+        predicted = net.predict(test.X)
+        scores = [round(float(net.evaluate(*part)[1]), 5) for part in (test, validation)]
+    epochs = len(history.train_loss)
+    at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
+    kept = ["train_loss", "validation_loss"]
+    kept += ["train_metric", "validation_metric"] if experiment.target != "age" else []
+    curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
+    result = {
+        "seed": seed,
+        "test": scores[0],
+        "validation": scores[1],
+        "train_faces": len(train_part.X),
+        "epochs": epochs,
+        "best_epoch": history.best_epoch,
+        "seconds": round(history.seconds[-1], 2),
+        "curves": {"epoch": at.tolist(), **curves},
+    }
+    if experiment.target == "race":
+        faces, right = table.iloc[split_rows(len(table), seed)[2]], predicted == test.y
+        result["confusion"] = _counts(test.y, predicted, 5, 5)
+        result["by_gender"] = _counts(faces["gender"], right, 2, 2)
+        decades = faces["age"] // 10
+        result["by_decade"] = _counts(decades, right, int(decades.max()) + 1, 2)
+    return result
+
+
+def _counts(rows, columns, n_rows: int, n_columns: int) -> list[list[int]]:
+    """Return how many faces have each pair (row, column) of whole numbers."""
+    counts = np.zeros((n_rows, n_columns), int)
+    np.add.at(counts, (np.asarray(rows, int), np.asarray(columns, int)), 1)
+    return counts.tolist()
