@@ -187,7 +187,7 @@ def test_lab_without_jupyterlab_says_so(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_lab_gives_jupyter_what_it_needs(user, monkeypatch):
+def test_lab_gives_jupyter_what_it_needs(user, tmp_path, monkeypatch, capsys):
     given = []
     monkeypatch.setattr(LabApp, "launch_instance", given.extend)
     monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
@@ -196,6 +196,16 @@ def test_lab_gives_jupyter_what_it_needs(user, monkeypatch):
     assert main(["lab", "--port=8899"]) == 0
     assert given[:2] == [f"--notebook-dir={command_line.NOTEBOOKS}", "--port=8899"]
     assert given[2:] == ([] if user else ["--allow-root", "--no-browser"])
+    monkeypatch.setattr(command_line, "NOTEBOOKS", tmp_path / "read-only")
+    (tmp_path / "read-only").mkdir()
+    (tmp_path / "read-only" / "01_part.ipynb").touch()
+
+    def refused(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(command_line.tempfile, "TemporaryFile", refused)
+    assert main(["lab"]) == 0
+    assert "what you change in them can't be saved" in capsys.readouterr().out
 
 
 def answer(address, token, tries=100):

@@ -35,13 +35,12 @@ def _runs(results: dict, name: str) -> list[dict]:
 # -- intervals and verdicts -------------------------------------------------------------------------------------------
 
 
-def interval(values, confidence: float = 0.95, overlap: float = 0.0) -> tuple[float, float, float]:
-    """Return the mean, and lower and upper end of its Student t interval; both ends NaN for a single value.
+def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
+    """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value.
 
     Parameters
     ----------
     values : array_like, (n,)
-    confidence : float
     overlap : float
         0 for independent values. For values of re-drawn splits of the same faces, test faces per training face: their
         training sets overlap, so that the plain interval would be too narrow (Nadeau and Bengio 2003, section 3).
@@ -50,7 +49,7 @@ def interval(values, confidence: float = 0.95, overlap: float = 0.0) -> tuple[fl
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return mean, float("nan"), float("nan")
-    half = stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
     return mean, mean - half, mean + half
 
 
@@ -62,11 +61,11 @@ def paired(values, reference, overlap: float = OVERLAP) -> tuple[float, float, f
     return interval(values - reference, overlap=overlap)
 
 
-def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return a share ``right / n`` and its score interval (Wilson 1927); for few faces and shares near 1, too."""
+def wilson(right: int, n: int) -> tuple[float, float, float]:
+    """Return a share ``right / n`` and its 95 % score interval (Wilson 1927), good for few faces and shares near 1."""
     if not n:
         return (float("nan"),) * 3
-    found = stats.binomtest(int(right), int(n)).proportion_ci(confidence, method="wilson")
+    found = stats.binomtest(int(right), int(n)).proportion_ci(0.95, method="wilson")
     return right / n, float(found.low), float(found.high)
 
 
