@@ -251,7 +251,7 @@ def _key(experiment: Experiment) -> str:
         if isinstance(parts[name], str):  # a reader may have put an object of his own under one of our names
             parts[name] = registry.get(parts[name], parts[name])
     versions = [platform.python_version(), version("numpy"), version("scipy")]
-    return digest([type(experiment), parts, versions], training.__name__)[:24]
+    return digest([training.train_and_measure, type(experiment), parts, versions])[:24]
 
 
 def _key_or_warning(name: str, experiment: Experiment) -> str:

@@ -11,8 +11,8 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from hw1lib.nn import ACTIVATIONS, LeakyReLU, Network, Tanh
-from hw1lib.study import training
-from hw1lib.study.dependencies import CannotDescribe, digest, own_modules
+from hw1lib.study import dependencies, training
+from hw1lib.study.dependencies import CannotDescribe, digest
 
 CELL = """
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def run_cell(source, name="__main__"):
 
 
 def digest_of(value):
-    return digest(value, training.__name__)
+    return digest([training.train_and_measure, training.Experiment, value])
 
 
 @pytest.fixture(autouse=True)
@@ -169,20 +169,24 @@ def test_our_own_code_counts_as_it_is_loaded(monkeypatch):
 
 
 @pytest.mark.parametrize("target", training.TARGETS)
-def test_every_file_of_ours_that_training_runs_counts(target, small_table):
-    used = set()
+def test_every_function_of_ours_that_training_runs_counts(target, small_table, monkeypatch):
+    used, told = set(), set()
 
     def note(frame, event, argument):
-        used.add(frame.f_globals.get("__name__", ""))
+        if frame.f_globals.get("__name__", "").startswith("hw1lib."):
+            used.add(frame.f_code)
 
     sys.setprofile(note)
     try:
         training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), small_table, 0)
     finally:
         sys.setprofile(None)
-    ours = {name for name in used if name.startswith("hw1lib.")}
-    assert {"hw1lib.nn.network", "hw1lib.nn.losses", "hw1lib.faces.features", "hw1lib.checks"} <= ours
-    assert ours <= own_modules({training.__name__}).keys()
+    describe = dependencies._code
+    monkeypatch.setattr(dependencies, "_code", lambda code: told.add(code) or describe(code))
+    digest_of([target, training.Experiment("a test", target)])
+    names = {code.co_qualname for code in used}
+    assert {"Network._forward", "L2.gradient" if target == "age" else "rescale", "whole_number"} <= names
+    assert used <= told
 
 
 NOTEBOOK = (
