@@ -165,21 +165,20 @@ def _locked(path: Path) -> Iterator[bool]:
     file that has lost its name notices (filelock looks) and starts over, so no two hold the lock.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
+    held = True
     try:
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            print(
-                f"waiting for another run that is writing {path}; if there is none, on another machine either, "
-                f"delete {lock.lock_file}, and this run goes on",
-                file=sys.stderr,
-            )
-            lock.acquire()
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        print(
+            f"waiting for another run that is writing {path}; if there is none, on another machine either, "
+            f"delete {lock.lock_file}, and this run goes on",
+            file=sys.stderr,
+        )
+        lock.acquire()
     except (OSError, NotImplementedError):  # some network disks have no locks; if nothing can be written, writing fails
-        yield False
-        return
+        held = False
     try:
-        yield True
+        yield held
     finally:
         with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
             os.unlink(lock.lock_file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from pathlib import Path
 
 import joblib
@@ -30,6 +31,7 @@ BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB
 FLOAT64_PIXELS = 20_000_000  # up to so many in all faces, the fit computes in float64, then in float32
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
+EXPORTING = threading.Lock()
 
 # What each pixel is divided by, after its mean over the faces is taken off: x are the pixels, (n, n_pixels) float32.
 # A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off anyway.
@@ -224,11 +226,11 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         ]
 
         def fill(partial: Path):
-            with threadpool_limits(1, "blas"):  # here, once: threads that each set and reset it would meet
+            # BLAS's threads are the whole process's: exports that each set and reset them would meet
+            with EXPORTING, threadpool_limits(1, "blas"):
                 chunks = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(jobs)
-                for name, content in tqdm(
-                    chunks, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False
-                ):
+                bar = tqdm(chunks, "exporting", len(jobs), unit="chunk", disable=not progress, leave=False)
+                for name, content in bar:
                     (partial / name).write_bytes(content)
 
         return make_folder(folder, fill, size=1500 * len(ds))

@@ -7,11 +7,8 @@ import struct
 import subprocess
 import sys
 import tarfile
-import threading
 import tracemalloc
-import warnings
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -318,26 +315,6 @@ def test_damaged_jpegs_are_refused_or_read_and_the_quick_check_is_as_strict_as_d
         assert quick == whole, f"case {i}"
         n_bad += not whole
     assert 600 < n_bad < 1800  # many of either kind were met
-
-
-def test_many_threads_read_the_same_and_leave_the_warnings_as_they_were(tmp_path):
-    """Python's way to silence a warning changes the whole process, and two threads at once may leave it changed."""
-    content = {f"{20 + i}_0_0_{STAMP}": coded(scene(i), exif=exif(6, width="wide")) for i in range(6)}
-    ds = opened(write_folder(tmp_path / "faces", content))
-    expected, before, start = ds.images(slice(None)), list(warnings.filters), threading.Barrier(8)
-
-    def read(_):
-        start.wait()
-        return all((ds.images(slice(None)) == expected).all() for _ in range(10))
-
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(read, range(8)))
-    finally:
-        sys.setswitchinterval(switch)
-    assert warnings.filters == before
 
 
 def test_a_damaged_cache_is_made_anew_or_named(tmp_path, cache):

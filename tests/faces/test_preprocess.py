@@ -1,8 +1,6 @@
 """The PCA is scikit-learn's, what is saved comes back, and what is damaged is named."""
 
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -242,20 +240,6 @@ def test_unfitted(faces, tmp_path):
             use()
     assert not list(tmp_path.iterdir())
     assert repr(new) == "Preprocessor(n_components=128, normalizer='standard'), not fitted"
-
-
-def test_many_threads_ask_one_preprocessor():
-    fitted, x = fit(pictures(), 5, "l2"), pictures(900, seed=1)
-    parts, start = np.split(x, 9), threading.Barrier(8)
-    expected = [fitted.transform(part) for part in parts]
-
-    def ask(_):
-        start.wait()
-        return [fitted.transform(part) for part in parts * 10]
-
-    with ThreadPoolExecutor(8) as pool:
-        for got in pool.map(ask, range(8)):
-            assert_array_equal(got, expected * 10)
 
 
 def test_numpy_numbers_are_as_good_as_pythons(faces, tmp_path):

@@ -1,0 +1,96 @@
+"""One data set, or one Preprocessor, used from many threads that really run at once."""
+
+import copy
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from threadpoolctl import threadpool_info
+
+from hw1lib.faces import FaceDataset, Preprocessor
+
+
+@pytest.fixture
+def often():
+    """Let Python change threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(n, action):
+    """Return what n threads get that start the action at the same moment."""
+    start = threading.Barrier(n)
+
+    def wait_and_act(_):
+        start.wait()
+        return action()
+
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(wait_and_act, range(n)))
+
+
+def test_pictures_are_read_and_the_warnings_stay_as_they_were(faces_folder, tmp_path, often):
+    """Python silences a warning by changing the whole process, and two threads at once may leave it changed."""
+    damaged = Image.Exif()
+    damaged[0x0132] = "wide"  # the date may be a text, but ...
+    damaged = damaged.tobytes().replace(b"\x01\x32", b"\x01\x00")  # ... the width may not: Pillow warns
+    for path in list(faces_folder.iterdir())[:6]:
+        Image.open(path).save(tmp_path / path.name, exif=damaged)
+    ds = FaceDataset.open(tmp_path, progress=False)
+    expected, before = ds.images(slice(None)), list(warnings.filters)
+    for got in at_once(8, lambda: [ds.images(slice(None)) for _ in range(10)]):
+        assert all((images == expected).all() for images in got)
+    assert warnings.filters == before
+
+
+def test_one_preprocessor_answers_many(often):
+    rng = np.random.default_rng(0)
+    fitted = Preprocessor(5, "l2").fit(rng.integers(0, 256, (60, 400), np.uint8), progress=False)
+    parts = rng.integers(0, 256, (9, 100, 400), np.uint8)
+    expected = [fitted.transform(part) for part in parts]
+    rebuilt = fitted.inverse_transform(expected[0])
+    for got in at_once(8, lambda: [fitted.transform(part) for part in parts]):
+        assert_array_equal(got, expected)
+    for got in at_once(8, lambda: fitted.inverse_transform(expected[0])):
+        assert_array_equal(got, rebuilt)
+
+
+def test_of_exports_at_once_none_changes_anothers_blas_threads(faces_folder, tmp_path, monkeypatch):
+    """The number of BLAS threads is the whole process's, and the last bits of the features depend on it."""
+    one_began, two_began, one_ended = (threading.Event() for _ in range(3))
+    ds = FaceDataset.open(faces_folder, progress=False)
+    preprocessor = Preprocessor(4).fit(ds, progress=False)
+
+    def images_of_one(rows):
+        one_began.set()
+        two_began.wait(0.5)  # in vain, if the second export waits for this one
+        return ds.images(rows)
+
+    def images_of_two(rows):
+        two_began.set()
+        one_ended.wait(5)
+        seen.extend(blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas")
+        return ds.images(rows)
+
+    def export_one():
+        preprocessor.export(one, tmp_path / "one", progress=False)
+        one_ended.set()
+
+    def export_two():
+        one_began.wait(5)
+        preprocessor.export(two, tmp_path / "two", progress=False)
+
+    seen, one, two = [], copy.copy(ds), copy.copy(ds)
+    monkeypatch.setattr(one, "images", images_of_one)
+    monkeypatch.setattr(two, "images", images_of_two)
+    with ThreadPoolExecutor(2) as pool:
+        for export in [pool.submit(export_one), pool.submit(export_two)]:
+            export.result()
+    assert set(seen) == {1}
