@@ -113,7 +113,7 @@ class Trainable:
 
     def _loss_and_metric(self, Z, T) -> tuple[float, float]:
         o = Z if self.loss.built_in else self.output_activation(Z)
-        return self.loss.value(o, T), self.loss.score(o, T)
+        return float(self.loss.value(o, T)), float(self.loss.score(o, T))
 
     def _sums(self, X) -> np.ndarray:
         """Return the output layer's sums Z (n, n_outputs), block by block."""

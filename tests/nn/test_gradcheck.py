@@ -9,13 +9,13 @@ from hw1lib.nn.initializers import Random, Zero
 from hw1lib.nn.losses import LOSSES
 from hw1lib.nn.network import Network
 
-PAIRS = [(loss, output) for loss in LOSSES for output in LOSSES[loss].output_activations or ACTIVATIONS]
+PAIRS = [(name, f) for name, loss in LOSSES.items() for f in ACTIVATIONS if loss.built_in in (None, f)]
 
 
 def network(activation, output, loss, outputs=3, dtype=np.float64, seed=0):
     config = {"layers": [4, 5, 3, outputs], "activation": activation, "output_activation": output, "loss": loss}
     net = Network(config, Random(0.7), seed, dtype)
-    for b in net.biases:  # a bias of 0 could hide a missing one
+    for b in net.biases:  # a bias of 0 could hide a missing one, and leaves a layer after a dead ReLU at its kink
         b[...] = np.random.default_rng(seed).normal(0, 0.5, b.shape)
     return net
 
@@ -45,27 +45,12 @@ def test_the_gradient_is_not_nothing():
     net.forward(X)
     gradient = net.backward(y)
     np.testing.assert_allclose(gradient, numerical_gradient(net, X, y), rtol=1e-6, atol=1e-9)
-    assert net.weight_gradients[0].shape == (4, 5)
-    parts = [part.ravel() for pair in zip(net.weight_gradients, net.bias_gradients, strict=True) for part in pair]
-    np.testing.assert_array_equal(np.concatenate(parts), gradient)  # layer by layer, weights and biases
-
-
-def test_weight_decay_pulls_at_weights_only():
-    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 7, 3)
-    net.forward(X)
-    net.backward(y)
-    before = [(gW.copy(), gb.copy()) for gW, gb in zip(net.weight_gradients, net.bias_gradients, strict=True)]
-    net.forward(X)
-    net.backward(y, weight_decay=0.25)
-    for i, (gW, gb) in enumerate(before):
-        np.testing.assert_allclose(net.weight_gradients[i], gW + 0.25 * net.weights[i], rtol=1e-12)
-        np.testing.assert_array_equal(net.bias_gradients[i], gb)
 
 
 def test_a_wrong_gradient_is_found(monkeypatch):
     net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
     assert gradcheck(net, X, y) < 1e-8
-    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 1.01 - a, out=out))
+    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a: a * (1.01 - a))
     assert gradcheck(net, X, y) > 1e-3
     near = net.forward(X) + 1e-6 * y
     assert gradcheck(net, X, near) > 1e-3  # also where the gradient is small
@@ -75,7 +60,7 @@ def test_the_error_is_relative(monkeypatch):
     net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
     y = y * 1e3
     assert gradcheck(net, X, y) < 1e-6
-    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a, out=None: np.multiply(a, 3 - a, out=out))
+    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a: a * (3 - a))
     net.forward(X)
     wrong, right = net.backward(y), numerical_gradient(net, X, y)
     norm = np.linalg.norm

@@ -1,0 +1,90 @@
+"""Activations against SciPy, PyTorch and central differences."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special
+
+from hw1lib.nn.activations import ACTIVATIONS
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("leaky_relu", lambda z: np.where(z > 0, z, 0.01 * z)),
+        ("relu", lambda z: np.where(z > 0, z, 0)),
+        ("sigmoid", special.expit),
+        ("tanh", lambda z: np.sinh(z) / np.cosh(z)),
+        ("identity", lambda z: z),
+        ("softmax", lambda z: special.softmax(z, axis=1)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_are_the_functions_that_they_are_called(name, reference, dtype, rng):
+    z = rng.normal(0, 3, (50, 4)).astype(dtype)
+    before = z.copy()
+    a = ACTIVATIONS[name](z)
+    assert a.dtype == ACTIVATIONS[name].backward(z, a).dtype == dtype
+    np.testing.assert_allclose(a, reference(z.astype(float)), rtol=1e-5 if dtype == np.float32 else 1e-12)
+    a[...] = 7  # a new array, the caller's to change
+    np.testing.assert_array_equal(z, before)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_agree_with_pytorch(name, rng):
+    torch = pytest.importorskip("torch")
+    theirs = {
+        "leaky_relu": torch.nn.LeakyReLU(0.01),
+        "relu": torch.nn.ReLU(),
+        "sigmoid": torch.nn.Sigmoid(),
+        "tanh": torch.nn.Tanh(),
+        "identity": torch.nn.Identity(),
+        "softmax": torch.nn.Softmax(dim=1),
+    }[name]
+    z = rng.normal(0, 2, (20, 5))
+    z[0, 0] = 0  # the kink of the ReLUs
+    grad = rng.normal(size=z.shape)
+    leaf = torch.tensor(z, requires_grad=True)
+    output = theirs(leaf)
+    output.backward(torch.tensor(grad))
+    a = ACTIVATIONS[name](z)
+    np.testing.assert_allclose(a, output.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(ACTIVATIONS[name].backward(grad, a), leaf.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_derivatives_at_the_kink_are_those_on_the_left():
+    zeros = np.array([0.0, -0.0])
+    assert (ACTIVATIONS["leaky_relu"].derivative(zeros) == 0.01).all()
+    assert (ACTIVATIONS["relu"].derivative(zeros) == 0).all()
+    for dtype in (np.float32, np.float64):  # 1 and the slope exactly, not nearly
+        slopes = ACTIVATIONS["leaky_relu"].derivative(np.array([-3, 3], dtype))
+        assert slopes.tolist() == [dtype(0.01), 1]
+
+
+def test_softmax_multiplies_by_its_jacobian(rng):
+    z, grad = rng.normal(size=(6, 4)), rng.normal(size=(6, 4))
+    a = ACTIVATIONS["softmax"](z)
+    expected = np.stack([(np.diag(p) - np.outer(p, p)) @ g for p, g in zip(a, grad, strict=True)])
+    np.testing.assert_allclose(ACTIVATIONS["softmax"].backward(grad, a), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="no elementwise derivative"):
+        ACTIVATIONS["softmax"].derivative(a)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_and_sigmoid_of_huge_sums_are_exact(dtype):
+    with np.errstate(all="raise", under="ignore"):
+        a = ACTIVATIONS["softmax"](np.array([[1000, -1000, 0], [-1000, -1000, -1000], [1000, 1000, 999]], dtype))
+        e = math.e
+        np.testing.assert_allclose(a, [[1, 0, 0], [1 / 3] * 3, np.array([e, e, 1]) / (2 * e + 1)], rtol=1e-6)
+        assert ACTIVATIONS["sigmoid"](np.array([-1e4, 0, 1e4], dtype)).tolist() == [0, 0.5, 1]
+
+
+def test_softmax_takes_a_single_row_and_whole_numbers():
+    np.testing.assert_allclose(ACTIVATIONS["softmax"](np.array([0.0, math.log(3)])), [0.25, 0.75])
+    np.testing.assert_allclose(ACTIVATIONS["softmax"](np.array([[1, 2], [3, 3]])), special.softmax([[1, 2], [3, 3]], 1))
