@@ -1,4 +1,4 @@
-"""backward() against central differences, for every activation with every loss; and that the check can fail."""
+"""backward() against central differences, for every activation with every loss, and against PyTorch."""
 
 import numpy as np
 import pytest
@@ -83,3 +83,43 @@ def test_float32_rounds_off_too_early():
     net, (X, y) = network("tanh", "identity", "l2", dtype=np.float32), batch("l2", 7, 3)
     with pytest.raises(ValueError, match="needs a network with dtype"):
         gradcheck(net, X, y)
+
+
+def test_the_gradient_is_the_mean_losses_alone_after_backward_and_after_fit():
+    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 50, 3)
+    expected = numerical_gradient(net, X, y)
+    penalty = numerical_gradient(net, X, y, weight_decay=0.3) - expected
+    assert np.abs(penalty).max() > 0.1
+    net.forward(X)
+    np.testing.assert_allclose(net.backward(y, weight_decay=0.3), expected + penalty, atol=1e-8)
+    np.testing.assert_allclose(net.gradient, expected, atol=1e-8)
+    net.gradient[...] = 0
+    net.fit(X, y, epochs=1, batch_size=50, weight_decay=0.3, progress=False)
+    np.testing.assert_allclose(net.gradient, expected, atol=1e-8)
+    parts = [part.ravel() for pair in zip(net.weight_gradients, net.bias_gradients, strict=True) for part in pair]
+    np.testing.assert_array_equal(np.concatenate(parts), net.gradient)  # layer by layer, weights and biases
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_and_losses_are_pytorchs(activation, loss):
+    torch = pytest.importorskip("torch")
+    net = network(activation, LOSSES[loss].built_in or "identity", loss)
+    X, y = batch(loss, 50, 3)
+    net.forward(X)
+    gradient = net.backward(y)
+    parts = [torch.tensor(p, requires_grad=True) for pair in zip(net.weights, net.biases, strict=True) for p in pair]
+    a, t = torch.tensor(X), torch.tensor(y)
+    for W, b in zip(parts[::2], parts[1::2], strict=True):
+        z = a @ W + b
+        a = getattr(torch.nn, type(net.activation).__name__)()(z)
+    functional = torch.nn.functional
+    theirs = {
+        "l2": lambda: ((z - t) ** 2).sum() / (2 * len(t)),
+        "nll": lambda: functional.cross_entropy(z, t),
+        "logistic": lambda: functional.binary_cross_entropy_with_logits(z, t.double(), reduction="sum") / len(t),
+    }[loss]()
+    theirs.backward()
+    expected = np.concatenate([part.grad.numpy().ravel() for part in parts])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-14)
+    assert net.evaluate(X, y)[0] == pytest.approx(theirs.item(), rel=1e-12)

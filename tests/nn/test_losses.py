@@ -71,14 +71,6 @@ def test_losses_name_themselves_and_their_metric():
     }  # fmt: skip
 
 
-def test_predictions_of_l2_are_values():
-    a = np.array([[1.5], [2.5]])
-    assert L2.predict(a).tolist() == [1.5, 2.5]
-    assert L2.predict(np.hstack([a, a])).shape == (2, 2)
-    L2.predict(a)[0] = 9
-    assert a[0, 0] == 1.5
-
-
 def test_one_hot():
     assert one_hot([2, 0, 1], 3).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     assert one_hot(np.array([1.0, 0.0]), 2).tolist() == one_hot([True, False], 2).tolist() == [[0, 1], [1, 0]]
@@ -87,19 +79,10 @@ def test_one_hot():
         one_hot([[0, 1]], 2)
 
 
-@pytest.mark.parametrize("labels", [[0, 5], [-1, 0], [0.5, 1], [2**40, 1]])
-def test_labels_out_of_range_are_refused(labels):
-    for encode in (one_hot, NLL.encode):
-        with pytest.raises(ValueError, match="whole numbers from 0 to 4, one of 5 classes"):
-            encode(labels, 5)
-
-
 @pytest.mark.parametrize(
     ("loss", "y", "message"),
     [
-        (L2, [[1, 2]], r"y must have shape \(n, 3\), not \(1, 2\)"),
         (L2, [1, 2], r"y must have shape \(n, 3\), not \(2, 1\)"),
-        (L2, np.zeros((2, 3, 1)), "y must have shape"),
         (L2, 5.0, "y must have shape"),
         (L2, [[1, 2, np.nan]], "y must be finite"),
         (L2, [["a", "b", "c"]], "y must hold real numbers, not <U1"),
@@ -108,6 +91,7 @@ def test_labels_out_of_range_are_refused(labels):
         (L2, [[1, 2, None]], "y must hold real numbers, not object"),
         (NLL, ["0", "1"], "labels must hold real numbers"),
         (NLL, [np.nan, 1], "labels must be finite"),
+        *[(NLL, bad, "whole numbers from 0 to 2, one of 3 classes") for bad in ([0, 3], [-1, 0], [0.5, 1], [2**40])],
         (NLL, [[1, 1, 0]], "one-hot rows"),
         (NLL, [[2, -1, 0]], "one-hot rows"),
         (NLL, np.zeros((2, 3, 3)), "y must have shape"),
