@@ -1,4 +1,4 @@
-"""Initialisers: the widths of the papers, PyTorch's, and seeds."""
+"""Initialisers: the widths of the papers, seeds and names."""
 
 import numpy as np
 import pytest
@@ -12,27 +12,12 @@ from hw1lib.nn.initializers import INITIALIZERS, He, Random, Xavier, Zero, as_in
 )
 def test_weights_are_normal_with_the_width_of_the_paper(initializer, std):
     W = initializer(300, 700, np.random.default_rng(0))
+    np.testing.assert_array_equal(W, initializer(300, 700, np.random.default_rng(0)))
     assert W.shape == (300, 700)
     assert W.std() == pytest.approx(std, rel=0.01)
     assert abs(W.mean()) <= 0.01 * std
     if std:
         assert np.mean((W / std) ** 4) == pytest.approx(3, rel=0.03)  # a uniform distribution has 1.8
-
-
-def test_weights_are_as_wide_as_pytorchs():
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    for ours, theirs in ((Xavier(), torch.nn.init.xavier_normal_), (He(), torch.nn.init.kaiming_normal_)):
-        W = theirs(torch.empty(700, 300))  # (fan_out, fan_in) there
-        assert float(W.std()) == pytest.approx(ours.std(300, 700), rel=0.01)
-
-
-@pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializers_draw_from_the_generator_alone(name):
-    rng = np.random.default_rng(3)
-    first, second = INITIALIZERS[name](5, 4, rng), INITIALIZERS[name](5, 4, rng)
-    np.testing.assert_array_equal(first, INITIALIZERS[name](5, 4, np.random.default_rng(3)))
-    assert name == "zero" or (first != second).any()
 
 
 def test_names_stand_for_objects_that_compare():

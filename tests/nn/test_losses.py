@@ -1,4 +1,4 @@
-"""Losses against scikit-learn, SciPy and central differences; targets that are refused."""
+"""Losses against scikit-learn and SciPy (their gradients: test_gradcheck.py); targets that are refused."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,9 @@ from hw1lib.nn.losses import LOSSES, one_hot
 L2, NLL, LOGISTIC = (LOSSES[name] for name in ("l2", "nll", "logistic"))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_l2_is_half_the_squared_error_averaged_over_rows_and_summed_over_outputs(outputs, rng):
+def test_l2_is_half_the_squared_error_averaged_over_rows_and_summed_over_outputs(outputs):
+    rng = np.random.default_rng(0)
     a, t = rng.normal(0, 5, (40, outputs)), rng.normal(0, 5, (40, outputs))
     mse = metrics.mean_squared_error(t, a)  # averaged over the outputs as well
     assert L2.value(a, t) == pytest.approx(outputs * mse / 2, rel=1e-12)
@@ -25,7 +21,8 @@ def test_l2_is_half_the_squared_error_averaged_over_rows_and_summed_over_outputs
 
 
 @pytest.mark.parametrize("scale", [1, 1000])
-def test_nll_is_scikit_learns_log_loss_at_any_scale(scale, rng):
+def test_nll_is_scikit_learns_log_loss_at_any_scale(scale):
+    rng = np.random.default_rng(0)
     z, labels = rng.normal(0, scale, (60, 5)), rng.integers(0, 5, 60)
     with np.errstate(all="raise", under="ignore"):
         loss = NLL.value(z, one_hot(labels, 5))
@@ -37,7 +34,8 @@ def test_nll_is_scikit_learns_log_loss_at_any_scale(scale, rng):
         assert loss == pytest.approx(metrics.log_loss(labels, special.softmax(z, axis=1), labels=range(5)), rel=1e-9)
 
 
-def test_nll_takes_shares_of_classes_and_the_first_of_equal_outputs(rng):
+def test_nll_takes_shares_of_classes_and_the_first_of_equal_outputs():
+    rng = np.random.default_rng(0)
     z, shares = rng.normal(size=(30, 4)), rng.dirichlet(np.ones(4), 30)
     expected = -(shares * special.log_softmax(z, axis=1)).sum(axis=1).mean()
     assert NLL.value(z, NLL.encode(shares, 4)) == pytest.approx(expected, rel=1e-12)
@@ -47,7 +45,8 @@ def test_nll_takes_shares_of_classes_and_the_first_of_equal_outputs(rng):
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_the_logistic_loss_is_scikit_learns_log_loss(outputs, rng):
+def test_the_logistic_loss_is_scikit_learns_log_loss(outputs):
+    rng = np.random.default_rng(0)
     z, t = rng.normal(0, 2, (50, outputs)), rng.integers(0, 2, (50, outputs))
     each = [metrics.log_loss(t[:, j], special.expit(z[:, j]), labels=[0, 1]) for j in range(outputs)]
     assert LOGISTIC.value(z, t.astype(float)) == pytest.approx(sum(each), rel=1e-9)

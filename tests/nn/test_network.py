@@ -35,9 +35,6 @@ def fit(net, X, y):
     return net
 
 
-# -- answers ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("config", CONFIGS)
 def test_predictions_follow_from_the_outputs(config):
     X, _ = data(config, 2 * EVALUATION_ROWS + 7)  # in three pieces
@@ -92,24 +89,25 @@ def test_any_array_like_will_do(make):
     np.testing.assert_array_equal(one.parameters, two.parameters)
 
 
-# -- files and copies -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_network_comes_back_from_its_file(config, dtype, tmp_path):
     net = fit(Network(config, Random(0.5), 0, dtype), *data(config))
     path = net.save(tmp_path / "deep" / "net.npz")
     back = Network.load(path)
-    assert back.config == config
-    assert back.dtype == dtype
+    assert (back.config, back.dtype) == (config, dtype)
     np.testing.assert_array_equal(back.parameters, net.parameters)
     np.testing.assert_array_equal(back.predict(data(config)[0]), net.predict(data(config)[0]))
     assert [p.name for p in path.parent.iterdir()] == ["net.npz"]
 
 
-def test_damaged_files_are_named_and_never_half_read(tmp_path):
+def test_missing_pickled_and_damaged_files_are_named_and_never_half_read(tmp_path):
     net, path, rng = Network(AGE, Random(0.5)), tmp_path / "net.npz", np.random.default_rng(0)
+    with pytest.raises(FileNotFoundError):
+        Network.load(path)
+    path.write_bytes(pickle.dumps(net))
+    with pytest.raises(ValueError, match="not a readable"):
+        Network.load(path)
     original, refused = net.save(path).read_bytes(), 0
     for case in range(1000):
         damaged = bytearray(original)
@@ -136,11 +134,9 @@ def test_damaged_files_are_named_and_never_half_read(tmp_path):
         ({"config": np.array("[6, 5, 1]")}, "config must be a dictionary"),
         ({"config": np.array([AGE])}, "not a readable"),  # an object, thus a pickle
         ({"config": np.array(json.dumps({**AGE, "layers": [6, 10**8, 1]}))}, "must be 800,000,001 finite numbers"),
-        ({"config": np.array(json.dumps({**AGE, "layers": [10**9, 10**9]}))}, "finite numbers"),
         ({"config": np.array(json.dumps({**AGE, "activation": "swish"}))}, "must be one of"),
         ({"config": np.array(json.dumps({**AGE, "layers": [6, "5", 1]}))}, "must be a whole number >= 1, not '5'"),
         ({"parameters": np.zeros(40, np.float32)}, "must be 41 finite numbers"),
-        ({"parameters": np.zeros((41, 1), np.float32)}, "must be 41 finite numbers"),
         ({"parameters": np.full(41, np.nan, np.float32)}, "must be 41 finite numbers"),
         ({"parameters": np.zeros(41, np.float16)}, "dtype must be"),
         ({"parameters": np.array(["x"] * 41)}, "not a network that this version can read"),
@@ -164,14 +160,6 @@ def test_files_of_another_kind_are_refused_before_they_take_memory(change, messa
     assert str(path) in str(caught.value)
 
 
-def test_pickles_and_missing_files_are_not_opened(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        Network.load(tmp_path / "net.npz")
-    (tmp_path / "net.npz").write_bytes(pickle.dumps({"config": AGE}))
-    with pytest.raises(ValueError, match="not a readable"):
-        Network.load(tmp_path / "net.npz")
-
-
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copies_train_on_as_the_original_would(duplicate):
     X, y = data(AGE)
@@ -182,18 +170,11 @@ def test_copies_train_on_as_the_original_would(duplicate):
     np.testing.assert_array_equal(twin.parameters, fit(same, X, y).parameters)
 
 
-def test_the_repr_shows_the_network():
-    assert repr(Network(GENDER)) == "Network(6 -> 5 relu -> 4 relu -> 1 sigmoid, loss logistic, 64 parameters)"
-
-
 def test_importing_the_room_loads_nothing_heavy():
     heavy = "pandas", "matplotlib", "sklearn", "sympy", "torch", "onnx"
     code = f"import sys, hw1lib.nn; sys.exit(' '.join(set({heavy}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-# -- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,7 +183,6 @@ def test_importing_the_room_loads_nothing_heavy():
         ({"activation": "swish"}, r"config\['activation'\] must be one of \['identity', 'leaky_relu', .*not 'swish'"),
         ({"output_activation": np.tanh}, r"config\['output_activation'\] must be one of .* inherits Activation"),
         ({"loss": "mse"}, r"config\['loss'\] must be one of \['l2', 'logistic', 'nll'\], .* inherits Loss, not 'mse'"),
-        ({"loss": ["l2"]}, r"config\['loss'\] must be one of"),
         ({"loss": "nll"}, "the loss 'nll' is defined for the output activation softmax, not 'leaky_relu'"),
         ({"loss": "logistic"}, "the loss 'logistic' is defined for the output activation sigmoid"),
         *[({"layers": bad}, "two or more whole numbers") for bad in ([6], 6, None)],
@@ -222,8 +202,6 @@ def test_bad_descriptions_say_what_is_allowed(change, message):
 def test_other_initializers_types_and_descriptions_are_refused():
     for name, initializer in INITIALIZERS.items():
         np.testing.assert_array_equal(Network(AGE, name).parameters, Network(AGE, initializer).parameters)
-    with pytest.raises(ValueError, match="one of zero, random, xavier, he, not 'large'"):
-        Network(AGE, "large")
     for dtype in (np.float16, int, "f4", None, ">f4", object):
         with pytest.raises(ValueError, match=r"dtype must be np.float32 or np.float64"):
             Network(AGE, dtype=dtype)
@@ -242,8 +220,6 @@ def test_other_initializers_types_and_descriptions_are_refused():
         (lambda X: None, "X must hold real numbers, not object"),
         (lambda X: np.where(X > 2, np.nan, X), "X must be finite"),
         (lambda X: X * 1e300, "X must be finite"),  # and is not, in float32
-        (lambda X: X.astype(str), "X must hold real numbers, not <U32"),
-        (lambda X: X + 1j, "X must hold real numbers, not complex128"),
         (lambda X: [[1] * 6, [1] * 5], "X must be an array, with rows of equal length"),
         (lambda X: X[1:], "X and y must have the same number of rows: 49 and 50"),
     ],
