@@ -6,6 +6,7 @@ Rows are samples. Layer by layer ``Z = A @ W + b`` and ``A = f(Z)``; the report'
 
 from __future__ import annotations
 
+import copy
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -175,7 +176,7 @@ class Network(Trainable):
         return net
 
     def __reduce__(self):  # for copies and other processes: the views into the parameters must be made anew
-        return self.from_parameters, (self.config, self.parameters, self.rng)
+        return self.from_parameters, (self.config, self.parameters, copy.deepcopy(self.rng))
 
     def __repr__(self):
         names = [self.config["activation"]] * (len(self.layers) - 2) + [self.config["output_activation"]]
