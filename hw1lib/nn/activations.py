@@ -83,10 +83,9 @@ class Identity(Activation):
 
 def log_softmax(z):
     """Return ``log(exp(z_i) / sum_j exp(z_j))`` over each row of ``z`` (n, k): finite for finite ``z`` of any size."""
-    z = np.array(z.T, order="C")  # (k, n): over a few classes, sums down are several times faster than along
-    z -= z.max(axis=0)  # the quotient is the same, and exp can't overflow
-    z -= np.log(np.exp(z).sum(axis=0))
-    return z.T
+    z = np.ascontiguousarray(np.transpose(z))  # (k, n): over a few classes, sums down are faster than along
+    z = z - z.max(axis=0)  # the quotient is the same, and exp can't overflow
+    return (z - np.log(np.exp(z).sum(axis=0))).T
 
 
 class Softmax(Activation):

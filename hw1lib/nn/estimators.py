@@ -10,12 +10,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hw1lib.checks import real_number
 from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
@@ -25,7 +26,8 @@ from hw1lib.nn.onnx_export import to_onnx
 class _NetworkEstimator(BaseEstimator):
     """What both estimators share; subclasses say what the targets are."""
 
-    _learning_rate: float  # where none is given
+    _learning_rate: float  # where none is given, like the loss
+    _loss: str
     _output_activation: str
     classes_: np.ndarray  # of the classifier
 
@@ -33,7 +35,7 @@ class _NetworkEstimator(BaseEstimator):
         self,
         hidden_layer_sizes=(64,),
         activation="leaky_relu",
-        loss="l2",
+        loss=None,
         initializer="xavier",
         learning_rate=None,
         momentum=0.9,
@@ -67,7 +69,7 @@ class _NetworkEstimator(BaseEstimator):
             "layers": [X.shape[1], *hidden, y.shape[1]],
             "activation": self.activation,
             "output_activation": self._output_activation,
-            "loss": self.loss,
+            "loss": self._loss if self.loss is None else self.loss,
         }
         self.scale_ = float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) or 1.0
         X, validation = X / X.dtype.type(self.scale_), None
@@ -120,11 +122,14 @@ class _NetworkEstimator(BaseEstimator):
         try:
             new = cls()
             new.network_ = Network.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
-            new.scale_, new.n_features_in_ = float(arrays["scale"]), new.network_.layers[0]
+            new.scale_ = real_number("scale", arrays["scale"].tolist(), above=True)
+            new.n_features_in_ = new.network_.layers[0]
             new.hidden_layer_sizes = tuple(new.network_.layers[1:-1])
             new.activation, new.loss = new.network_.config["activation"], new.network_.config["loss"]
-            if len(arrays["classes"]):
+            if is_classifier(new):
                 new.classes_ = arrays["classes"]
+                if new.classes_.shape != (new.network_.n_outputs,):
+                    raise ValueError(f"classes must be {new.network_.n_outputs} labels, one an output")
             return new
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}: not a {cls.__name__} that this version can read: {error}") from error
@@ -136,8 +141,10 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int
-    activation : str
-        Of the hidden layers, a name in ``hw1lib.nn.activations.ACTIVATIONS``. The output layer is linear.
+    activation : str or Activation
+        Of the hidden layers, as ``Network`` takes it. The output layer is linear.
+    loss : str, Loss or None
+        None takes "l2"; the classifier "nll".
     initializer : str or Initializer
         A name in ``hw1lib.nn.initializers.INITIALIZERS``, or one of its objects.
     learning_rate : float, Schedule or None
@@ -162,6 +169,7 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     """
 
     _learning_rate = 1e-3
+    _loss = "l2"
     _output_activation = "identity"
 
     def fit(self, X, y):
@@ -188,6 +196,7 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
     """
 
     _learning_rate = 1e-2
+    _loss = "nll"
     _output_activation = "softmax"
 
     def fit(self, X, y):

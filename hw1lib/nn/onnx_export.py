@@ -9,13 +9,13 @@ import numpy as np
 from hw1lib.files import write_atomically
 from hw1lib.nn.activations import Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 
-OPERATORS: dict[type, tuple[str, dict]] = {  # class -> ONNX operator and its attributes
-    LeakyReLU: ("LeakyRelu", {"alpha": LeakyReLU.slope}),
-    ReLU: ("Relu", {}),
-    Sigmoid: ("Sigmoid", {}),
-    Tanh: ("Tanh", {}),
-    Identity: ("Identity", {}),
-    Softmax: ("Softmax", {"axis": 1}),
+OPERATORS: dict[type, str] = {
+    LeakyReLU: "LeakyRelu",
+    ReLU: "Relu",
+    Sigmoid: "Sigmoid",
+    Tanh: "Tanh",
+    Identity: "Identity",
+    Softmax: "Softmax",  # over the last axis, the classes
 }
 
 
@@ -61,8 +61,8 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
             raise ValueError(f"the activation {f!r} has no ONNX operator; these have: {known}")
         matrix, vector = constant(f"W{i}", W.astype(np.float32)), constant(f"b{i}", b.astype(np.float32))
         z = node("Gemm", [a, matrix, vector], f"z{i}")  # z = a @ W + b
-        operator, attributes = OPERATORS[type(f)]
-        a = node(operator, [z], "outputs" if i == len(activations) else f"a{i}", **attributes)
+        attributes = {"alpha": f.slope} if isinstance(f, LeakyReLU) else {}
+        a = node(OPERATORS[type(f)], [z], "outputs" if i == len(activations) else f"a{i}", **attributes)
     results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.layers[-1]])]
     if classes is not None:
         names = np.array(np.asarray(classes).tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 from hw1lib.checks import real_number
 
@@ -17,7 +18,8 @@ class Schedule:
         for field in fields(self):
             value = getattr(self, field.name)
             real_number(field.name, value, above=True)
-            object.__setattr__(self, field.name, getattr(value, "item", lambda v=value: v)())  # NumPy's as plain ones
+            plain = int(value) if isinstance(value, Integral) else float(value)  # also of a NumPy number
+            object.__setattr__(self, field.name, plain)
 
     def __call__(self, epoch: int) -> float:
         """Return the learning rate of this epoch."""

@@ -106,14 +106,14 @@ class Trainable:
 
     def _output_delta(self, Z, T):
         """Return dL/dZ of the output layer, (m, n_outputs), L the mean loss."""
-        if self.loss.built_in:
+        if self.loss.built_in:  # its gradient is that with respect to the sums, through the output activation
             return self.loss.gradient(Z, T)
         A = self.output_activation(Z)
         return self.output_activation.backward(self.loss.gradient(A, T), A)
 
     def _loss_and_metric(self, Z, T) -> tuple[float, float]:
         o = Z if self.loss.built_in else self.output_activation(Z)
-        return self.loss.value(o, T), self.loss.score(o, T)
+        return float(self.loss.value(o, T)), float(self.loss.score(o, T))
 
     def _sums(self, X) -> np.ndarray:
         """Return the output layer's sums Z (n, n_outputs), block by block."""
@@ -180,7 +180,7 @@ class Trainable:
         epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
         momentum = real_number("momentum", momentum, below=1)
         weight_decay = real_number("weight_decay", weight_decay)
-        if patience is not None and (whole_number("patience", patience) and validation is None):
+        if patience is not None and whole_number("patience", patience) and validation is None:
             raise ValueError("patience needs validation=(X, y): early stopping watches its loss")
         X = self._check_inputs(X)
         T = self._check_targets(y, len(X))
@@ -251,4 +251,6 @@ class Trainable:
     def _as_dtype(self, name, array):
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(array, self.parameters.dtype)
-        return numbers(name, array)  # what is too large for float32 has become infinite
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite in {array.dtype}: it holds numbers that are too large")
+        return array

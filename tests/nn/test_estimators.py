@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from hw1lib.nn.activations import Tanh
 from hw1lib.nn.estimators import NetworkClassifier, NetworkRegressor
-from hw1lib.nn.initializers import He
+from hw1lib.nn.initializers import INITIALIZERS, He
 from hw1lib.nn.network import Network
 
 
@@ -55,6 +57,16 @@ def test_grid_search_in_a_pipeline(classes):
     assert set(search.predict(classes[0])) == {"low", "middle", "high"}
 
 
+def test_names_are_the_objects(classes):
+    X, y = classes
+    for name, thing in INITIALIZERS.items():
+        one, two = (NetworkClassifier(epochs=2, initializer=i, random_state=0).fit(X, y) for i in (name, thing))
+        np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+    named = NetworkClassifier(epochs=2, activation="tanh", loss="nll", random_state=0).fit(X, y)
+    made = NetworkClassifier(epochs=2, activation=Tanh(), random_state=0).fit(X, y)  # its own loss is the NLL
+    np.testing.assert_array_equal(named.predict_proba(X), made.predict_proba(X))
+
+
 def test_clone_and_cross_validation_repeat_themselves(classes):
     model = NetworkClassifier(epochs=5, random_state=0)
     scores = [cross_val_score(m, *classes, cv=3).tolist() for m in (model, clone(model))]
@@ -89,7 +101,8 @@ def test_float32_stays_float32(classes):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"initializer": "large"}, "initializer must be one of"),
+        ({"initializer": "large"}, "must be one of zero, random, xavier, he, not 'large'"),
+        ({"loss": "mse"}, r"config\['loss'\] must be one of"),
         ({"activation": "step"}, "must be one of"),
         ({"hidden_layer_sizes": (0,)}, "layers"),
         ({"epochs": 0}, "epochs must be"),
@@ -99,3 +112,52 @@ def test_float32_stays_float32(classes):
 def test_bad_parameters_are_named(classes, parameters, message):
     with pytest.raises(ValueError, match=message):
         NetworkClassifier(**parameters).fit(*classes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_estimators_come_back_from_their_files(classes, dtype, tmp_path):
+    X, y = (2000 * classes[0] + 500).astype(dtype), classes[1]
+    codes = np.unique(y, return_inverse=True)[1]
+    regressor = NetworkRegressor((8, 4), "tanh", epochs=3).fit(X, codes)
+    for labels in (y, y.astype(object), codes, codes - 7, codes > 0, codes * 2.0):
+        model = NetworkClassifier((8,), learning_rate=0.1, epochs=20, random_state=0).fit(X, labels)
+        back = NetworkClassifier.load(model.save(tmp_path / "model.npz"))
+        np.testing.assert_array_equal(back.predict(X), model.predict(X))
+        np.testing.assert_array_equal(back.predict_proba(X), model.predict_proba(X))
+        assert len(set(back.predict(X))) > 1
+    back = NetworkRegressor.load(regressor.save(tmp_path / "deep" / "regressor.npz"))
+    np.testing.assert_array_equal(back.predict(X), regressor.predict(X))
+    assert (back.hidden_layer_sizes, back.activation, back.loss) == ((8, 4), "tanh", "l2")
+    clone(back).set_params(epochs=1).fit(X, codes)  # and can be trained anew
+    with pytest.raises(ValueError, match="9 features, but NetworkRegressor is expecting 10"):
+        back.predict(X[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": np.array("NetworkRegressor")}, "holds no NetworkClassifier"),
+        ({"config": np.array("{")}, "not a NetworkClassifier that this version can read"),
+        ({"parameters": np.zeros(3)}, "finite numbers"),
+        ({"classes": np.array(["low", "high"])}, "classes"),
+        ({"classes": np.empty(0)}, "classes"),
+        ({"classes": np.array(3)}, "classes"),
+        *[({"scale": np.array(bad)}, "scale") for bad in (0, -1, np.nan, "1", [1, 2])],
+        ({"scale": None}, "incomplete, without scale"),
+    ],
+)
+def test_damaged_files_are_named(classes, change, message, tmp_path):
+    path = NetworkClassifier(epochs=1).fit(*classes).save(tmp_path / "model.npz")
+    with np.load(path) as file:
+        arrays = {**file, **change}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(ValueError, match=message) as caught:
+        NetworkClassifier.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_not_fitted_is_neither_written_nor_exported(tmp_path):
+    for use in (NetworkRegressor().save, NetworkClassifier().to_onnx):
+        with pytest.raises(NotFittedError):
+            use(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []

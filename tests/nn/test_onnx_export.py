@@ -1,11 +1,12 @@
-"""Networks leave as ONNX: onnxruntime predicts the same."""
+"""Networks and estimators leave as ONNX: onnxruntime predicts the same."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from hw1lib.nn.activations import ACTIVATIONS
+from hw1lib.nn.activations import ACTIVATIONS, LeakyReLU
+from hw1lib.nn.estimators import NetworkClassifier, NetworkRegressor
 from hw1lib.nn.initializers import Xavier
 from hw1lib.nn.network import Network
 
@@ -18,19 +19,45 @@ def network(activation="leaky_relu", output="identity", loss="l2", outputs=1, dt
     return net
 
 
+def session(path):
+    pytest.importorskip("onnx")
+    return pytest.importorskip("onnxruntime").InferenceSession(path)
+
+
+def flatter():
+    f = LeakyReLU()
+    f.slope = 0.5
+    return f
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, flatter()])
 @pytest.mark.parametrize(("output", "loss", "outputs"), [("identity", "l2", 1), ("softmax", "nll", 5)])
 def test_onnxruntime_predicts_the_same(tmp_path, activation, output, loss, outputs, dtype):
     pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
     net = network(activation, output, loss, outputs, dtype)
-    session = runtime.InferenceSession(net.to_onnx(tmp_path / "net.onnx"))
-    X = np.random.default_rng(2).standard_normal((9, 6)).astype(dtype)
-    found = session.run(None, {"X": X})[0]
-    assert found.dtype == dtype
+    exported = session(net.to_onnx(tmp_path / "net.onnx"))
+    X = np.random.default_rng(2).standard_normal((9, 6)).astype(np.float32)
+    (found,) = exported.run(None, {"X": X})
     np.testing.assert_allclose(found, net.forward(X), atol=1e-5)
-    assert session.get_inputs()[0].shape == ["n", 6]  # any number of rows
+    assert exported.get_inputs()[0].shape == ["n", 6]  # any number of rows
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_estimators_take_their_scaling_along(tmp_path, dtype):
+    pytest.importorskip("onnx")
+    X = np.random.default_rng(0).normal(5000, 2000, (80, 6)).astype(np.float32)
+    y = 10 + X[:, 0] / 1000 - X[:, 1] / 500
+    model = NetworkRegressor(epochs=30, random_state=0).fit(X.astype(dtype), y)
+    (found,) = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
+    np.testing.assert_allclose(found[:, 0], model.predict(X), rtol=1e-4, atol=1e-4)
+    names = np.digitize(y, [-2, 2])
+    for labels in (names, names * 7 - 3, np.array(["low", "middle", "high é"])[names], names > 0, names * 2.0):
+        model = NetworkClassifier(learning_rate=0.1, batch_size=20, random_state=0).fit(X.astype(dtype), labels)
+        outputs, found = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
+        np.testing.assert_allclose(outputs, model.predict_proba(X), rtol=1e-4, atol=1e-5)
+        assert found.tolist() == model.predict(X).tolist()
+        assert len(set(found.tolist())) > 1
 
 
 def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
