@@ -26,15 +26,15 @@ def one_hot(labels, n_classes: int) -> np.ndarray:
 class Loss:
     """What is minimised, and the metric shown beside it.
 
-    The methods take ``o`` and ``t``, both (n, k): what the network says, and the targets. ``o`` are the outputs; where
-    the loss has its output activation built in, ``o`` are the sums ``z`` before it, the logits (as PyTorch's
-    CrossEntropyLoss takes them). A loss of your own needs ``value`` and ``gradient``; the rest fits a regression.
+    The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss with a built-in output
+    activation takes the sums before it instead, the logits, as PyTorch's CrossEntropyLoss does. A loss of your own
+    needs ``value`` and ``gradient``; the rest fits a regression.
 
     Attributes
     ----------
     metric : {"rmse", "accuracy"}
     built_in : str or None
-        Name of the output activation that the loss contains, and needs; None takes any.
+        Name of the output activation that is part of the loss, which the network must then use; None: any will do.
     """
 
     metric = "rmse"

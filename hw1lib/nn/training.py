@@ -83,14 +83,14 @@ class Trainable:
         raise NotImplementedError
 
     def _decay(self, weight_decay):
-        """Return ``weight_decay`` for each weight and 0 for each bias, (n_parameters,)."""
+        """Return ``weight_decay`` for each weight and 0 for each bias, which does not decay, (n_parameters,)."""
         raise NotImplementedError
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def forward(self, X) -> np.ndarray:
         """Return the outputs (n, n_outputs) for the inputs ``X`` (n, ...) (the report's forwProp)."""
-        self._last = passed = self._forward(self._check_inputs(X))
+        self._last = passed = self._forward(self._check_inputs(X).copy())  # X may change before ``backward``
         return self.output_activation(passed[-1])
 
     def backward(self, y, weight_decay: float = 0.0) -> np.ndarray:

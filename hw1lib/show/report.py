@@ -141,8 +141,6 @@ def build(notebooks: Path, output: Path, store: bool = False, progress: bool = T
     if not paths:
         raise FileNotFoundError(f"there is no notebook {NOTEBOOK_NAMES} in {notebooks}")
     output = Path(output)
-    for left_over in output.parent.glob(f".{output.name}.*.tmp"):  # of a run that was killed while it wrote
-        left_over.unlink()
     facts = this_run() if facts is None else facts
     done = {}
     bar = tqdm(paths, unit="notebook", disable=not progress)

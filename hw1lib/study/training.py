@@ -5,6 +5,7 @@ A seed decides everything that is drawn: which faces train, validate and test, t
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, fields
 
@@ -15,6 +16,8 @@ from threadpoolctl import threadpool_limits
 from hw1lib.checks import one_of, real_number, whole_number
 from hw1lib.faces.features import Part, rescale, split, split_rows
 from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule
+from hw1lib.nn.initializers import as_initializer
+from hw1lib.nn.schedules import as_schedule
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a log axis
 TARGETS = {  # target: outputs, output activation, loss
@@ -41,8 +44,8 @@ class Experiment:
     loss : str or Loss, optional
         As the target implies, if they are not given: leaky ReLU and "l2" for age, sigmoid and "logistic" for gender,
         softmax and "nll" for race.
-    initializer : Initializer
-    schedule : Schedule
+    initializer : Initializer or str
+    schedule : Schedule or float
     momentum, weight_decay : float
     batch_size, epochs : int
     patience : int, optional
@@ -59,8 +62,8 @@ class Experiment:
     activation: str | Activation = "leaky_relu"
     output_activation: str | Activation | None = None
     loss: str | Loss | None = None
-    initializer: Initializer = Random(0.1)
-    schedule: Schedule = Constant(3e-4)
+    initializer: Initializer | str = Random(0.1)
+    schedule: Schedule | float = Constant(3e-4)
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 128
@@ -72,18 +75,18 @@ class Experiment:
 
     def __post_init__(self):
         one_of("target", self.target, TARGETS)
+        set_field = functools.partial(object.__setattr__, self)  # NumPy's numbers become plain ones, as JSON has them
         hidden = self.hidden if np.iterable(self.hidden) and not isinstance(self.hidden, str) else (self.hidden,)
-        checked: dict[str, object] = {"hidden": tuple(whole_number("each of hidden", units) for units in hidden)}
-        checked |= {name: whole_number(name, getattr(self, name)) for name in ("batch_size", "epochs")}
-        checked |= {
-            name: None if getattr(self, name) is None else whole_number(name, getattr(self, name))
-            for name in ("patience", "n_train")
-        }
-        checked |= {name: real_number(name, getattr(self, name)) for name in ("weight_decay", "whitening")}
-        checked["momentum"] = real_number("momentum", self.momentum, below=1)
-        checked["input_rms"] = real_number("input_rms", self.input_rms, above=True)
-        for name, value in checked.items():  # NumPy's numbers become plain ones, as JSON has them
-            object.__setattr__(self, name, value)
+        set_field("hidden", tuple(whole_number("each of hidden", units) for units in hidden))
+        for name in ("batch_size", "epochs", "patience", "n_train"):
+            value = getattr(self, name)
+            set_field(name, None if value is None and name in ("patience", "n_train") else whole_number(name, value))
+        for name in ("weight_decay", "whitening"):
+            set_field(name, real_number(name, getattr(self, name)))
+        set_field("momentum", real_number("momentum", self.momentum, below=1))
+        set_field("input_rms", real_number("input_rms", self.input_rms, above=True))
+        set_field("initializer", as_initializer(self.initializer))
+        set_field("schedule", as_schedule(self.schedule))
 
     def config(self, n_features: int = 128) -> dict:
         """Return the dictionary that describes the network."""
