@@ -170,7 +170,7 @@ def test_links_lead_to_notebooks_that_are_there(path):
 def opening(path, folder, **environment):
     """Run the cells up to the one that opens the data, in another folder; return exit status and last line."""
     sources = [cell.source for cell in code_cells(path)]
-    last = next(i for i, source in enumerate(sources) if "FaceDataset.open(" in source)
+    last = next(i for i, source in enumerate(sources) if "faces.open(" in source)
     command = [sys.executable, "-c", "\n".join(sources[: last + 1])]
     options = {
         "cwd": folder,

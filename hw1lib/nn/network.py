@@ -117,7 +117,7 @@ class Network(Trainable):
         return decay
 
     def _forward(self, A) -> list[np.ndarray]:
-        """Return the inputs of all layers, the first of them ``A`` (m, layers[0]), and the last one's sums Z (2.2.1)."""
+        """Return the inputs of all layers, the first of them ``A`` (m, layers[0]), and the last sums Z (2.2.1)."""
         passed = []
         for W, b in zip(self.weights, self.biases, strict=True):
             passed.append(A)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -103,9 +104,9 @@ def _references(code: types.CodeType, namespace: dict, tell) -> list[str]:
         name = step.argval
         if not ours and name in UNKNOWN and step.opname.startswith("LOAD_") and name not in namespace:
             raise CannotDescribe(f"{code.co_name} uses {name}")
-        if step.opname not in LOADS or name in SKIPPED:
-            continue
-        value = sys.modules.get(name) if step.opname == "IMPORT_NAME" else namespace.get(name)
+        if step.opname not in LOADS or name in SKIPPED or (ours and step.opname == "IMPORT_NAME"):
+            continue  # what ours import inside a function (pandas, onnx, ...), no training needs
+        value = importlib.import_module(name) if step.opname == "IMPORT_NAME" else namespace.get(name)
         if isinstance(value, types.ModuleType) and not _is_library(value):  # what the code takes from it
             value = {one: getattr(value, one) for one in code.co_names if hasattr(value, one)}
         try:

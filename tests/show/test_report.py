@@ -205,7 +205,6 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
     write(tmp_path, "scratch.ipynb", "1 / 0")
     output = tmp_path / "out" / "index.html"
     output.parent.mkdir()
-    (output.parent / ".index.html.abc.tmp").write_text("half")
     assert report.build(tmp_path, output, store=True, progress=False, facts={"Data": "none"}) == output
 
     soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
