@@ -169,7 +169,7 @@ def test_our_own_code_counts_as_it_is_loaded(monkeypatch):
 
 
 @pytest.mark.parametrize("target", training.TARGETS)
-def test_every_function_of_ours_that_training_runs_counts(target, small_table, monkeypatch):
+def test_every_function_of_ours_that_training_runs_counts(target, table, monkeypatch):
     used, told = set(), set()
 
     def note(frame, event, argument):
@@ -178,7 +178,7 @@ def test_every_function_of_ours_that_training_runs_counts(target, small_table, m
 
     sys.setprofile(note)
     try:
-        training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), small_table, 0)
+        training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), table, 0)
     finally:
         sys.setprofile(None)
     describe = dependencies._code

@@ -52,9 +52,9 @@ def test_settings_are_what_their_names_say():
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_what_training_by_hand_gives(small_table):
-    found = run({"mine": SHORT}, small_table, seeds=[3], n_jobs=1, progress=False)["experiments"]["mine"]["runs"][0]
-    net, history, (train_part, validation, test) = train(SHORT, small_table, seed=3)
+def test_a_run_is_what_training_by_hand_gives(table):
+    found = run({"mine": SHORT}, table, seeds=[3], n_jobs=1, progress=False)["experiments"]["mine"]["runs"][0]
+    net, history, (train_part, validation, test) = train(SHORT, table, seed=3)
     rmse = np.sqrt(np.mean((net.predict(test.X) - test.y) ** 2))
     assert found["test"] == pytest.approx(rmse, abs=1e-5)
     assert found["validation"] == pytest.approx(net.evaluate(*validation)[1], abs=1e-5)
@@ -63,19 +63,19 @@ def test_a_run_is_what_training_by_hand_gives(small_table):
     assert (found["train_faces"], len(validation.X), len(test.X)) == (len(train_part.X), 27, 30) == (243, 27, 30)
 
 
-def test_same_results_with_one_and_two_processes_and_from_the_cache(small_table, cache):
+def test_same_results_with_one_and_two_processes_and_from_the_cache(table, cache):
     mine = {"a": SHORT, "b": replace(SHORT, hidden=(5, 3))}
-    one = run(mine, small_table, range(2), n_jobs=1, keep=False, progress=False)
-    two = run(mine, small_table, range(2), n_jobs=2, progress=False)
+    one = run(mine, table, range(2), n_jobs=1, keep=False, progress=False)
+    two = run(mine, table, range(2), n_jobs=2, progress=False)
     assert without_seconds(one) == without_seconds(two)
-    assert run(mine, small_table, range(2), progress=False) == two  # with the seconds: nothing was trained again
+    assert run(mine, table, range(2), progress=False) == two  # with the seconds: nothing was trained again
     kept = list(cache.glob("results/*/*.json"))
     assert len(kept) == 4
     kept[0].write_text(kept[0].read_text()[:-9])  # damaged
-    assert without_seconds(run(mine, small_table, range(2), n_jobs=1, progress=False)) == without_seconds(one)
+    assert without_seconds(run(mine, table, range(2), n_jobs=1, progress=False)) == without_seconds(one)
 
 
-def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(small_table, monkeypatch):
+def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(table, monkeypatch):
     trained = []
 
     def counting(experiment, table, seed):
@@ -87,8 +87,8 @@ def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(smal
     monkeypatch.setattr(experiments, "train_and_measure", counting)
     twice = {"init/random": SHORT, "width/64": replace(SHORT, report="another table")}
     with pytest.raises(KeyboardInterrupt):
-        run(twice, small_table, range(4), n_jobs=1, progress=False)
-    found = run(twice, small_table, range(4), n_jobs=1, progress=False)
+        run(twice, table, range(4), n_jobs=1, progress=False)
+    found = run(twice, table, range(4), n_jobs=1, progress=False)
     assert len(trained) == 5  # four seeds, of which one was interrupted and run again
     assert sorted(trained) == sorted([0, 1, 2, 3, trained[2]])
     assert found["experiments"]["init/random"]["runs"] == found["experiments"]["width/64"]["runs"]
@@ -101,13 +101,13 @@ def test_what_is_kept_depends_on_settings_and_not_on_the_report():
     assert experiments._key(replace(SHORT, loss="l2", output_activation="leaky_relu")) != keys[1]
 
 
-def test_other_columns_are_other_data(small_table):
-    swapped = small_table.rename(columns={"f000": "f001", "f001": "f000"})
-    a, b = (run({"a": SHORT}, table, [0], n_jobs=1, progress=False)["data"] for table in (small_table, swapped))
+def test_other_columns_are_other_data(table):
+    swapped = table.rename(columns={"f000": "f001", "f001": "f000"})
+    a, b = (run({"a": SHORT}, table, [0], n_jobs=1, progress=False)["data"] for table in (table, swapped))
     assert a != b
 
 
-def test_what_cannot_be_described_is_trained_every_time_and_not_kept(small_table, cache):
+def test_what_cannot_be_described_is_trained_every_time_and_not_kept(table, cache):
     class Drawn(Random):
         def __call__(self, fan_in, fan_out, rng):
             return generator.normal(size=(fan_in, fan_out))
@@ -115,36 +115,36 @@ def test_what_cannot_be_described_is_trained_every_time_and_not_kept(small_table
     generator = np.random.default_rng(0)
     mine = {"mine": replace(SHORT, initializer=Drawn()), "short": SHORT}
     with pytest.warns(UserWarning, match="'mine' is trained every time, .* it depends on an object of numpy.random"):
-        first = run(mine, small_table, [0], n_jobs=2, progress=False)
+        first = run(mine, table, [0], n_jobs=2, progress=False)
     with pytest.warns(UserWarning, match="'mine'"):
-        second = run(mine, small_table, [0], n_jobs=2, progress=False)
+        second = run(mine, table, [0], n_jobs=2, progress=False)
     assert first["experiments"]["mine"]["runs"][0]["test"] != second["experiments"]["mine"]["runs"][0]["test"]
     assert first["experiments"]["short"] == second["experiments"]["short"]
     assert len(list(cache.glob("results/*/*.json"))) == 1
 
 
-def test_results_are_saved_as_json(small_table, tmp_path):
-    found = run({"mine": SHORT}, small_table, [0], n_jobs=1, save=tmp_path / "found.json", progress=False)
+def test_results_are_saved_as_json(table, tmp_path):
+    found = run({"mine": SHORT}, table, [0], n_jobs=1, save=tmp_path / "found.json", progress=False)
     assert json.loads((tmp_path / "found.json").read_text()) == found
     assert found["data"]["faces"] == 300
     assert found["experiments"]["mine"]["settings"]["hidden"] == [4]
 
 
-def test_classification_results_count_every_test_face(small_table):
+def test_classification_results_count_every_test_face(table):
     race = replace(SHORT, target="race", schedule=Constant(0.1), epochs=30)
-    found = run({"race": race}, small_table, [0], n_jobs=1, progress=False)["experiments"]["race"]["runs"][0]
+    found = run({"race": race}, table, [0], n_jobs=1, progress=False)["experiments"]["race"]["runs"][0]
     _, _, rows = split_rows(300, 0)
     confusion = np.array(found["confusion"])
-    assert confusion.sum(axis=1).tolist() == np.bincount(small_table["race"].iloc[rows], minlength=5).tolist()
+    assert confusion.sum(axis=1).tolist() == np.bincount(table["race"].iloc[rows], minlength=5).tolist()
     assert np.trace(confusion) / 30 == pytest.approx(found["test"], abs=1e-5)
     for group in ("by_gender", "by_decade"):
         assert np.sum(found[group]) == 30
         assert np.sum(found[group], axis=0)[1] == np.trace(confusion)
 
 
-def test_fewer_faces_train_the_same_split(small_table):
+def test_fewer_faces_train_the_same_split(table):
     few = replace(SHORT, n_train=50)
-    parts, all_parts = (split_and_rescale(one, small_table, 0) for one in (few, SHORT))
+    parts, all_parts = (split_and_rescale(one, table, 0) for one in (few, SHORT))
     assert np.array_equal(parts[0].X, all_parts[0].X[:50])
     assert all(np.array_equal(a.X, b.X) for a, b in zip(parts[1:], all_parts[1:], strict=True))
 
@@ -160,7 +160,7 @@ def test_scale(monkeypatch):
         limit_epochs(["race/8000"])
 
 
-def test_numpy_numbers_are_plain_in_what_is_kept(small_table, tmp_path):
+def test_numpy_numbers_are_plain_in_what_is_kept(table, tmp_path):
     mine = Experiment(
         "a test",
         "age",
@@ -169,16 +169,16 @@ def test_numpy_numbers_are_plain_in_what_is_kept(small_table, tmp_path):
         momentum=np.float32(0.5),
         initializer=Random(np.float64(0.1)),
     )
-    found = run({"mine": mine}, small_table, np.arange(2), n_jobs=1, save=tmp_path / "found.json", progress=False)
+    found = run({"mine": mine}, table, np.arange(2), n_jobs=1, save=tmp_path / "found.json", progress=False)
     assert json.loads((tmp_path / "found.json").read_text()) == found
     settings = found["experiments"]["mine"]["settings"]
     assert (settings["hidden"], settings["epochs"], settings["momentum"]) == ([4], 3, 0.5)
     assert settings["initializer"] == "Random(sigma=0.1)"
 
 
-def test_one_name_and_one_hidden_layer_may_be_given_as_they_are(small_table, monkeypatch):
+def test_one_name_and_one_hidden_layer_may_be_given_as_they_are(table, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "width/64", SHORT)
-    assert run("width/64", small_table, [0], 1, progress=False)["experiments"].keys() == {"width/64"}
+    assert run("width/64", table, [0], 1, progress=False)["experiments"].keys() == {"width/64"}
     assert replace(SHORT, hidden=40).config()["layers"] == [128, 40, 1]
 
 
@@ -215,8 +215,8 @@ def test_settings_that_are_not_allowed(settings, said):
 
 
 @pytest.mark.parametrize("target", ["gender", "race"])
-def test_one_label_is_enough(small_table, target):
-    same = small_table.assign(**{target: 0})
+def test_one_label_is_enough(table, target):
+    same = table.assign(**{target: 0})
     assert baselines(same, target, [0]) == {"largest": [1], "logistic": [1]}
     found = run({"it": replace(SHORT, target=target)}, same, [0], 1, progress=False)["experiments"]["it"]["runs"][0]
     if target == "race":  # classes without faces have their rows, too
@@ -224,15 +224,15 @@ def test_one_label_is_enough(small_table, target):
         assert np.shape(found["by_gender"]) == (2, 2)
 
 
-def test_baselines_on_the_splits_of_the_networks(small_table):
-    train_part, _, test = split(small_table, "age", 1)
-    found = baselines(small_table, "age", seeds=[1])
+def test_baselines_on_the_splits_of_the_networks(table):
+    train_part, _, test = split(table, "age", 1)
+    found = baselines(table, "age", seeds=[1])
     assert found["mean"][0] == pytest.approx(np.sqrt(np.mean((test.y - train_part.y.mean()) ** 2)), abs=1e-5)
     A = np.column_stack([np.ones(len(train_part.X)), train_part.X])
     weights = np.linalg.lstsq(A, train_part.y, rcond=None)[0]
     error = test.y - np.column_stack([np.ones(len(test.X)), test.X]) @ weights
     assert found["linear"][0] == pytest.approx(np.sqrt(np.mean(error**2)), abs=1e-4)
-    found = baselines(small_table, "race", seeds=[1])
+    found = baselines(table, "race", seeds=[1])
     assert found["logistic"][0] > found["largest"][0]
 
 
