@@ -263,7 +263,7 @@ def test_bad_settings_say_what_is_allowed(settings, message):
 def test_settings_may_be_numpys_numbers():
     X, y = data(AGE)
     history = fit(
-        Network({**AGE, "layers": tuple(np.array([6, 5, 1]))}), X, y, validation=(X, y), epochs=np.int64(2),
+        Network({**AGE, "layers": np.array([6, 5, 1])}), X, y, validation=(X, y), epochs=np.int64(2),
         batch_size=np.int32(8), schedule=np.float32(0.25), momentum=np.float32(0.5), weight_decay=np.float64(0),
         patience=np.uint8(9),
     )  # fmt: skip
