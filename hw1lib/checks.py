@@ -31,7 +31,7 @@ def one_of(name: str, value, allowed) -> str:
     return value
 
 
-def numbers(name: str, values, kinds: str = "biuf") -> np.ndarray:
+def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return an array of finite real numbers; ``kinds`` are the allowed NumPy kinds of number, "b" is bool."""
     try:
         array = np.asarray(values)
@@ -39,6 +39,8 @@ def numbers(name: str, values, kinds: str = "biuf") -> np.ndarray:
         raise ValueError(f"{name} must be an array, with rows of equal length") from None
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers, not {array.dtype}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite: it holds NaN or infinite values")
     return array

@@ -1,4 +1,4 @@
-"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value, and a derivative written with the output.
+"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value, and a derivative that takes the output.
 
 Rows are samples: ``z`` (n, units) are the weighted sums of a layer, ``a = f(z)`` its outputs.
 """
@@ -14,11 +14,11 @@ class Activation:
 
     def __call__(self, z):
         """Return ``f(z)``, a new array of the shape of ``z``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method __call__(self, z)")
 
     def derivative(self, a):
-        """Return ``f'(z)`` where ``a = f(z)``, elementwise."""
-        raise NotImplementedError
+        """Return ``f'(z)``, elementwise, from the output ``a = f(z)``: it is not given ``z``."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method derivative(self, a)")
 
     def backward(self, grad, a):
         """Return the loss's gradient with respect to ``z``, from ``grad``, that with respect to ``a`` (chain rule)."""
@@ -29,9 +29,9 @@ class Activation:
 
 
 class LeakyReLU(Activation):
-    """``max(z, slope z)`` with slope 0.01 (report, 2.2.3; Maas et al. 2013). At 0 the derivative is the slope."""
+    """``max(z, slope z)`` (report, 2.2.3; Maas et al. 2013). At 0 the derivative is the slope."""
 
-    slope = 0.01
+    slope = 0.01  # a subclass may set another
 
     def __call__(self, z):
         return np.maximum(z, self.slope * z)
@@ -91,8 +91,8 @@ def log_softmax(z):
 class Softmax(Activation):
     """``exp(z_i) / sum_j exp(z_j)`` over each row (report, 2.2.7).
 
-    The report says that its derivative is one. Each output depends on every ``z`` of its row, so that the derivative is
-    a matrix, ``diag(a) - a a^T``; ``backward`` multiplies by it.
+    The report says that its derivative is 1. But each output depends on every ``z`` of its row, so the derivative is a
+    matrix, ``diag(a) - a a^T``; ``backward`` multiplies by it.
     """
 
     def __call__(self, z):

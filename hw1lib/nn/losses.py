@@ -1,6 +1,6 @@
 """Loss functions (report, 2.2.3 and 2.2.7): a value and its gradient, side by side.
 
-Losses are summed over the outputs and averaged over the batch; the gradient is that of the same average.
+Losses are summed over the outputs and averaged over the n rows of a batch, so that each gradient contains 1/n.
 """
 
 from __future__ import annotations
@@ -28,37 +28,35 @@ class Loss:
 
     The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss with a built-in output
     activation takes the sums before it instead, the logits, as PyTorch's CrossEntropyLoss does. A loss of your own
-    needs ``value`` and ``gradient``; the rest fits a regression.
+    needs ``value`` and ``gradient``; the rest fits a regression without a built-in activation.
 
     Attributes
     ----------
-    metric : {"rmse", "accuracy"}
     built_in : str or None
         Name of the output activation that is part of the loss, which the network must then use; None: any will do.
     """
 
-    metric = "rmse"
     built_in: str | None = None
 
     def value(self, o, t) -> float:
         """Return the mean loss: summed over the outputs, averaged over the n rows."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method value(self, o, t)")
 
     def gradient(self, o, t):
-        """Return the gradient of ``value`` with respect to ``o``, (n, k)."""
-        raise NotImplementedError
+        """Return the gradient of ``value`` with respect to ``o``, (n, k): that of the mean, so with its 1/n."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self, o, t)")
 
     def score(self, o, t) -> float:
-        """Return the metric."""
+        """Return the metric that ``History`` records: here RMSE, from ``o`` as it is, logits or not."""
         return float(np.sqrt(np.mean(np.square(o - t), dtype=np.float64)))
 
     def encode(self, y, n_outputs: int) -> np.ndarray:
         """Return the targets as a float64 array (n, n_outputs), checked."""
         y = numbers("y", y)
-        y = y[:, None] if y.ndim == 1 else y
-        if y.ndim != 2 or y.shape[1] != n_outputs:
-            raise ValueError(f"y must have shape (n, {n_outputs}), not {y.shape}")
-        return y.astype(np.float64)
+        T = y[:, None] if y.ndim == 1 else y
+        if T.shape[1:] != (n_outputs,):
+            raise ValueError(f"y must have shape (n, {n_outputs}){' or (n,)' * (n_outputs == 1)}, not {y.shape}")
+        return T.astype(np.float64)
 
     def predict(self, a):
         """Return what the outputs ``a`` (n, k) say: values (n,) or (n, k), or class codes (n,)."""
@@ -69,9 +67,9 @@ class Loss:
 
 
 class L2(Loss):
-    """``1/2 ||t - a||^2``; its derivative is ``a - t`` (the report prints ``||t - a||^2``).
+    """``1/2 ||t - o||^2``; a row's gradient is ``o - t`` (the report prints ``||t - o||^2``).
 
-    Averaged over the batch it is half the mean squared error, so RMSE = sqrt(2 loss / outputs).
+    The mean over the rows is outputs / 2 times the mean squared error, so RMSE = sqrt(2 loss / outputs).
     """
 
     def value(self, o, t):
@@ -82,13 +80,12 @@ class L2(Loss):
 
 
 class NLL(Loss):
-    """``-sum_j t_j log a_j`` with ``a = softmax(z)``: the negative log likelihood, or cross-entropy; ``t`` one-hot.
+    """``-sum_j t_j log a_j`` with ``a = softmax(o)``: the negative log likelihood, or cross-entropy.
 
-    Its gradient with respect to the logits is ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of
-    the true class.
+    Rows of ``t`` are one-hot, or any numbers >= 0 that sum to 1. A row's gradient with respect to its logits ``o`` is
+    ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of the true class.
     """
 
-    metric = "accuracy"
     built_in = "softmax"
 
     def value(self, o, t):
@@ -101,27 +98,27 @@ class NLL(Loss):
         return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
 
     def encode(self, y, n_outputs):
-        if np.ndim(y) == 1:
+        y = numbers("y", y)
+        if y.ndim == 1:
             return one_hot(y, n_outputs)
-        y = super().encode(y, n_outputs)
-        if (y < 0).any() or not np.allclose(y.sum(axis=1), 1):
-            raise ValueError("y must be one-hot rows (each sums to 1), or a vector of class codes")
-        return y
+        if y.shape[1:] != (n_outputs,) or (y < 0).any() or not np.allclose(y.sum(axis=1), 1):
+            wanted = f"class codes (n,), or rows (n, {n_outputs}) of numbers >= 0 that sum to 1, as one-hot rows do"
+            raise ValueError(f"y must be {wanted}; it has shape {y.shape}")
+        return y.astype(np.float64)
 
     def predict(self, a):
         return a.argmax(axis=1)
 
 
 class Logistic(Loss):
-    """``-t log a - (1 - t) log(1 - a)`` with ``a = sigmoid(z)``; ``t`` 0 or 1.
+    """``-t log a - (1 - t) log(1 - a)`` with ``a = sigmoid(o)``; ``t`` from 0 to 1.
 
-    Its gradient with respect to the logits is ``a - t`` (Bishop 2006, 4.3.2).
+    A row's gradient with respect to its logits ``o`` is ``a - t`` (Bishop 2006, 4.3.2).
     """
 
-    metric = "accuracy"
     built_in = "sigmoid"
 
-    def value(self, o, t):  # log(1 + e^z) - t z: the same, without the log of a rounded 0
+    def value(self, o, t):  # log(1 + e^o) - t o: the same, without the log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))
 
     def gradient(self, o, t):

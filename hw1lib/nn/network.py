@@ -1,7 +1,7 @@
 """A fully connected network from scratch (report, 2.2): one dictionary describes it.
 
 Rows are samples. Layer by layer ``Z = A @ W + b`` and ``A = f(Z)``; the report's ``forwProp`` writes the transposed
-``a = f{W a + b}`` for one sample.
+``a = f{W a + b}`` for one sample. Notebook 02 does both passes by hand.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import numbers, one_of, whole_number
 from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.activations import ACTIVATIONS, Activation
-from hw1lib.nn.initializers import Random, as_initializer
+from hw1lib.nn.initializers import Random, Zero, as_initializer
 from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.training import Trainable
 
@@ -26,9 +26,8 @@ CONFIG_KEYS = {"layers", "activation", "output_activation", "loss"}
 def check_config(config) -> dict:
     """Return a copy of the dictionary that describes a network, or raise ValueError that says what is allowed."""
     if not isinstance(config, dict) or set(config) != CONFIG_KEYS:
-        got = sorted(config, key=str) if isinstance(config, dict) else config
-        raise ValueError(f"config must be a dictionary with the keys {sorted(CONFIG_KEYS)}, not {got}")
-    layers = config["layers"]
+        raise ValueError(f"config must be a dictionary with the keys {sorted(CONFIG_KEYS)}, not {config!r}")
+    layers = config["layers"].tolist() if isinstance(config["layers"], np.ndarray) else config["layers"]
     if not isinstance(layers, list | tuple) or len(layers) < 2:
         raise ValueError(f"config['layers'] must hold two or more whole numbers >= 1, not {layers!r}")
     return {**config, "layers": [whole_number("each of config['layers']", units) for units in layers]}
@@ -44,8 +43,8 @@ def _resolve(key, value, registry, kind):
     if isinstance(value, kind):
         return value
     if not isinstance(value, str) or value not in registry:
-        allowed = f"one of {sorted(registry)}, or an object of a class of yours that inherits {kind.__name__}"
-        raise ValueError(f"config[{key!r}] must be {allowed}, not {value!r}")
+        own = f"an object, such as {next(iter(registry.values()))!r}, of a class that inherits {kind.__name__}"
+        raise ValueError(f"config[{key!r}] must be one of {sorted(registry)}, or {own}, not {value!r}")
     return registry[value]
 
 
@@ -62,12 +61,14 @@ class Network(Trainable):
     seed : int or numpy.random.Generator
         Draws the weights, and then the order of the rows in every epoch.
     dtype : {np.float32, np.float64}
+        Of the parameters; inputs and targets are brought to it.
 
     Attributes
     ----------
     parameters, gradient : ndarray, (n_parameters,)
-        Layer by layer the weights and the biases, and the last gradient of a batch's mean loss: one flat vector each.
-    weights, biases : list of ndarray, (fan_in, fan_out) and (fan_out,)
+        Layer by layer the weights and the biases, and the last gradient of a batch's mean loss, without weight decay:
+        one flat vector each. To set them write into them, as in ``net.parameters[...] = 0``.
+    weights, biases : tuple of ndarray, (fan_in, fan_out) and (fan_out,)
         Views into ``parameters``; ``weight_gradients`` and ``bias_gradients`` likewise into ``gradient``.
     """
 
@@ -77,28 +78,26 @@ class Network(Trainable):
         self.activation = _resolve("activation", config["activation"], ACTIVATIONS, Activation)
         self.output_activation = _resolve("output_activation", config["output_activation"], ACTIVATIONS, Activation)
         self.loss = _resolve("loss", config["loss"], LOSSES, Loss)
-        needed = self.loss.built_in
-        if needed and not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
-            raise ValueError(
-                f"the loss {config['loss']!r} is defined for the output activation {needed}, "
-                f"not {config['output_activation']!r}"
-            )
-        if dtype not in (np.float32, np.float64):
+        if self.loss.built_in:  # the output activation must be the one that this names, or the same as an object
+            needed = one_of(f"{self.loss!r}.built_in, if not None,", self.loss.built_in, ACTIVATIONS)
+            if not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
+                given = config["output_activation"]
+                raise ValueError(f"the loss {config['loss']!r} needs the output activation {needed!r}, not {given!r}")
+        if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
         initializer = as_initializer(initializer)
         self.input_shape, self.n_outputs = (self.layers[0],), self.layers[-1]
         self.rng = np.random.default_rng(seed)
+        self.dtype = np.dtype(dtype)
         self.parameters = np.zeros(count_parameters(self.layers), dtype)
         self.gradient = np.zeros_like(self.parameters)
         self.weights, self.biases = self._views(self.parameters)
         self.weight_gradients, self.bias_gradients = self._views(self.gradient)
+        self._is_weight = np.zeros_like(self.parameters)
+        for ones in self._views(self._is_weight)[0]:
+            ones[...] = 1
         for W in self.weights:
-            W[...] = initializer(*W.shape, self.rng)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the parameters, and of all that is computed with them."""
-        return self.parameters.dtype
+            W[...] = self._array("the initializer's weights", initializer(*W.shape, self.rng), W.shape)
 
     def _views(self, flat):
         """Return the weights and the biases of every layer, as views into a flat vector."""
@@ -108,33 +107,28 @@ class Network(Trainable):
             weights.append(flat[start:end].reshape(fan_in, fan_out))
             biases.append(flat[end : end + fan_out])
             start = end + fan_out
-        return weights, biases
+        return tuple(weights), tuple(biases)
 
-    def _decay(self, weight_decay):
-        decay = np.zeros_like(self.parameters)
-        for W in self._views(decay)[0]:
-            W[...] = weight_decay
-        return decay
-
-    def _forward(self, A) -> list[np.ndarray]:
-        """Return the inputs of all layers, the first of them ``A`` (m, layers[0]), and the last sums Z (2.2.1)."""
-        passed = []
+    def _forward(self, X) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return each layer's input A (m, fan_in), ``X`` first, and the output layer's weighted sums Z (2.2.1)."""
+        inputs = [X]
         for W, b in zip(self.weights, self.biases, strict=True):
-            passed.append(A)
-            Z = np.dot(A, W)  # (m, fan_out); for matrices as small as these, dot is faster than @
+            Z = np.dot(inputs[-1], W)  # (m, fan_out); dot is faster than @, above all where there is one output
             Z += b
-            A = self.activation(Z) if W is not self.weights[-1] else Z
-        return [*passed, A]
+            if len(inputs) < len(self.weights):
+                inputs.append(self.activation(Z))
+        return inputs, Z
 
-    def _backward(self, passed, delta) -> None:
+    def _backward(self, inputs, delta) -> None:
         """Write the gradient, from the last layer to the first (report, 2.2.2)."""
         ones = np.ones(len(delta), self.dtype)
-        for i in range(len(self.weights) - 1, -1, -1):  # delta is dL/dZ of layer i, (m, fan_out)
-            A = passed[i]  # its input, (m, fan_in)
+        # delta (m, fan_out) is dL/dZ of the layer that weights[i] leads to; L is the batch's mean loss, so 1/m is in it
+        for i in range(len(self.weights) - 1, -1, -1):
+            A = inputs[i]  # (m, fan_in)
             self.weight_gradients[i][...] = np.dot(A.T, delta)  # dL/dW, (fan_in, fan_out)
             self.bias_gradients[i][...] = np.dot(ones, delta)  # dL/db = delta.sum(axis=0), but 5 % of an epoch faster
-            if i > 0:
-                delta = self.activation.backward(np.dot(delta, self.weights[i].T), A)  # dL/dA, then dL/dZ before it
+            if i > 0:  # dL/dA of the layer before, then its dL/dZ
+                delta = self.activation.backward(np.dot(delta, self.weights[i].T), A)
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +152,7 @@ class Network(Trainable):
 
     @classmethod
     def load(cls, path) -> Network:
-        """Return the network that ``save`` wrote; ValueError that names the file if it is anything else."""
+        """Return the network that ``save`` wrote; FileNotFoundError, or ValueError that names any other file."""
         arrays = read_npz(path, "network", ("config", "parameters"))
         try:
             return cls.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
@@ -169,13 +163,13 @@ class Network(Trainable):
     def from_parameters(cls, config, parameters, rng=0) -> Network:
         """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
         size = count_parameters(check_config(config)["layers"])
-        if parameters.shape != (size,) or not np.isfinite(parameters).all():
-            raise ValueError(f"the parameters must be {size:,} finite numbers")
-        net = cls(config, lambda *_: 0.0, rng, parameters.dtype)  # draws nothing: a copy's rng stays where it was
+        parameters = numbers("parameters", parameters, shape=(size,))
+        net = cls(config, Zero(), dtype=parameters.dtype)
         net.parameters[...] = parameters
+        net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
         return net
 
-    def __reduce__(self):  # for copies and other processes: the views into the parameters must be made anew
+    def __reduce__(self):  # copy and pickle ask for it: the views into the parameters must be made anew
         return self.from_parameters, (self.config, self.parameters, copy.deepcopy(self.rng))
 
     def __repr__(self):

@@ -67,4 +67,7 @@ class InverseTimeDecay(Schedule):
 
 def as_schedule(value):
     """Return a schedule: a number is a constant learning rate, a function of the epoch is itself."""
-    return value if callable(value) and not isinstance(value, type) else Constant(value)
+    if callable(value) and not isinstance(value, type):
+        return value
+    name = "schedule, if no object such as Constant(1e-4) and no function of the epoch,"
+    return Constant(real_number(name, value, above=True))

@@ -18,15 +18,15 @@ EVALUATION_ROWS = 1024  # rows that go through a network at once outside trainin
 
 
 class TrainingDiverged(FloatingPointError, ValueError):
-    """The loss stopped being finite; the message names the epoch and the learning rate."""
+    """The loss or the weights stopped being finite; the message names the epoch and the learning rate."""
 
 
 @dataclass
 class History:
     """What training recorded, one entry an epoch.
 
-    Training values are averages over the epoch's batches, while the weights change; validation values are taken at the
-    epoch's end. A metric is RMSE or accuracy, as the loss says. The loss is the data's alone, without weight decay.
+    Training values cover all rows, each as the weights of its batch saw it; validation values are taken at the
+    epoch's end. The metric is the loss's ``score``, RMSE or accuracy; weight decay has no part in the loss.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class History:
     seconds: list[float] = field(default_factory=list)  # since the start of training
 
     def to_frame(self):
-        """Return a pandas DataFrame, one row an epoch (from 1), one column a list that was filled."""
+        """Return a pandas DataFrame: a row for each epoch, from 1, and a column for each list that is not empty."""
         import pandas as pd
 
         columns = {name: values for name, values in asdict(self).items() if values}
@@ -52,82 +52,74 @@ class History:
 
 
 class Trainable:
-    """A network that can be asked and trained; subclasses give its two passes.
+    """A network that can be asked and trained; a subclass sets these attributes and gives the first two methods."""
 
-    Attributes
-    ----------
-    parameters, gradient : ndarray, (n_parameters,)
-        All weights and biases, and the last gradient of a batch's mean loss: one flat vector each, so that momentum,
-        saving and gradient checks are one line.
-    loss : Loss
-    output_activation : Activation
-    rng : numpy.random.Generator
-        Draws the order of the rows in every epoch.
-    """
-
-    parameters: np.ndarray
-    gradient: np.ndarray
+    parameters: np.ndarray  # (n_parameters,), all in one vector: momentum, saving and gradient checks are one line
+    gradient: np.ndarray  # (n_parameters,), the last one of a batch's mean loss, without weight decay
+    _is_weight: np.ndarray  # (n_parameters,), 1 for each weight, and 0 for each bias, which does not decay
+    dtype: np.dtype
     loss: Loss
     output_activation: Activation
-    rng: np.random.Generator
-    input_shape: tuple[int, ...]
+    rng: np.random.Generator  # draws the order of the rows in every epoch
+    input_shape: tuple[int, ...]  # of one row of X
     n_outputs: int
-    _last: list | None = None  # what `forward` leaves for `backward`
+    _last: tuple | None = None  # what ``forward`` leaves for ``backward``
 
-    def _forward(self, X) -> list[np.ndarray]:
-        """Return what ``_backward`` needs; the last entry is the output layer's sums Z (m, n_outputs)."""
+    def _forward(self, X) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the inputs of the layers and the output layer's weighted sums Z (m, n_outputs)."""
         raise NotImplementedError
 
-    def _backward(self, passed, delta) -> None:
-        """Write ``gradient`` from what ``_forward`` returned, and dL/dZ of the output layer (m, n_outputs)."""
-        raise NotImplementedError
-
-    def _decay(self, weight_decay):
-        """Return ``weight_decay`` for each weight and 0 for each bias, which does not decay, (n_parameters,)."""
+    def _backward(self, inputs, delta) -> None:
+        """Write ``gradient`` from the inputs of the layers, and dL/dZ of the output layer (m, n_outputs)."""
         raise NotImplementedError
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
     def forward(self, X) -> np.ndarray:
         """Return the outputs (n, n_outputs) for the inputs ``X`` (n, ...) (the report's forwProp)."""
-        self._last = passed = self._forward(self._check_inputs(X).copy())  # X may change before ``backward``
-        return self.output_activation(passed[-1])
+        self._last = self._forward(self._check_inputs(X).copy())  # X may change before ``backward``
+        return self.output_activation(self._last[1])
 
     def backward(self, y, weight_decay: float = 0.0) -> np.ndarray:
         """Return the gradient of the mean loss of the last ``forward`` against the targets ``y``, as a flat vector.
 
-        With ``weight_decay`` the gradient of ``weight_decay / 2 * sum(W**2)`` is added.
+        With ``weight_decay`` the gradient of ``weight_decay / 2 * sum(W**2)`` is added; ``gradient`` is without it.
         """
+        weight_decay = real_number("weight_decay", weight_decay)
         if self._last is None:
-            raise ValueError("backward(y) needs the outputs of forward(X) first")
-        Z = self._last[-1]
-        self._backward(self._last, self._output_delta(Z, self._check_targets(y, len(Z))))
-        return self.gradient + self._decay(weight_decay) * self.parameters
+            raise ValueError("backward(y) needs the outputs of forward(X) first; fit discards them")
+        inputs, Z = self._last
+        T = self._check_targets(y, len(Z))
+        self._check_loss(Z, T)
+        self._backward(inputs, self._output_delta(Z, T))
+        return self.gradient + weight_decay * self._is_weight * self.parameters
+
+    def _loss_takes(self, Z):
+        return Z if self.loss.built_in else self.output_activation(Z)
 
     def _output_delta(self, Z, T):
         """Return dL/dZ of the output layer, (m, n_outputs), L the mean loss."""
-        if self.loss.built_in:  # its gradient is that with respect to the sums, through the output activation
-            return self.loss.gradient(Z, T)
-        A = self.output_activation(Z)
-        return self.output_activation.backward(self.loss.gradient(A, T), A)
+        o = self._loss_takes(Z)
+        gradient = self.loss.gradient(o, T)  # dL/dZ already, if the loss contains the output activation
+        return gradient if self.loss.built_in else self.output_activation.backward(gradient, o)
 
     def _loss_and_metric(self, Z, T) -> tuple[float, float]:
-        o = Z if self.loss.built_in else self.output_activation(Z)
+        o = self._loss_takes(Z)
         return float(self.loss.value(o, T)), float(self.loss.score(o, T))
 
-    def _sums(self, X) -> np.ndarray:
-        """Return the output layer's sums Z (n, n_outputs), block by block."""
-        blocks = [self._forward(X[i : i + EVALUATION_ROWS])[-1] for i in range(0, len(X), EVALUATION_ROWS)]
+    def _weighted_sums(self, X) -> np.ndarray:
+        """Return the output layer's weighted sums Z (n, n_outputs), block by block."""
+        blocks = [self._forward(X[i : i + EVALUATION_ROWS])[1] for i in range(0, len(X), EVALUATION_ROWS)]
         return np.concatenate(blocks)
 
     def evaluate(self, X, y) -> tuple[float, float]:
         """Return the mean loss and the metric (RMSE or accuracy) on ``X`` (n, ...) and ``y``."""
-        X = self._check_inputs(X)
-        return self._loss_and_metric(self._sums(X), self._check_targets(y, len(X)))
+        X, T = self._check_pair(X, y)
+        return self._loss_and_metric(self._weighted_sums(X), T)
 
     def outputs(self, X) -> np.ndarray:
         """Return what ``forward`` does, block by block, for any number of rows; nothing is kept for ``backward``."""
-        return self.output_activation(self._sums(self._check_inputs(X)))
+        return self.output_activation(self._weighted_sums(self._check_inputs(X)))
 
     def predict(self, X) -> np.ndarray:
         """Return values (n,) or (n, n_outputs) for a regression, class codes (n,) for a classification."""
@@ -148,86 +140,97 @@ class Trainable:
         patience=None,
         progress=True,
     ) -> History:
-        """Train by stochastic gradient descent with momentum, from the weights as they are and from rest.
+        """Train by stochastic gradient descent with momentum, from the weights as they are; return what it recorded.
 
         Per batch, with g the gradient of its mean loss: ``v <- momentum v - rate (g + weight_decay W)``, ``W <- W + v``
-        (Polyak 1964; the report calls weight_decay "lambda"). Biases do not decay.
+        (Polyak 1964; the report calls weight_decay "lambda"). Biases do not decay. Each fit starts with ``v`` = 0.
 
         Parameters
         ----------
         X : array_like, (n, ...)
         y : array_like, (n,) or (n, n_outputs)
-            Values; for NLL one-hot rows or class codes.
+            Values; for NLL class codes (n,), or one-hot rows.
         validation : (array_like, array_like), optional
             Inputs and targets that are evaluated after every epoch, never trained on.
         epochs, batch_size : int
-        schedule : Schedule or float
-            The learning rate of each epoch.
+        schedule : Schedule, float or callable
+            The learning rate, or a function from the epoch (from 0) to it.
         momentum, weight_decay : float
         patience : int, optional
-            Stop once the validation loss has not improved for so many epochs, and go back to the best weights.
+            Stop early once the validation loss has not improved for so many epochs. The weights end as they were at the
+            best epoch, also if ``epochs`` ran out.
         progress : bool
             Show a bar over the epochs.
 
         Raises
         ------
         ValueError
-            For arguments that are not allowed; the message says what is.
+            For arguments, and learning rates from ``schedule``, that are not allowed; the message says what is.
         TrainingDiverged
-            When the loss stops being finite: the learning rate is too large.
+            When the loss or the weights stop being finite, most often because the learning rate is too large. The
+            weights are then again those that fit began with; with ``patience``, those of the best epoch.
         """
         schedule = as_schedule(schedule)
         epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
         momentum = real_number("momentum", momentum, below=1)
         weight_decay = real_number("weight_decay", weight_decay)
-        if patience is not None and whole_number("patience", patience) and validation is None:
-            raise ValueError("patience needs validation=(X, y): early stopping watches its loss")
-        X = self._check_inputs(X)
-        T = self._check_targets(y, len(X))
+        if patience is not None:
+            patience = whole_number("patience", patience)
+            if validation is None:
+                raise ValueError("patience needs validation=(X, y): early stopping watches its loss")
+        X, T = self._check_pair(X, y)
         if validation is not None:
-            Xv = self._check_inputs(validation[0])
-            Tv = self._check_targets(validation[1], len(Xv))
+            try:
+                Xv, yv = validation
+                Xv, Tv = self._check_pair(Xv, yv)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"validation must be a pair (X, y): {error}") from error
+        self._last = None  # ``backward`` would mix its activations with other weights
         velocity = np.zeros_like(self.parameters)
         history, start = History(), time.perf_counter()
-        best, best_epoch, best_parameters = np.inf, 0, self.parameters
+        best, best_epoch, best_parameters = np.inf, 0, self.parameters.copy()
 
         # one BLAS thread: on products this small a second one mostly waits, and starves whatever runs beside it
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self._check_loss(self._forward(X[:batch_size])[1], T[:batch_size])
             for epoch in tqdm(range(epochs), desc="training", unit="epoch", disable=not progress, leave=False):
-                rate = float(schedule(epoch))
+                rate = real_number(f"schedule({epoch})", schedule(epoch))
                 loss, metric = self._epoch(X, T, velocity, batch_size, rate, momentum, weight_decay)
+                watched = loss
                 history.train_loss.append(loss)
                 history.train_metric.append(metric)
                 history.learning_rate.append(rate)
                 if validation is not None:
-                    loss, metric = self._loss_and_metric(self._sums(Xv), Tv)
-                    history.validation_loss.append(loss)
+                    watched, metric = self._loss_and_metric(self._weighted_sums(Xv), Tv)
+                    history.validation_loss.append(watched)
                     history.validation_metric.append(metric)
                 history.seconds.append(time.perf_counter() - start)
-                if not np.isfinite(history.train_loss[-1] + loss):
+                if not (np.isfinite(loss + watched) and np.isfinite(self.parameters).all()):
+                    self.parameters[...] = best_parameters
                     raise TrainingDiverged(
-                        f"the loss stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: take a smaller "
-                        "learning rate, or bring inputs and targets to a size near 1"
+                        f"loss or weights stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: take a "
+                        "smaller learning rate, or bring inputs and targets to a size near 1"
                     )
-                if patience is not None and loss < best:
-                    best, best_epoch, best_parameters = loss, epoch, self.parameters.copy()
-                if patience is not None and epoch - best_epoch >= patience:
-                    break
-        self.parameters[...] = best_parameters
+                if patience is not None:
+                    if watched < best:
+                        best, best_epoch, best_parameters = watched, epoch, self.parameters.copy()
+                    if epoch - best_epoch >= patience:
+                        break
+        if patience is not None:
+            self.parameters[...] = best_parameters
         return history
 
     def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay):
         """Train on every row once, in a new order; return the mean loss and the metric on the way."""
-        decay = self._decay(weight_decay)
+        decay = weight_decay * self._is_weight
         order = self.rng.permutation(len(X))
         T = T[order]
-        Z = np.empty_like(T)  # the output layer's sums of the whole epoch: the loss is computed once, at its end
+        Z = np.empty_like(T)  # the output layer's weighted sums of all rows: the loss is computed once, at the end
         for start in range(0, len(X), batch_size):
-            rows = slice(start, start + batch_size)
-            passed = self._forward(X.take(order[rows], axis=0))
-            Z[rows] = passed[-1]
-            self._backward(passed, self._output_delta(Z[rows], T[rows]))
-            gradient = self.gradient + decay * self.parameters if weight_decay else self.gradient
+            rows = slice(start, start + batch_size)  # the last batch may be smaller
+            inputs, Z[rows] = self._forward(X.take(order[rows], axis=0))  # gathered batch by batch: no second copy of X
+            self._backward(inputs, self._output_delta(Z[rows], T[rows]))
+            gradient = (self.gradient + decay * self.parameters) if weight_decay else self.gradient
             velocity *= momentum
             velocity -= rate * gradient
             self.parameters += velocity
@@ -236,21 +239,34 @@ class Trainable:
     # -- checks -----------------------------------------------------------------------------------------------------
 
     def _check_inputs(self, X):
-        X = numbers("X", X)
+        X = self._array("X", X)
         if X.shape[1:] != self.input_shape or len(X) == 0:
             wanted = ", ".join(map(str, self.input_shape))
             raise ValueError(f"X must have shape (n, {wanted}) with n >= 1, not {X.shape}")
-        return self._as_dtype("X", X)
+        return X
 
     def _check_targets(self, y, n):
-        T = self.loss.encode(y, self.n_outputs)
+        T = self._array("y", self.loss.encode(y, self.n_outputs))
         if len(T) != n:
             raise ValueError(f"X and y must have the same number of rows: {n} and {len(T)}")
-        return self._as_dtype("y", T)
+        return T
 
-    def _as_dtype(self, name, array):
+    def _check_pair(self, X, y):
+        X = self._check_inputs(X)
+        return X, self._check_targets(y, len(X))
+
+    def _check_loss(self, Z, T):
+        """Raise ValueError for a loss, perhaps a reader's own, whose gradient NumPy would have to broadcast."""
+        o = self._loss_takes(Z)
+        shapes = np.shape(self.loss.value(o, T)), np.shape(self.loss.gradient(o, T))
+        if shapes != ((), o.shape):
+            raise ValueError(f"value and gradient of {self.loss!r} must have the shapes {((), o.shape)}, not {shapes}")
+
+    def _array(self, name, values, shape=None):
+        """Return the values as an array in the order and the dtype that the products take."""
+        array = numbers(name, values, shape=shape)
         with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, self.parameters.dtype)
+            array = np.asarray(array, self.dtype, order="C")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite in {array.dtype}: it holds numbers that are too large")
         return array

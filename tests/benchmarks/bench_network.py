@@ -68,7 +68,7 @@ def our_seconds(case, X, y, epochs, validation=None) -> float:
 
 def products(net, X, y):
     """Return the step's products as (left, right, out), on ready arrays that hold what they hold in ``net``."""
-    *inputs, Z = net._forward(X)
+    inputs, Z = net._forward(X)
     delta = net._output_delta(Z, net._check_targets(y, len(X)))
     forward = [(A, W, np.empty((len(A), W.shape[1]), W.dtype)) for A, W in zip(inputs, net.weights, strict=True)]
     backward = []

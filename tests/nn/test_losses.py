@@ -64,9 +64,9 @@ def test_the_logistic_loss_of_huge_sums_and_of_an_even_chance_is_exact():
     assert LOGISTIC.score(np.zeros((4, 1)), np.array([[0.0], [0], [0], [1]])) == 0.75  # counted as it is predicted
 
 
-def test_losses_name_themselves_and_their_metric():
-    assert {repr(loss): (loss.metric, loss.built_in) for loss in LOSSES.values()} == {
-        "L2()": ("rmse", None), "NLL()": ("accuracy", "softmax"), "Logistic()": ("accuracy", "sigmoid"),
+def test_losses_name_themselves_and_their_output_activation():
+    assert {repr(loss): loss.built_in for loss in LOSSES.values()} == {
+        "L2()": None, "NLL()": "softmax", "Logistic()": "sigmoid",
     }  # fmt: skip
 
 
@@ -81,19 +81,21 @@ def test_one_hot():
 @pytest.mark.parametrize(
     ("loss", "y", "message"),
     [
-        (L2, [1, 2], r"y must have shape \(n, 3\), not \(2, 1\)"),
+        (L2, [1, 2], r"y must have shape \(n, 3\), not \(2,\)"),
         (L2, 5.0, "y must have shape"),
         (L2, [[1, 2, np.nan]], "y must be finite"),
         (L2, [["a", "b", "c"]], "y must hold real numbers, not <U1"),
         (L2, [[1, 2, 3j]], "y must hold real numbers, not complex128"),
         (L2, [[1, 2], [3]], "y must be an array, with rows of equal length"),
         (L2, [[1, 2, None]], "y must hold real numbers, not object"),
-        (NLL, ["0", "1"], "labels must hold real numbers"),
-        (NLL, [np.nan, 1], "labels must be finite"),
+        (NLL, ["0", "1"], "y must hold real numbers"),
+        (NLL, [np.nan, 1], "y must be finite"),
+        (NLL, [[1, 0, 0], [1]], "y must be an array, with rows of equal length"),
+        (NLL, [[0], [1]], r"y must be class codes \(n,\), or rows \(n, 3\) .*; it has shape \(2, 1\)"),
         *[(NLL, bad, "whole numbers from 0 to 2, one of 3 classes") for bad in ([0, 3], [-1, 0], [0.5, 1], [2**40])],
         (NLL, [[1, 1, 0]], "one-hot rows"),
         (NLL, [[2, -1, 0]], "one-hot rows"),
-        (NLL, np.zeros((2, 3, 3)), "y must have shape"),
+        (NLL, np.zeros((2, 3, 3)), r"it has shape \(2, 3, 3\)"),
         (LOGISTIC, [[0, 1, 2]], "y must lie between 0 and 1"),
         (LOGISTIC, [[0, 1, -0.1]], "y must lie between 0 and 1"),
     ],
@@ -101,3 +103,9 @@ def test_one_hot():
 def test_bad_targets_are_named(loss, y, message):
     with pytest.raises(ValueError, match=message):
         loss.encode(y, 3)
+
+
+def test_one_output_takes_either_shape():
+    assert L2.encode([1, 2], 1).tolist() == L2.encode([[1], [2]], 1).tolist() == [[1], [2]]
+    with pytest.raises(ValueError, match=r"y must have shape \(n, 1\) or \(n,\), not \(1, 2\)"):
+        L2.encode([[1, 2]], 1)

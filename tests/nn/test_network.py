@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from hw1lib import files
+from hw1lib.nn.activations import ReLU
 from hw1lib.nn.initializers import INITIALIZERS, Random
 from hw1lib.nn.network import Network
 from hw1lib.nn.training import EVALUATION_ROWS
@@ -69,6 +70,11 @@ def test_backward_belongs_to_the_last_forward():
     np.testing.assert_array_equal(net.backward(y), gradient)
     with pytest.raises(ValueError, match="same number of rows: 50 and 49"):
         net.backward(y[1:])
+    with pytest.raises(ValueError, match="weight_decay must be a finite number >= 0, not 'much'"):
+        net.backward(y, "much")
+    fit(net, X, y)  # its weights are others than those of the last forward
+    with pytest.raises(ValueError, match=r"needs the outputs of forward\(X\) first"):
+        net.backward(y)
     with pytest.raises(ValueError, match=r"needs the outputs of forward\(X\) first"):
         Network(AGE).backward(y)
 
@@ -101,13 +107,23 @@ def test_a_network_comes_back_from_its_file(config, dtype, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["net.npz"]
 
 
+def test_parameters_may_be_a_list_and_their_views_are_not_to_be_replaced():
+    net = Network(AGE, Random(0.5), dtype=np.float64)
+    again = Network.from_parameters(AGE, net.parameters.tolist())
+    np.testing.assert_array_equal(again.parameters, net.parameters)
+    for views in (net.weights, net.biases, net.weight_gradients, net.bias_gradients):
+        with pytest.raises(TypeError, match="does not support item assignment"):  # it would no longer be a view
+            views[0] = np.zeros_like(views[0])
+
+
 def test_missing_pickled_and_damaged_files_are_named_and_never_half_read(tmp_path):
     net, path, rng = Network(AGE, Random(0.5)), tmp_path / "net.npz", np.random.default_rng(0)
     with pytest.raises(FileNotFoundError):
         Network.load(path)
     path.write_bytes(pickle.dumps(net))
-    with pytest.raises(ValueError, match="not a readable"):
+    with pytest.raises(ValueError, match="not a readable") as caught:
         Network.load(path)
+    assert "allow_pickle" not in str(caught.value)  # as NumPy advises
     original, refused = net.save(path).read_bytes(), 0
     for case in range(1000):
         damaged = bytearray(original)
@@ -133,11 +149,14 @@ def test_missing_pickled_and_damaged_files_are_named_and_never_half_read(tmp_pat
         ({"config": np.array("[" * 100_000)}, "not a network that this version can read"),
         ({"config": np.array("[6, 5, 1]")}, "config must be a dictionary"),
         ({"config": np.array([AGE])}, "not a readable"),  # an object, thus a pickle
-        ({"config": np.array(json.dumps({**AGE, "layers": [6, 10**8, 1]}))}, "must be 800,000,001 finite numbers"),
+        (
+            {"config": np.array(json.dumps({**AGE, "layers": [6, 10**8, 1]}))},
+            r"parameters must have shape \(800000001,\), not \(41,\)",
+        ),
         ({"config": np.array(json.dumps({**AGE, "activation": "swish"}))}, "must be one of"),
         ({"config": np.array(json.dumps({**AGE, "layers": [6, "5", 1]}))}, "must be a whole number >= 1, not '5'"),
-        ({"parameters": np.zeros(40, np.float32)}, "must be 41 finite numbers"),
-        ({"parameters": np.full(41, np.nan, np.float32)}, "must be 41 finite numbers"),
+        ({"parameters": np.zeros(40, np.float32)}, r"parameters must have shape \(41,\)"),
+        ({"parameters": np.full(41, np.nan, np.float32)}, "parameters must be finite"),
         ({"parameters": np.zeros(41, np.float16)}, "dtype must be"),
         ({"parameters": np.array(["x"] * 41)}, "not a network that this version can read"),
         ({"parameters": None}, "incomplete, without parameters"),
@@ -183,11 +202,13 @@ def test_importing_the_room_loads_nothing_heavy():
     [
         ({"activation": "swish"}, r"config\['activation'\] must be one of \['identity', 'leaky_relu', .*not 'swish'"),
         ({"output_activation": np.tanh}, r"config\['output_activation'\] must be one of .* inherits Activation"),
+        ({"activation": ReLU}, r"or an object, such as LeakyReLU\(\), .* not <class .*ReLU'>"),
         ({"loss": "mse"}, r"config\['loss'\] must be one of \['l2', 'logistic', 'nll'\], .* inherits Loss, not 'mse'"),
-        ({"loss": "nll"}, "the loss 'nll' is defined for the output activation softmax, not 'leaky_relu'"),
-        ({"loss": "logistic"}, "the loss 'logistic' is defined for the output activation sigmoid"),
-        *[({"layers": bad}, "two or more whole numbers") for bad in ([6], 6, None)],
+        ({"loss": "nll"}, "the loss 'nll' needs the output activation 'softmax', not 'leaky_relu'"),
+        ({"loss": "logistic"}, "the loss 'logistic' needs the output activation 'sigmoid'"),
+        *[({"layers": bad}, "two or more whole numbers") for bad in ([6], 6, None, np.array(6))],
         *[({"layers": [6, bad, 1]}, r"config\['layers'\] must be a whole number >= 1, not") for bad in (0, 2.0, True)],
+        ({"layers": np.array([[6, 5, 1]] * 2)}, r"config\['layers'\] must be a whole number >= 1, not \[6, 5, 1\]"),
         *[({bad: 0.5}, r"keys \['activation', 'layers', 'loss', 'output_activation'\], not") for bad in ("dropout", 1)],
     ],
 )
@@ -203,6 +224,16 @@ def test_bad_descriptions_say_what_is_allowed(change, message):
 def test_other_initializers_types_and_descriptions_are_refused():
     for name, initializer in INITIALIZERS.items():
         np.testing.assert_array_equal(Network(AGE, name).parameters, Network(AGE, initializer).parameters)
+    for bad, message in (
+        (lambda *_: None, "must hold real numbers"),
+        (lambda *_: 0.5, r"must have shape \(6, 5\), not \(\)"),
+        (lambda fan_in, fan_out, rng: np.ones((fan_out, fan_in)), r"must have shape \(6, 5\), not \(5, 6\)"),
+        (lambda *shape: np.full(shape[:2], np.nan), "must be finite"),
+        (lambda *shape: np.full(shape[:2], 1e300), "must be finite in float32"),
+    ):
+        with pytest.raises(ValueError, match=f"the initializer's weights {message}"):
+            Network(AGE, bad)
+    assert Network(AGE, dtype="float64").dtype == np.float64
     for dtype in (np.float16, int, "f4", None, ">f4", object):
         with pytest.raises(ValueError, match=r"dtype must be np.float32 or np.float64"):
             Network(AGE, dtype=dtype)

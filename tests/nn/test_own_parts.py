@@ -99,6 +99,53 @@ def test_those_of_a_notebook_reach_other_processes():
     assert json.loads(done.stdout) == net.outputs([[1, 2, 3, 4]]).tolist(), done.stderr
 
 
+class Nothing(Loss):
+    """A loss without methods; the tests below give it some."""
+
+
+@pytest.mark.parametrize(
+    ("value", "gradient", "shapes"),
+    [
+        (
+            lambda o, t: np.sum((o - t) ** 2, axis=1),
+            lambda o, t: o - t,
+            r"not \(\(60,\), \(60, 2\)\)",
+        ),  # a row's, no mean
+        (lambda o, t: 0.0, lambda o, t: np.mean(o - t, axis=0), r"not \(\(\), \(2,\)\)"),
+        (lambda o, t: 0.0, lambda o, t: (o - t)[:, :1], r"not \(\(\), \(60, 1\)\)"),  # NumPy would broadcast it
+    ],
+)
+def test_a_loss_of_other_shapes_is_named_before_a_step(value, gradient, shapes, monkeypatch):
+    monkeypatch.setattr(Nothing, "value", staticmethod(value))
+    monkeypatch.setattr(Nothing, "gradient", staticmethod(gradient))
+    net = Network({**network().config, "loss": Nothing()}, Random(0.7))
+    before = net.parameters.copy()
+    net.forward(X)
+    for use in (lambda: net.backward(Y), lambda: net.fit(X, Y, progress=False)):
+        with pytest.raises(ValueError, match=rf"of Nothing\(\) must have the shapes \(\(\), \(60, 2\)\), {shapes}"):
+            use()
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    class Step(Activation):
+        def __call__(self, z):
+            return np.sign(z)
+
+    for change, missing in (
+        ({"activation": Step()}, "Step needs a method derivative"),
+        ({"activation": Activation()}, "Activation needs a method __call__"),
+        ({"loss": Nothing()}, "Nothing needs a method value"),
+    ):
+        with pytest.raises(NotImplementedError, match=missing):
+            Network({**network().config, **change}).fit(X, Y, progress=False)
+    with pytest.raises(NotImplementedError, match="Nothing needs a method gradient"):
+        Nothing().gradient(X, X)
+    monkeypatch.setattr(Nothing, "built_in", "swish")
+    with pytest.raises(ValueError, match=r"Nothing\(\).built_in, if not None, must be one of leaky_relu, .*'swish'"):
+        Network({**network().config, "loss": Nothing()})
+
+
 def test_files_refuse_them(tmp_path):
     named = {"activation": "tanh", "output_activation": "identity", "loss": "l2", "layers": [4, 2]}
     for key, thing in (("activation", ELU()), ("output_activation", ELU()), ("loss", Huber()), ("loss", L2())):

@@ -37,8 +37,9 @@ def test_numbers_become_schedules_that_compare_and_show_themselves():
     assert hash(StepDecay(0.1)) == hash(StepDecay(0.1, 0.5, 50))
     assert repr(StepDecay(np.float64(0.1), every=np.int64(3))) == "StepDecay(rate=0.1, drop=0.5, every=3)"
     assert as_schedule(round) is round  # any function of the epoch
-    with pytest.raises(ValueError, match="rate must be a finite number > 0"):
-        as_schedule(StepDecay)
+    for bad in (StepDecay, [0.1, 0.01], None, "constant", 0, np.nan):
+        with pytest.raises(ValueError, match=r"schedule, if no object such as .* must be a finite number > 0, not"):
+            as_schedule(bad)
 
 
 def test_bad_schedules_are_refused():

@@ -211,11 +211,30 @@ def test_patience_stops_and_goes_back_to_the_best_weights():
 def test_training_that_diverges_is_stopped_and_named(config, factor, settings, message):
     X, y = data(config)
     net = Network({**config, "activation": "relu"}, Random(0.5))
+    before = net.parameters.copy()
     with pytest.raises(TrainingDiverged, match=message) as caught:
         fit(net, X, y * factor, **{"epochs": 1000, "batch_size": 8, **settings})
     assert 1 <= int(re.search(r"in epoch (\d+) at", str(caught.value))[1]) < 1000
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, FloatingPointError)
+    np.testing.assert_array_equal(net.parameters, before)  # so that a smaller rate may be tried at once
+    fit(net, X, y, epochs=2, schedule=1e-4)
+
+
+def test_patience_keeps_the_best_weights_from_a_later_divergence():
+    X, y = data(AGE)
+    best, net = (Network(AGE, Random(0.5)) for _ in range(2))
+    fit(best, X, y, epochs=3)
+    with pytest.raises(TrainingDiverged, match="in epoch 4 at"):
+        fit(net, X, y, validation=(X, y), patience=9, schedule=lambda epoch: 0.01 if epoch < 3 else 1e30)
+    np.testing.assert_array_equal(net.parameters, best.parameters)
+
+
+def test_the_last_step_may_not_leave_infinite_weights():
+    net, (X, y) = Network(AGE, Random(0.5)), data(AGE)
+    with pytest.raises(TrainingDiverged, match="weights stopped being finite in epoch 1 at"):
+        fit(net, X, y, epochs=1, batch_size=50, schedule=1e38)
+    assert np.isfinite(net.parameters).all()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +245,13 @@ def test_training_that_diverges_is_stopped_and_named(config, factor, settings, m
         *[({"momentum": bad}, "momentum must be a finite number >= 0 and below 1, not ")
           for bad in (1.0, -0.1, np.nan, "0.9")],
         *[({"weight_decay": bad}, "weight_decay must be a finite number >= 0") for bad in (-1, np.inf, None)],
-        *[({"schedule": bad}, f"rate must be a finite number > 0, not {bad!r}") for bad in (0, "step")],
+        *[({"schedule": bad}, f"schedule, .* must be a finite number > 0, not {bad!r}") for bad in (0, "step")],
+        *[({"schedule": lambda epoch, bad=bad: bad}, rf"schedule\(0\) must be a finite number >= 0, not {bad}")
+          for bad in (None, np.nan, -1)],
+        *[({"validation": bad}, r"validation must be a pair \(X, y\)")
+          for bad in (50, 0.1, True, (1,), (1, 2, 3), {"X": 1, "y": 2})],
+        ({"validation": (data(AGE)[0][:, 1:], data(AGE)[1])}, r"validation must be .*: X must have shape \(n, 6\)"),
+        ({"validation": (data(AGE)[0], data(AGE)[1][1:])}, "validation must be .* number of rows: 50 and 49"),
         ({"patience": 5}, r"patience needs validation=\(X, y\)"),
     ],
 )  # fmt: skip
@@ -238,7 +263,7 @@ def test_bad_settings_say_what_is_allowed(settings, message):
 def test_settings_may_be_numpys_numbers():
     X, y = data(AGE)
     history = fit(
-        Network({**AGE, "layers": tuple(np.array([6, 5, 1]))}), X, y, validation=(X, y), epochs=np.int64(2),
+        Network({**AGE, "layers": np.array([6, 5, 1])}), X, y, validation=(X, y), epochs=np.int64(2),
         batch_size=np.int32(8), schedule=np.float32(0.25), momentum=np.float32(0.5), weight_decay=np.float64(0),
         patience=np.uint8(9),
     )  # fmt: skip
