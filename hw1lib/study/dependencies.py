@@ -100,9 +100,11 @@ def _references(code: types.CodeType, namespace: dict, tell) -> list[str]:
     """Return what each name from outside stands for that code refers to."""
     ours = namespace.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]
     found = []
+    if not ours and "random" in code.co_names and "default_rng" not in code.co_names:
+        raise CannotDescribe(f"{code.co_name} draws from NumPy's global generator")
     for step in dis.get_instructions(code):
         name = step.argval
-        if not ours and name in UNKNOWN and step.opname.startswith("LOAD_") and name not in namespace:
+        if not ours and name in UNKNOWN and step.opname.startswith("LOAD_") and _is_library(namespace.get(name, open)):
             raise CannotDescribe(f"{code.co_name} uses {name}")
         if step.opname not in LOADS or name in SKIPPED or (ours and step.opname == "IMPORT_NAME"):
             continue  # what ours import inside a function (pandas, onnx, ...), no training needs

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
+import pickle
 import platform
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,10 @@ from hw1lib.study.results import AS_PUBLISHED
 from hw1lib.study.training import Experiment, train_and_measure
 
 NO_KEY = "no key for "  # begins the name of a job whose result can't be kept
+OTHER_CODE = (
+    "worker processes hold other code than this process, or can't take over what a cell has made (a function imported "
+    "by its own name, such as expit: write scipy.special.expit): trained in this process alone, which takes longer"
+)
 
 # Chosen on validation faces, over seeds: what trains 128-64-1, 128-a-b-1 and 128-64-5 well. For age the rate is half of
 # the best one, at which a seed in twenty or so diverged.
@@ -189,16 +194,17 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     missing.sort(key=lambda job: (-jobs[job][0].epochs, job))  # long ones first: no core waits for one at the end
 
     shared = (numbers, columns)  # in a tuple, Dask sends it with each task: no worker alone holds it
-    here = [job for job in missing if job.startswith(NO_KEY)]
-    tasks = (joblib.delayed(_train_one)(job, *jobs[job], shared, folder) for job in missing if job not in here)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    done = itertools.chain(done, ((job, None) for job in here))
-    for job, result in tqdm(done, "experiments", len(missing), unit="run", disable=not progress, leave=False):
-        if result is None and job not in here:
-            warnings.warn(
-                "worker processes hold other code than this one, which trains alone: restart it", stacklevel=2
-            )
-        found[job] = result or _train_one(job, *jobs[job], shared, folder, anyway=True)[1]
+    tasks = (joblib.delayed(_train_one)(job, *jobs[job], shared, folder) for job in missing if NO_KEY not in job)
+    with tqdm(desc="experiments", total=len(missing), unit="run", disable=not progress, leave=False) as bar:
+        for job, result in _in_workers(tasks, n_jobs):
+            found |= {job: result} if result else {}
+            bar.update(result is not None)
+        left = [job for job in missing if job not in found]
+        if any(NO_KEY not in job for job in left):
+            warnings.warn(OTHER_CODE, stacklevel=2)
+        for job in left:
+            found[job] = _train_one(job, *jobs[job], shared, folder, anyway=True)[1]
+            bar.update()
     results = {
         "data": {"fingerprint": fingerprint, "faces": len(table)},
         "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy")}
@@ -215,6 +221,15 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     if save is not None:
         write_results(save, results)
     return results
+
+
+def _in_workers(tasks, n_jobs: int):
+    """Yield jobs and results as worker processes finish; end early where they can't read what is sent to them."""
+    try:
+        yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    except (pickle.PicklingError, BrokenProcessPool) as error:
+        if isinstance(error, BrokenProcessPool) and "un-serialize" not in str(error):
+            raise  # a worker died, of too little memory, say
 
 
 def write_results(path, results: dict) -> Path:

@@ -87,6 +87,7 @@ class Experiment:
         set_field("input_rms", real_number("input_rms", self.input_rms, above=True))
         set_field("initializer", as_initializer(self.initializer))
         set_field("schedule", as_schedule(self.schedule))
+        Network(self.config(1), "zero")  # raises if a part is unknown, or does not go with another
 
     def config(self, n_features: int = 128) -> dict:
         """Return the dictionary that describes the network."""

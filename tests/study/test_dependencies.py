@@ -4,15 +4,17 @@ import functools
 import linecache
 import sys
 import types
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from hw1lib.nn import ACTIVATIONS, LeakyReLU, Network, Tanh
+from hw1lib.nn import ACTIVATIONS, Initializer, LeakyReLU, Network, Tanh
 from hw1lib.study import dependencies, training
 from hw1lib.study.dependencies import CannotDescribe, digest
+from hw1lib.study.experiments import run
 
 CELL = """
 from dataclasses import dataclass
@@ -130,6 +132,8 @@ def test_a_value_changed_in_place_counts():
     [
         "object_of_mine = lambda x: rng.normal()",
         "object_of_mine = lambda x: open('weights.txt').read()",
+        "from io import open\nobject_of_mine = lambda x: open('weights.txt').read()",  # as IPython has it
+        "object_of_mine = lambda x: np.random.normal() * x",
         "object_of_mine = lambda x: eval('SCALE') * x",
         "object_of_mine = lambda x: np.load('weights.npy')",
         "import os\nobject_of_mine = lambda x: float(os.environ['SCALE'])",
@@ -282,3 +286,25 @@ def test_a_readers_loss_and_activation_train_in_worker_processes():
     cells = [NOTEBOOK[0] + "train_here = experiments.train_and_measure", OBJECTS]
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+
+
+def refuse():
+    raise ImportError("no module of this name")
+
+
+@dataclass(frozen=True)
+class Unreadable(Initializer):
+    """What a cell made, and pickle looks for in a module that workers do not have."""
+
+    def std(self, fan_in, fan_out):
+        return 0.1
+
+    def __reduce__(self):
+        return refuse, ()
+
+
+def test_what_worker_processes_cannot_read_is_trained_here(table):
+    mine = training.Experiment("", hidden=3, epochs=2, initializer=Unreadable())
+    with pytest.warns(UserWarning, match="write scipy.special.expit"):
+        found = run({"mine": mine}, table, range(2), n_jobs=2, keep=False, progress=False)
+    assert [one["seed"] for one in found["experiments"]["mine"]["runs"]] == [0, 1]
