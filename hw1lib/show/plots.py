@@ -83,16 +83,6 @@ def learning_rates(schedules, epochs: int) -> Figure:
     return figure
 
 
-def _as_rmse(results, names) -> dict:
-    """Return the experiments with the RMSE, the root of twice the L2 loss, in the place of each loss."""
-
-    def roots(run):
-        kinds = ("train_loss", "validation_loss")
-        return {**run, "curves": run["curves"] | {kind: np.sqrt(2 * np.array(run["curves"][kind])) for kind in kinds}}
-
-    return {"experiments": {name: {"runs": [*map(roots, results["experiments"][name]["runs"])]} for name in names}}
-
-
 def training_curves(
     results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3
 ) -> Figure:
@@ -105,7 +95,7 @@ def training_curves(
     names : dict of str to str
         Experiments, and the panels' titles.
     curve : {"loss", "rmse", "accuracy"}
-        "rmse" is computed from each seed's loss (L2, one output).
+        The metric of the experiments is one of the last two.
     best : bool
         Mark the epoch with the lowest validation loss, averaged over the seeds.
     columns : int
@@ -117,8 +107,7 @@ def training_curves(
     rows = -(-len(names) // columns)
     width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
     figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
-    kind = "metric" if curve == "accuracy" else "loss"
-    results = _as_rmse(results, names) if curve == "rmse" else results
+    kind = "loss" if curve == "loss" else "metric"
     for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
         for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
             epochs, mean, low, high = mean_curve(results, name, f"{part}_{kind}")

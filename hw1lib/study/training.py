@@ -157,8 +157,7 @@ def train_and_measure(experiment: Experiment, table: pd.DataFrame, seed: int) ->
         scores = [round(float(net.evaluate(*part)[1]), 5) for part in (test, validation)]
     epochs = len(history.train_loss)
     at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
-    kept = ["train_loss", "validation_loss"]
-    kept += ["train_metric", "validation_metric"] if experiment.target != "age" else []
+    kept = ("train_loss", "validation_loss", "train_metric", "validation_metric")
     curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
     result = {
         "seed": seed,

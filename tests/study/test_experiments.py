@@ -95,7 +95,9 @@ def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(tabl
 
 
 def test_what_is_kept_depends_on_settings_and_not_on_the_report():
-    keys = [experiments._key(one) for one in (SHORT, replace(SHORT, epochs=4), replace(SHORT, output_activation="identity"))]
+    keys = [
+        experiments._key(one) for one in (SHORT, replace(SHORT, epochs=4), replace(SHORT, output_activation="identity"))
+    ]
     assert len(set(keys)) == 3
     assert experiments._key(replace(SHORT, report="elsewhere")) == keys[0]
     assert experiments._key(replace(SHORT, loss="l2", output_activation="leaky_relu")) != keys[1]
@@ -353,7 +355,7 @@ def test_recorded_results_are_complete():
     for name, experiment in kept["experiments"].items():
         assert [one["seed"] for one in experiment["runs"]] == list(range(10))
         assert experiment["settings"] == EXPERIMENTS[name].settings()
-    assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 300_000
+    assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 400_000
 
 
 def test_recorded_numbers_agree_with_known_facts():
