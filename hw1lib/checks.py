@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from numbers import Integral, Real
 
@@ -42,3 +43,12 @@ def numbers(name: str, values, kinds: str = "biuf") -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite: it holds NaN or infinite values")
     return array
+
+
+def mendable(error):
+    """Return an error that its reader can mend without looking at code: a notebook shows its sentence, no traceback.
+
+    For what is wrong with a setting, a folder or a disk. All other errors keep their traceback.
+    """
+    error._render_traceback_ = functools.partial(list, [f"{type(error).__name__}: {error}"])  # IPython asks for it
+    return error
