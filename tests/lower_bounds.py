@@ -1,0 +1,12 @@
+"""Print requirements.txt with the oldest versions that pyproject.toml allows; what it does not name, as it is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+allowed = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+oldest = {re.match(r"[\w.-]+", line)[0]: line.replace(">=", "==") for line in allowed}
+lines = (ROOT / "requirements.txt").read_text().splitlines()
+print(*oldest.values(), *(line for line in lines if line.split("==")[0] not in oldest), sep="\n")
