@@ -5,19 +5,3 @@ from hw1lib.faces.features import Part, batches, load_features, rescale, split, 
 from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, feature_folder, feature_table, fitted_preprocessor
 
 open = FaceDataset.open
-
-__all__ = [
-    "NORMALIZERS",
-    "FaceDataset",
-    "Part",
-    "Preprocessor",
-    "batches",
-    "feature_folder",
-    "feature_table",
-    "fitted_preprocessor",
-    "load_features",
-    "open",
-    "rescale",
-    "split",
-    "split_rows",
-]
