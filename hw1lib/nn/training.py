@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import numbers, real_number, whole_number
+from hw1lib.checks import mendable, numbers, real_number, whole_number
 from hw1lib.nn.activations import Activation
 from hw1lib.nn.losses import Loss
 from hw1lib.nn.schedules import Constant, as_schedule
@@ -205,10 +205,9 @@ class Trainable:
                     history.validation_metric.append(metric)
                 history.seconds.append(time.perf_counter() - start)
                 if not np.isfinite(history.train_loss[-1] + loss):
-                    raise TrainingDiverged(
-                        f"the loss stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: take a smaller "
-                        "learning rate, or bring inputs and targets to a size near 1"
-                    )
+                    said = f"the loss stopped being finite in epoch {epoch + 1} at learning rate {rate:g}"
+                    remedy = "take a smaller learning rate, or bring inputs and targets to a size near 1"
+                    raise mendable(TrainingDiverged(f"{said}: {remedy}"))
                 if patience is not None and loss < best:
                     best, best_epoch, best_parameters = loss, epoch, self.parameters.copy()
                 if patience is not None and epoch - best_epoch >= patience:

@@ -81,10 +81,8 @@ def run_notebook(notebook, folder: Path) -> str:
         if getattr(client, "_async_cleanup_kernel_future", None):  # nbclient saw Ctrl-C, and stopped the kernel
             raise KeyboardInterrupt from None
         failure = f"cell [{len(started)}]: {error}"
-        name = type(error).__name__
-        started[-1].outputs.append(
-            nbformat.v4.new_output("error", ename=name, evalue=f"{error}", traceback=[f"{error}"])
-        )
+        shown = {"ename": type(error).__name__, "evalue": f"{error}", "traceback": [f"{error}"]}
+        started[-1].outputs.append(nbformat.v4.new_output("error", **shown))
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:

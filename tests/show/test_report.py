@@ -265,11 +265,26 @@ def test_a_failing_notebook_is_shown_as_far_as_it_came_and_the_others_whole(tmp_
         ("HW1_FACES", "many", "ValueError: HW1_FACES must be a whole number >= 1, not 'many'"),
     ],
 )
-def test_what_a_reader_can_mend_is_one_sentence_without_a_traceback(tmp_path, monkeypatch, name, value, said):
-    write(tmp_path, "01_a.ipynb", "from hw1lib import faces\nfaces.open()")
+def test_what_settings_can_mend_is_one_sentence_without_a_traceback(tmp_path, monkeypatch, name, value, said):
     monkeypatch.setenv(name, value)
-    notebook = report.read_notebook(tmp_path / "01_a.ipynb")
-    assert report.run_notebook(notebook, tmp_path).startswith(f"cell [1]: {said}")
+    assert_one_sentence(tmp_path, "from hw1lib import faces\nfaces.open()", said)
+
+
+def test_a_learning_rate_that_is_too_large_is_one_sentence_from_worker_processes_too(tmp_path):
+    run = """
+import numpy as np, pandas as pd
+from hw1lib import study
+columns = ["file", "age", "gender", "race", "f0", "f1"]
+table = pd.DataFrame(np.random.default_rng(0).normal(50, 9, (60, 6)), columns=columns)
+study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=2, progress=False)
+"""
+    assert_one_sentence(tmp_path, run, "TrainingDiverged: the loss stopped being finite in epoch 2 at learning rate 1e+09")
+
+
+def assert_one_sentence(folder, source, said):
+    write(folder, "01_a.ipynb", source)
+    notebook = report.read_notebook(folder / "01_a.ipynb")
+    assert report.run_notebook(notebook, folder).startswith(f"cell [1]: {said}")
     (error,) = (output for output in notebook.cells[0].outputs if output.output_type == "error")
     (line,) = error.traceback
     assert line.startswith(said)
