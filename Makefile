@@ -1,11 +1,13 @@
-# make report | test | test-fast | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
+# make report | test | test-fast | test-lower | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV := .venv
+REQUIREMENTS := requirements.txt
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 # What differs between machines is stripped from stored notebooks; the outputs stay.
 STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets cell.metadata.execution"
 
-.PHONY: report test test-fast test-browser bench coverage lab check format
+.PHONY: report test test-fast test-lower test-browser bench coverage lab check format
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
@@ -21,6 +23,11 @@ test: $(READY)
 
 test-fast: $(READY)  ## without notebooks, killed runs and damage at random: for whoever edits
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
+
+test-lower:  ## test-fast with the oldest versions that pyproject.toml allows, on the oldest Python: PYTHON=python3.11
+	mkdir -p .cache/lower
+	$(PYTHON) tests/lower_bounds.py > .cache/lower/requirements.txt
+	$(MAKE) test-fast VENV=.cache/lower/venv REQUIREMENTS=.cache/lower/requirements.txt
 
 test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the system's Chromium or Chrome
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
@@ -50,8 +57,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 
-$(READY): requirements.txt pyproject.toml
+$(READY): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@

@@ -1,7 +1,11 @@
-"""Checks of arguments that more than one module makes: each returns the value as it is used, or raises ValueError."""
+"""Checks of arguments that more than one module makes: each returns the value as it is used, or raises ValueError.
+
+Also the mark of errors that a notebook shows without their traceback.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from numbers import Integral, Real
 
@@ -44,3 +48,12 @@ def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | Non
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite: it holds NaN or infinite values")
     return array
+
+
+def mendable(error):
+    """Return an error that its reader can mend without looking at code: a notebook shows its sentence, no traceback.
+
+    For what is wrong with a setting, a learning rate, a file or a disk. All other errors keep their traceback.
+    """
+    error._render_traceback_ = functools.partial(list, [f"{type(error).__name__}: {error}"])  # IPython asks for it
+    return error

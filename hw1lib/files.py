@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from hw1lib.checks import mendable
+
 NPZ_VERSION = 1  # of the .npz files below; a higher one was written by a later release
 PATIENCE = 3  # seconds: who waits longer for another run is told
 
@@ -28,7 +30,7 @@ def write_atomically(path, write: Callable) -> Path:
             write(temporary)
             temporary.replace(path)
     except OSError as error:
-        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+        raise mendable(OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))) from error
     return path
 
 
@@ -58,8 +60,9 @@ def read_npz(path, kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         version = int(found.get("version", 0))
     except FileNotFoundError:
         raise
-    except Exception as error:  # zipfile and numpy raise a dozen kinds, and advise pickle
-        raise ValueError(f"{path}: not a readable .npz file ({type(error).__name__})") from None
+    except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes, and advise pickle
+        detail = getattr(error, "strerror", None) or "it is damaged, or no file that hw1lib saved"
+        raise ValueError(f"{path}: not a readable .npz file: {detail}") from None
     if str(found.get("kind")) != kind:
         raise ValueError(f"{path}: holds no {kind} that hw1lib saved")
     if version > NPZ_VERSION:
@@ -78,15 +81,17 @@ def cache_dir() -> Path:
     checkout = Path(__file__).resolve().parents[1]
     default = checkout / ".cache" if (checkout / "pyproject.toml").exists() else "~/.cache/hw1lib"
     folder = Path(os.environ.get("HW1_CACHE") or default)
-    advice = "set the environment variable HW1_CACHE to a folder that can"
+    unwritable = (
+        "the cache folder {} can't be written ({}): set the environment variable HW1_CACHE to a folder that can"
+    )
     try:
         folder = folder.expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except RuntimeError as error:  # of expanduser
-        raise OSError(f"the cache folder {folder} can't be written (there is no home folder): {advice}") from error
+        raise mendable(OSError(unwritable.format(folder, "there is no home folder"))) from error
     except OSError as error:
-        raise OSError(f"the cache folder {folder} can't be written ({error.strerror}): {advice}") from error
+        raise mendable(OSError(unwritable.format(folder, error.strerror))) from error
     return folder
 
 
@@ -123,7 +128,7 @@ def make_folder(folder, fill: Callable, size: int = 0) -> Path:
         if _is_filled(folder):  # by another run that was faster, on a disk without locks
             return folder
         need = f": it needs about {-(-size // 10**6):,} MB" if size and error.errno == errno.ENOSPC else ""
-        raise OSError(f"{folder} can't be written ({error.strerror or error}){need}") from error
+        raise mendable(OSError(f"{folder} can't be written ({error.strerror or error}){need}")) from error
     return folder
 
 

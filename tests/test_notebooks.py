@@ -11,10 +11,10 @@ import nbformat
 import pytest
 
 from hw1lib.faces import standin
-from hw1lib.show.report import NOTEBOOK_NAMES
+from hw1lib.show import report
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-PATHS = sorted(FOLDER.glob(NOTEBOOK_NAMES))
+PATHS = sorted(FOLDER.glob(report.NOTEBOOK_NAMES))
 
 # Where the reader finds each figure and table of the report (by its printed number).
 HOME = {
@@ -202,3 +202,33 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     assert said.endswith(
         "can't be written (Not a directory): set the environment variable HW1_CACHE to a folder that can"
     )
+
+
+# -- with few faces, and as readers change them -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS[:5], ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["{}_0_{}", "{}_1_2"])  # all race labels and one gender; one race label, too
+def test_few_and_lopsided_faces_are_enough(path, name, tmp_path, monkeypatch):
+    drawn = standin.make(tmp_path / "faces", 20, progress=False)
+    for face in list(drawn.iterdir()):
+        age, _, race, rest = face.name.split("_", 3)
+        face.rename(drawn / f"{name.format(age, race)}_{rest}")
+    monkeypatch.setenv("HW1_DATA", str(drawn))
+    monkeypatch.setenv("HW1_SCALE", "quick")
+    assert report.run_notebook(report.read_notebook(path), path.parent) == ""
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_reader_s_first_edit_is_what_is_trained_below(number, monkeypatch, capsys):
+    monkeypatch.setenv("HW1_FACES", "60")
+    sources = [cell.source for cell in code_cells(PATHS[number - 1])]
+    edited = next(i for i, source in enumerate(sources) if re.search(r"^config = ", source, re.MULTILINE))
+    sources[edited], n = re.subn(r'("layers": \[\w+), 64, 1\]', r"\1, 32, 16, 1]", sources[edited])
+    assert n == 1
+    trained = next(i for i, source in enumerate(sources) if "study.train(" in source)
+    found: dict = {}
+    for source in sources[: trained + 1]:
+        exec(compile(source, PATHS[number - 1].name, "exec"), found)
+    assert found["net"].layers[1:] == [32, 16, 1]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ def test_requirements_are_pinned_and_meet_what_the_package_asks_for():
         versions[requirement.name] = str(requirement.specifier)[2:]
     for requirement in map(Requirement, PROJECT["dependencies"]):
         assert requirement.specifier.contains(versions[requirement.name]), requirement.name
+
+
+def test_the_oldest_versions_that_are_allowed_are_those_that_are_tried():
+    command = [sys.executable, ROOT / "tests" / "lower_bounds.py"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    tried = {
+        r.name: r.specifier for r in map(Requirement, (line.split("#")[0] for line in printed if line[0] not in "#-"))
+    }
+    for requirement in map(Requirement, chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())):
+        assert str(requirement.specifier)[:2] == ">="
+        assert str(tried[requirement.name]) == "==" + str(requirement.specifier)[2:]
+    assert "-e ." in printed
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    oldest = next(job for job in jobs.values() if {"run": "make test-lower"} in job["steps"])
+    assert f">={oldest['steps'][1]['with']['python-version']}" == PROJECT["requires-python"]
 
 
 def test_environment_delegates_to_requirements_and_pins_python():

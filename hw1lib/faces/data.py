@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import mendable
 from hw1lib.faces import standin
 from hw1lib.faces.pictures import AN_ARCHIVE, SIZE, open_face, read_name
 from hw1lib.files import cache_dir, make_folder, write_atomically
@@ -92,7 +92,9 @@ class FaceDataset:
         path = os.environ.get("HW1_DATA", "") if path is None else path
         if str(path) == "":
             number = os.environ.get("HW1_FACES") or str(N_STANDIN)
-            n_faces = whole_number("HW1_FACES", int(number) if number.isdecimal() else number)
+            n_faces = int(number) if number.isdecimal() else 0
+            if n_faces < 1:
+                raise mendable(ValueError(f"HW1_FACES must be a whole number >= 1, not {number!r}"))
             folder = cache_dir() / "standin" / f"v{standin.VERSION}-{n_faces}"
             standin.make(folder, n_faces, progress=progress)
             return cls(folder, _read_folder(folder, progress), f"the embedded stand-in, {n_faces:,} drawn faces", True)
@@ -100,7 +102,7 @@ class FaceDataset:
         if not path.exists() and (CHECKOUT / path).exists():
             path = CHECKOUT / path  # a relative HW1_DATA, as given to make, seen from a notebook's folder
         if not path.exists():
-            raise FileNotFoundError(f"there is nothing at {path}: {WHERE}")
+            raise mendable(FileNotFoundError(f"there is nothing at {path}: {WHERE}"))
         if path.is_dir():
             folder = path.absolute()
             index = _read_folder(folder, progress)
@@ -113,9 +115,8 @@ class FaceDataset:
             first = "; the first, {}: {}".format(*index["skipped"][0]) if index["skipped"] else ""
             if archives:
                 first = f", but {', '.join(archives[:5])}: give one of these by its own path, or unpack it first"
-            raise ValueError(
-                f"there is no face in {path} ({len(index['skipped'])} files were set aside{first}): {WHERE}"
-            )
+            set_aside = f"{len(index['skipped'])} files were set aside{first}"
+            raise mendable(ValueError(f"there is no face in {path} ({set_aside}): {WHERE}"))
         return cls(folder, index, str(path), False)
 
     def __len__(self) -> int:
@@ -138,7 +139,7 @@ class FaceDataset:
             try:
                 images[i] = open_face(path).reshape(-1)
             except ValueError as error:
-                raise ValueError(f"{path}: {error}; it was whole when first opened") from error
+                raise mendable(ValueError(f"{path}: {error}; it was whole when first opened")) from error
         return images
 
     def __repr__(self):
@@ -203,7 +204,8 @@ def _read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
     try:
         return folder / "faces", json.loads((folder / "index.json").read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} is damaged ({error}): delete it, and {archive.name} is unpacked again") from error
+        remedy = f"delete it, and {archive.name} is unpacked again"
+        raise mendable(ValueError(f"{folder} is damaged ({error}): {remedy}")) from error
 
 
 class _TarMember(tarfile.TarInfo):
@@ -237,7 +239,8 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
                     raise tarfile.ReadError("something follows its end")
     except Exception as error:  # damaged archives make these modules raise a dozen kinds
         detail = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise ValueError(f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}") from error
+        said = f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}"
+        raise mendable(ValueError(said)) from error
 
 
 def _check_faces(entries, what: str, progress: bool, total: int | None = None, save_to: Path | None = None) -> dict:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from hw1lib.checks import one_of, real_number, whole_number
+from hw1lib.checks import mendable, one_of, real_number, whole_number
 
 LABELS = ["file", "age", "gender", "race"]
 AGAIN = "delete the folder and export it again"
@@ -37,18 +37,22 @@ def load_features(folder) -> pd.DataFrame:
     """
     files = sorted(Path(folder).glob("chunk_*.csv"))
     if not files:
-        raise FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
+        raise mendable(
+            FileNotFoundError(f"there is no chunk_*.csv in {folder}: Preprocessor.export(ds, folder) writes them")
+        )
     for file, name in zip(files, chunk_names(len(files)), strict=True):
         if file.name != name:
-            raise ValueError(f"{folder} should hold {name} before {file.name}; {AGAIN}")
+            raise mendable(ValueError(f"{folder} should hold {name} before {file.name}; {AGAIN}"))
     chunks: list[pd.DataFrame] = []
     for file in files:
         chunk = _read_chunk(file)
         first = chunks[0] if chunks else chunk
         if len(chunk.columns) != len(first.columns):
-            raise ValueError(f"{file}, line 1: not the columns of {files[0].name}; {AGAIN}")
+            raise mendable(ValueError(f"{file}, line 1: not the columns of {files[0].name}; {AGAIN}"))
         if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
-            raise ValueError(f"{file} ends at line {len(chunk) + 1}, {files[0].name} at {len(first) + 1}; {AGAIN}")
+            raise mendable(
+                ValueError(f"{file} ends at line {len(chunk) + 1}, {files[0].name} at {len(first) + 1}; {AGAIN}")
+            )
         chunks.append(chunk)
     return pd.concat(chunks, ignore_index=True)
 
@@ -76,7 +80,7 @@ def _read_chunk(file: Path) -> pd.DataFrame:
         if not names or lines[-1]:  # nothing follows the last line break
             raise ValueError("the file is cut")
     except ValueError as error:
-        raise ValueError(f"{file}, line {n_line}: {error}; {AGAIN}") from error
+        raise mendable(ValueError(f"{file}, line {n_line}: {error}; {AGAIN}")) from error
     labels, features = np.split(numbers[:-1], [len(LABELS) - 1], axis=1)
     chunk = pd.DataFrame(features.astype(np.float32), columns=columns[len(LABELS) :])
     for i, label in enumerate(LABELS[1:]):

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import one_of, whole_number
+from hw1lib.checks import mendable, one_of, whole_number
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, chunk_names, feature_names, load_features
 from hw1lib.files import cache_dir, make_folder, read_npz, write_npz
@@ -361,7 +361,7 @@ def feature_folder(ds: FaceDataset, progress: bool = True) -> Path:
             fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)
     for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
         if not (folder / name).is_file():
-            raise ValueError(f"{folder} is without {name}: delete the folder, and it is made again")
+            raise mendable(ValueError(f"{folder} is without {name}: delete the folder, and it is made again"))
     return folder
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import numbers, real_number, whole_number
+from hw1lib.checks import mendable, numbers, real_number, whole_number
 from hw1lib.nn.activations import Activation
 from hw1lib.nn.losses import Loss
 from hw1lib.nn.schedules import Constant, as_schedule
@@ -207,10 +207,9 @@ class Trainable:
                 history.seconds.append(time.perf_counter() - start)
                 if not (np.isfinite(loss + watched) and np.isfinite(self.parameters).all()):
                     self.parameters[...] = best_parameters
-                    raise TrainingDiverged(
-                        f"loss or weights stopped being finite in epoch {epoch + 1} at learning rate {rate:g}: take a "
-                        "smaller learning rate, or bring inputs and targets to a size near 1"
-                    )
+                    said = f"loss or weights stopped being finite in epoch {epoch + 1} at learning rate {rate:g}"
+                    remedy = "take a smaller learning rate, or bring inputs and targets to a size near 1"
+                    raise mendable(TrainingDiverged(f"{said}: {remedy}"))
                 if patience is not None:
                     if watched < best:
                         best, best_epoch, best_parameters = watched, epoch, self.parameters.copy()

@@ -33,7 +33,7 @@ def label_distributions(labels, is_standin: bool) -> Figure:
     figure.legend(loc="outside upper left", ncols=2)
     counts = labels["race"].value_counts().reindex(range(5), fill_value=0)
     bars = right.bar(range(5), counts, color="C2")
-    right.bar_label(bars, [f"{100 * c / len(labels):.1f} %" for c in counts], fontsize=9)
+    right.bar_label(bars, [f"{100 * c / len(labels):.1f} %" if c else "-" for c in counts], fontsize=9)
     right.set_xticks(range(5), race_names(is_standin))
     right.set(xlabel="race label", ylabel="faces", title="Race label")
     right.grid(axis="x", visible=False)
@@ -250,13 +250,18 @@ def by_group(groups, ylabel: str, overall: float) -> Figure:
 
 
 def confusion(matrices) -> Figure:
-    """Draw confusion matrices side by side, in per cent of a row: ``matrices`` is title -> (counts (k, k), names)."""
+    """Draw confusion matrices side by side: ``matrices`` is title -> (counts (k, k), names).
+
+    In per cent of a row; "-" in the rows of labels that no face has.
+    """
     figure, axes = plt.subplots(1, len(matrices), figsize=(4.6 * len(matrices), 3.9), squeeze=False)
     for ax, (title, (counts, names)) in zip(axes[0], matrices.items(), strict=True):
         share = 100 * np.asarray(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
         shade = {"cmap": "Blues", "vmin": 0, "vmax": 150}  # up to a blue on which black is easy to read
         look = {"im_kw": shade, "text_kw": {"color": "black"}, "values_format": ".0f", "xticks_rotation": 30}
-        ConfusionMatrixDisplay(share, display_labels=names).plot(ax=ax, colorbar=False, **look)
+        drawn = ConfusionMatrixDisplay(share, display_labels=names).plot(ax=ax, colorbar=False, **look)
+        for text in drawn.text_[np.sum(counts, axis=1) == 0].flat:
+            text.set_text("-")
         labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
         ax.set_yticks(range(len(names)), labels)
         ax.set(xlabel="predicted", ylabel="label (and test faces)", title=title)

@@ -41,47 +41,55 @@ class _Client(NotebookClient):
         return None
 
 
-def run_notebook(path: Path):
-    """Return the notebook, run top to bottom in its folder; RuntimeError that names notebook, cell and error."""
+def read_notebook(path: Path):
+    """Return a notebook as it is stored; ValueError that names the file if it is none."""
     try:
-        notebook = nbformat.read(path, as_version=4)
+        return nbformat.read(path, as_version=4)
     except OSError:
         raise
     except Exception as error:  # nbformat raises many kinds over a damaged file
         raise ValueError(f"{path}: not a notebook: {error}") from error
-    started = 0  # code cells; the number that JupyterLab shows at the last of them
 
-    def count(cell, cell_index):
-        nonlocal started
-        started += 1
+
+def run_notebook(notebook, folder: Path) -> str:
+    """Run a notebook from top to bottom, its kernel in ``folder``; return which cell failed and how, or "".
+
+    The outputs are put into the notebook. That of a cell that failed is its error; the cells below it have none.
+    """
+    started: list = []  # code cells; their number is what JupyterLab shows at the last of them
+    failure = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
 
     client = _Client(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
-        on_cell_execute=count,
+        on_cell_execute=lambda cell, cell_index: started.append(cell),
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
     )
     try:
         client.execute()
     except CellExecutionError as error:
-        traceback = re.sub(r"\x1b\[[\d;]*m", "", error.traceback).strip()
-        raise RuntimeError(f"{path}, cell [{started}]: {error.ename}: {error.evalue}\n\n{traceback}") from error
+        failure = f"cell [{len(started)}]: {error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError, AssertionError) as error:
         if getattr(client, "_async_cleanup_kernel_future", None):  # nbclient saw Ctrl-C, and stopped the kernel
             raise KeyboardInterrupt from None
-        raise RuntimeError(f"{path}, cell [{started}]: {error}") from error
+        failure = f"cell [{len(started)}]: {error}"
+        shown = {"ename": type(error).__name__, "evalue": f"{error}", "traceback": [f"{error}"]}
+        started[-1].outputs.append(nbformat.v4.new_output("error", **shown))
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = _without_widgets(cell.outputs)
-    return notebook
+    return failure
 
 
 def _without_widgets(outputs: list) -> list:
@@ -134,24 +142,31 @@ def build(notebooks: Path, output: Path, store: bool = False, progress: bool = T
     ------
     FileNotFoundError
         If there is no notebook in the folder.
+    ValueError
+        If one of them is damaged; nothing was run then.
     RuntimeError
-        If a cell fails, naming it; a page that was there before stays as it was.
+        If a cell failed, naming it: after all others were run, and the page was written, with the error in its place.
     """
     paths = sorted(Path(notebooks).glob(NOTEBOOK_NAMES))
     if not paths:
         raise FileNotFoundError(f"there is no notebook {NOTEBOOK_NAMES} in {notebooks}")
     output = Path(output)
     facts = this_run() if facts is None else facts
-    done = {}
+    done = {path: read_notebook(path) for path in paths}
+    failures = []
     bar = tqdm(paths, unit="notebook", disable=not progress)
     for path in bar:
         bar.set_description(path.stem)
-        done[path] = run_notebook(path)
-        if store:
+        if failure := run_notebook(done[path], path.parent):
+            failures.append(f"{path.name}, {failure}")
+        elif store:
             text = nbformat.writes(done[path]) + "\n"
             write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
-    page = to_html(done.values(), facts)
-    return write_atomically(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    page = to_html(done.values(), facts | ({"Failed": "; ".join(failures)} if failures else {}))
+    write_atomically(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(done)} notebooks failed, see {output}:\n" + "\n".join(failures))
+    return output
 
 
 def to_html(notebooks, facts=None) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import mendable, whole_number
 from hw1lib.faces.preprocess import feature_table
 from hw1lib.files import cache_dir, write_atomically
 from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, Xavier, Zero
@@ -124,7 +124,7 @@ def full_scale() -> bool:
     """Whether HW1_SCALE=full asks for every epoch and seed; otherwise notebooks run reduced sizes."""
     text = os.environ.get("HW1_SCALE", "")
     if text not in ("", "quick", "full"):
-        raise ValueError(f"HW1_SCALE must be full or quick, not {text!r}")
+        raise mendable(ValueError(f"HW1_SCALE must be full or quick, not {text!r}"))
     return text == "full"
 
 

@@ -228,19 +228,66 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("y = 1\ny / 0", "ZeroDivisionError: division by zero"), ("import os\nos._exit(1)", "Kernel died")],
+    [
+        ("def f(x):\n    return x / 0\nf(1)", "ZeroDivisionError: division by zero"),
+        ("import os\nos._exit(1)", "Kernel died"),
+    ],
 )
-def test_a_failing_cell_is_named_and_the_old_page_stays(tmp_path, source, said):
-    write(tmp_path, "01_a.ipynb", "!# 1. First", "x = 1", "", "!text", source, "print('never')")
+def test_a_failing_notebook_is_shown_as_far_as_it_came_and_the_others_whole(tmp_path, source, said):
+    never = new_code_cell("print('never')", execution_count=3, outputs=[new_output("stream", text="stored before")])
+    cells = [text_of("# 1. First"), code("print('until here')"), code(""), text_of("text"), code(source), never]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "01_a.ipynb")
+    write(tmp_path, "02_b.ipynb", "!# 2. Second", "print(6 * 7)")
     before = (tmp_path / "01_a.ipynb").read_bytes()
     output = tmp_path / "index.html"
-    output.write_text("the old page")
-    with pytest.raises(RuntimeError, match=rf"01_a\.ipynb, cell \[2\]: {said}") as raised:
+    with pytest.raises(RuntimeError, match=rf"1 of 2 notebooks failed.*\n01_a\.ipynb, cell \[2\]: {said}"):
         report.build(tmp_path, output, store=True, progress=False, facts={})
-    assert "\x1b" not in str(raised.value)
-    assert output.read_text() == "the old page"
+    soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
+    assert soup.header.dd.text.startswith(f"01_a.ipynb, cell [2]: {said}")
+    assert [pre.text.strip() for pre in soup.select("pre.output:not(.stderr)")] == ["until here", "42"]
+    (error,) = soup.select("pre.stderr")
+    assert source.splitlines()[-1] in error.find_previous("pre").text  # in its place
+    assert said in error.text
+    assert ("return x / 0" in error.text) == ("f(x)" in source)  # a real error keeps its traceback
+    assert "\x1b" not in soup.text
+    assert "None" not in soup.main.text
     assert (tmp_path / "01_a.ipynb").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_a.ipynb", "index.html"]
+    assert nbformat.read(tmp_path / "02_b.ipynb", 4).cells[1].outputs[0].text == "42\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_a.ipynb", "02_b.ipynb", "index.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HW1_DATA", "no such place", "FileNotFoundError: there is nothing at no such place: expected a folder"),
+        ("HW1_DATA", "01_a.ipynb", "ValueError: 01_a.ipynb: damaged, incomplete, or not an archive"),
+        ("HW1_CACHE", "01_a.ipynb/cache", "OSError: the cache folder"),
+        ("HW1_FACES", "many", "ValueError: HW1_FACES must be a whole number >= 1, not 'many'"),
+    ],
+)
+def test_what_settings_can_mend_is_one_sentence_without_a_traceback(tmp_path, monkeypatch, name, value, said):
+    monkeypatch.setenv(name, value)
+    assert_one_sentence(tmp_path, "from hw1lib import faces\nfaces.open()", said)
+
+
+def test_a_learning_rate_that_is_too_large_is_one_sentence_from_worker_processes_too(tmp_path):
+    run = """
+import numpy as np, pandas as pd
+from hw1lib import study
+columns = ["file", "age", "gender", "race", "f0", "f1"]
+table = pd.DataFrame(np.random.default_rng(0).normal(50, 9, (60, 6)), columns=columns)
+study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=2, progress=False)
+"""
+    assert_one_sentence(tmp_path, run, "TrainingDiverged: the loss stopped being finite in epoch 2 at learning rate")
+
+
+def assert_one_sentence(folder, source, said):
+    write(folder, "01_a.ipynb", source)
+    notebook = report.read_notebook(folder / "01_a.ipynb")
+    assert report.run_notebook(notebook, folder).startswith(f"cell [1]: {said}")
+    (error,) = (output for output in notebook.cells[0].outputs if output.output_type == "error")
+    (line,) = error.traceback
+    assert line.startswith(said)
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -288,7 +335,7 @@ def test_errors_name_what_is_missing_or_damaged(tmp_path):
     for text in ("{", "[]", '{"a": 1}'):
         (tmp_path / "01_a.ipynb").write_text(text)
         with pytest.raises(ValueError, match=r"01_a\.ipynb: not a notebook"):
-            report.run_notebook(tmp_path / "01_a.ipynb")
+            report.build(tmp_path, tmp_path / "index.html", progress=False, facts={})
 
 
 def test_the_title_block_says_which_data_without_the_path(tmp_path, monkeypatch):

@@ -1,0 +1,12 @@
+"""Print both requirements files with the oldest versions that pyproject.toml allows, where it names any."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+allowed = [project["dependencies"], *project["optional-dependencies"].values()]
+oldest = {re.match(r"[\w.-]+", line)[0]: line.replace(">=", "==") for group in allowed for line in group}
+lines = [line for file in ROOT.glob("requirements*.txt") for line in file.read_text().splitlines()]
+print(*oldest.values(), *(line for line in lines if line.split("==")[0] not in oldest), sep="\n")
