@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
+from sklearn.neighbors import radius_neighbors_graph
 
 from hw1lib.checks import mendable, one_of, real_number, whole_number
 
@@ -87,6 +91,70 @@ def _read_chunk(file: Path) -> pd.DataFrame:
         chunk.insert(i, label, labels[:, i].astype(np.int64))
     chunk.insert(0, "file", pd.Series(names, dtype="string"))
     return chunk
+
+
+def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
+    """Return a group number for each row, (n,): near-duplicates, and theirs, share one.
+
+    Rows are near-duplicates if their distance is below ``closer`` times the median distance of two rows. Between the
+    two there is a gap: on UTKFace distances below a tenth, and above three tenths, are many, and few lie between.
+
+    Parameters
+    ----------
+    X : array_like, (n, n_features)
+    closer : float
+    """
+    X = np.asarray(X, np.float32)
+    some = X[np.random.default_rng(0).permutation(len(X))[:1000]]
+    radius = closer * float(np.median(pdist(some))) if len(X) > 1 else 0.0
+    return connected_components(radius_neighbors_graph(X, radius), directed=False)[1]
+
+
+def label_noise(table: pd.DataFrame) -> dict[str, float]:
+    """Return how far the labels of identical pictures differ, and what follows: no model is better than its labels.
+
+    The pictures need not be typical of all, and the two labels of a pair are taken to be independent.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``load_features`` returns it: pictures with the same features are identical.
+
+    Returns
+    -------
+    dict
+        - ``near_duplicates``: faces that have one, identical or not.
+        - ``groups`` of identical pictures, ``faces`` in them, and ``pairs``: a group of three makes three.
+        - ``age_differs``, ``gender_differs``, ``race_differs``: share of the pairs with two labels.
+        - ``age_difference``: root mean square over all pairs, years.
+        - ``age_spread``: standard deviation of one label, ``age_difference / sqrt(2)``. It is the least RMSE, too.
+        - ``gender_wrong``, ``race_wrong``: share of wrong labels, if each is wrong with one chance e, and then any of
+          the k - 1 others: two agree with chance (1 - e)^2 + e^2 / (k - 1). The best accuracy is 1 - e.
+
+        All but the counts are NaN where no two pictures are identical.
+    """
+    X = table.iloc[:, len(LABELS) :]
+    near, identical = (_members(near_duplicates(X, closer)) for closer in (0.2, 1e-3))  # identical up to rounding
+    members = [group for group in identical if len(group) > 1]
+    pairs = np.array([pair for group in members for pair in combinations(group, 2)], int).reshape(-1, 2)
+    found: dict[str, float] = {"near_duplicates": sum(len(group) for group in near if len(group) > 1)}
+    found |= {"groups": len(members), "faces": sum(map(len, members)), "pairs": len(pairs)}
+    for label in LABELS[1:]:
+        first, second = table[label].to_numpy()[pairs.T]
+        found[f"{label}_differs"] = differs = float(np.mean(first != second)) if len(pairs) else np.nan
+        if label == "age":
+            found["age_difference"] = float(np.sqrt(np.mean((first - second) ** 2))) if len(pairs) else np.nan
+            found["age_spread"] = found["age_difference"] / 2**0.5
+        else:
+            k = 2 if label == "gender" else 5
+            found[f"{label}_wrong"] = float((1 - np.sqrt(np.maximum(0, 1 - differs * k / (k - 1)))) * (k - 1) / k)
+    return found
+
+
+def _members(groups) -> list[np.ndarray]:
+    """Return the rows of each group, by its number."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(groups))[:-1])
 
 
 class Part(NamedTuple):

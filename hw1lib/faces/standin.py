@@ -3,7 +3,8 @@
 Everything runs on it with nothing downloaded. Age and gender change simple cues (proportions, hair, lines).
 The five race codes choose abstract palettes and shapes, depict no real group, and are called "class 0" to
 "class 4"; all faces have fantasy tints. Nuisance (pose, light, background, noise, glasses, hats) makes the set
-about as hard as UTKFace, but numbers measured on it are no results.
+about as hard as UTKFace, but numbers measured on it are no results. It is as untidy, too: some faces
+are there twice, often under labels that differ, and some names are odd.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 from hw1lib.checks import whole_number
 from hw1lib.files import make_folder
 
-VERSION = 1  # of what is drawn: raised when the same seed gives other pictures
+VERSION = 2  # of what is drawn: raised when the same seed gives other pictures
 SIZE = 200  # pixels a side, as UTKFace's aligned and cropped pictures
 QUALITY = 88  # of the JPEG files
 BATCH = 100  # faces drawn by one call of a worker
@@ -52,6 +53,13 @@ CLOTHES_HUE = (0.60, 0.10, 0.85, 0.45, 0.00)
 EAR_POINT = (0.0, 0.7, 0.2, 1.0, 0.5)
 # How far apart the age and the age that the face shows are (standard deviation): years, and years a year.
 AGE_SPREAD = (3.0, 0.17)
+
+# As untidy as UTKFace. Of all faces, these shares repeat the one just before them, byte for byte or in another
+# photograph (with the repeated ones they are twice as many); of the repeats, these shares have another label.
+COPIES, PHOTOGRAPHED_AGAIN = 0.0145, 0.0213
+RELABELLED = {"age": 0.55, "gender": 0.095, "race": 0.19}
+ODD_ENDINGS = {97: " .jpg.chip.jpg", 98: "jpg.chip.jpg"}  # of the names of these faces
+WITHOUT_RACE = (99, 7_099, 14_099)  # these are stored once more, under names without the race label
 
 NOISE = 4.0  # standard deviation, in grey levels
 HAIR = ((40, 36, 58), (88, 54, 48), (58, 62, 96), (120, 74, 50), (150, 104, 140), (176, 136, 84), (190, 160, 124))
@@ -356,6 +364,8 @@ def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generat
 def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     """Draw face number ``index`` of the set ``seed``; it depends on these two alone.
 
+    Some faces repeat the one before them, exactly or in another photograph, with labels of their own.
+
     Returns
     -------
     picture : PIL.Image.Image
@@ -363,31 +373,59 @@ def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     labels : dict
         ``{"age": 1..116 years, "gender": 0 male or 1 female, "race": class 0..4}``.
     """
-    rng = _generator(index, seed)
-    labels = _draw_labels(rng)
-    f = _look(rng, labels)
+    first, again = _first(index, seed), _generator(index, seed, 1)
+    rng = _generator(first, seed)
+    f = _look(rng, _draw_labels(rng))
     grey = rng.uniform(50, 205) + rng.normal(0, 20, 3) + rng.normal(0, 26, (3, 3, 1)) + rng.normal(0, 9, (3, 3, 3))
+    if first != index and again.random() >= COPIES:  # photographed again
+        f.shift, f.exposure = f.shift + again.normal(0, 0.3, 2), f.exposure * np.exp(again.normal(0, 0.02))
+        rng = again
     background = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))  # 3 x 3 pixels, stretched
     picture = background.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     picture = picture.resize((2 * SIZE, 2 * SIZE), Image.Resampling.NEAREST)
     for draw in (_draw_bust, _draw_features, _draw_bald if f.bald else _draw_hair, _draw_worn):
         draw(Pen(picture, 2, f), f)
-    return _photograph(picture, f, rng), labels
+    return _photograph(picture, f, rng), draw_labels(index, seed)
 
 
 def draw_labels(index: int, seed: int = 0) -> dict[str, int]:
     """Return the labels of ``draw_face(index, seed)`` without drawing."""
-    return _draw_labels(_generator(index, seed))
+    first = _first(index, seed)
+    labels = _draw_labels(_generator(first, seed))
+    return labels if first == index else _label_again(_generator(index, seed, 2), **labels)
 
 
-def _generator(index: int, seed: int) -> np.random.Generator:
-    return np.random.default_rng([whole_number("seed", seed, 0), whole_number("index", index, 0)])
+def _first(index: int, seed: int) -> int:
+    """Return the number of the face that face `index` repeats; of most faces, their own."""
+    while _generator(index, seed, 1).random() < COPIES + PHOTOGRAPHED_AGAIN and index > 0:
+        index -= 1
+    return index
+
+
+def _label_again(rng: np.random.Generator, age: int, gender: int, race: int) -> dict[str, int]:
+    """Return the labels that somebody else gives to the same face."""
+    if rng.random() < RELABELLED["age"]:
+        years = int(np.ceil((AGE_SPREAD[0] + AGE_SPREAD[1] * age) * abs(rng.normal())))
+        age = min(age + years, AGE_TABLE[-1][1]) if age <= years or rng.random() < 0.5 else age - years
+    if rng.random() < RELABELLED["gender"]:
+        gender = 1 - gender
+    if rng.random() < RELABELLED["race"]:
+        race = (race + int(rng.integers(1, 5))) % 5
+    return {"age": age, "gender": gender, "race": race}
+
+
+def _generator(index: int, seed: int, *stream: int) -> np.random.Generator:
+    return np.random.default_rng([whole_number("seed", seed, 0), whole_number("index", index, 0), *stream])
 
 
 def file_name(index: int, labels: dict[str, int]) -> str:
-    """Name a face as UTKFace does, ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``: one second a face."""
+    """Name a face as UTKFace does, ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``: one second a face.
+
+    Two faces' names end oddly, and a label that is not in ``labels`` is left out.
+    """
     when = datetime.datetime(2017, 1, 1) + datetime.timedelta(seconds=int(index))
-    return "{age}_{gender}_{race}_".format(**labels) + f"{when:%Y%m%d%H%M%S}{index % 1000:03d}.jpg.chip.jpg"
+    known = "".join(f"{labels[key]}_" for key in ("age", "gender", "race") if key in labels)
+    return f"{known}{when:%Y%m%d%H%M%S}{index % 1000:03d}" + ODD_ENDINGS.get(index, ".jpg.chip.jpg")
 
 
 def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True) -> Path:
@@ -400,6 +438,7 @@ def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progres
     folder : path-like
         Where the JPEG files go; it appears when all are there.
     n_faces : int
+        From 100 on, one to three files come on top, whose names lack the race label: they are not read.
     seed : int
         Which set of faces.
     n_jobs : int
@@ -424,9 +463,9 @@ def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progres
                 bar.update(n)
 
     folder = make_folder(folder, fill, n_faces * FACE_BYTES)
-    found = set(os.listdir(folder))
+    found, n_files = set(os.listdir(folder)), n_faces + sum(i < n_faces for i in WITHOUT_RACE)
     some = range(0, n_faces, -(-n_faces // 50))  # a few names, with the labels in them, tell the seed
-    if len(found) != n_faces or not found.issuperset(file_name(i, draw_labels(i, seed)) for i in some):
+    if len(found) != n_files or not found.issuperset(file_name(i, draw_labels(i, seed)) for i in some):
         raise ValueError(
             f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
             f"{folder} holds {len(found)} others: delete it or choose another"
@@ -441,4 +480,7 @@ def _draw_files(folder: Path, start: int, stop: int, seed: int) -> int:
             jpeg = io.BytesIO()  # on a full disk, Pillow itself would only say "encoder error"
             picture.save(jpeg, "JPEG", quality=QUALITY)
             (folder / file_name(index, labels)).write_bytes(jpeg.getvalue())
+            if index in WITHOUT_RACE:
+                del labels["race"]
+                (folder / file_name(index, labels)).write_bytes(jpeg.getvalue())
     return stop - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hw1lib.faces.data import FaceDataset
+from hw1lib.faces.features import label_noise
 from hw1lib.faces.preprocess import feature_table, fitted_preprocessor
 from hw1lib.study.experiments import EXPERIMENTS, run
 from hw1lib.study.linear import baselines, compare_normalizers
@@ -18,6 +19,7 @@ def record(ds: FaceDataset, seeds=range(10), n_jobs: int = -1, progress: bool = 
     results["data"] |= {"source": "stand-in" if ds.is_standin else "UTKFace", "faces_fingerprint": ds.fingerprint}
     results["data"]["set_aside"] = len(ds.skipped)
     results["baselines"] = {target: baselines(table, target, seeds) for target in TARGETS}
+    results["label_noise"] = {name: round(value, 4) for name, value in label_noise(table).items()}
     preprocessor = fitted_preprocessor(ds, progress)
     results["variance"] = [float(f"{ratio:.4g}") for ratio in preprocessor.explained_variance_ratio]
     results["normalizers"] = compare_normalizers(ds, progress=progress)

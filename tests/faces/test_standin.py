@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hw1lib.faces import standin
+from hw1lib.faces import FaceDataset, standin
+from hw1lib.faces.features import near_duplicates
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
 
@@ -62,7 +63,7 @@ def test_names_match_the_labels_and_differ(thirty):
     times = [standin.file_name(i, same) for i in range(20_000)]
     assert len(set(times)) == 20_000
     assert times[0].startswith("7_1_4_")
-    assert all(NAME.fullmatch(name) for name in times)
+    assert [i for i, name in enumerate(times) if not NAME.fullmatch(name)] == [97, 98]  # a space, and a dot missing
 
 
 def test_files_are_rgb_jpegs_of_200_pixels(thirty):
@@ -82,6 +83,27 @@ def test_labels_have_the_frequencies_of_utkface(labels):
     assert np.mean(age == 1) == pytest.approx(0.048, abs=0.006)
     assert np.bincount(gender) / len(gender) == pytest.approx([0.523, 0.477], abs=0.012)
     assert np.bincount(race) / len(race) == pytest.approx([0.425, 0.191, 0.145, 0.168, 0.071], abs=0.012)
+
+
+def test_some_files_are_set_aside_noted_and_identical(tmp_path):
+    ds = FaceDataset.open(standin.make(tmp_path / "faces", 100, seed=4, progress=False), progress=False)
+    assert len(ds) == 100
+    assert ds.skipped["reason"].tolist() == ["no race label in its name"]
+    odd = {name.split("_")[3] for name in ds.notes["file"]}
+    assert odd == {"20170101000137097 .jpg.chip.jpg", "20170101000138098jpg.chip.jpg"}
+    assert len({(ds.folder / name).read_bytes() for name in ds.labels["file"]}) == 98  # two faces repeat another
+    assert standin.make(tmp_path / "faces", 100, seed=4, progress=False) == ds.folder  # is complete
+
+
+def test_faces_repeat_and_labels_differ_as_often_as_utkfaces(labels):
+    first = np.array([standin._first(i, 0) for i in range(20_000)])
+    members = np.bincount(first)
+    assert members[members > 1].sum() / 20_000 == pytest.approx(1383 / 20_002, abs=0.008)
+    assert np.sum(members == 3) > 10
+    pairs = [[[*labels[face].values()] for face in (i, first[i])] for i in np.flatnonzero(first != np.arange(20_000))]
+    difference = np.diff(pairs, axis=1)[:, 0]  # (n, 3): age, gender, race
+    assert np.mean(difference != 0, axis=0) == pytest.approx([0.55, 0.095, 0.19], abs=0.05)
+    assert np.sqrt(np.mean(difference[:, 0] ** 2)) == pytest.approx(7.5, abs=0.8)
 
 
 def test_age_table_covers_every_age_once():
@@ -147,6 +169,15 @@ def tiny_faces():
     faces = [standin.draw_face(i, seed=1) for i in range(600)]
     X = np.array([np.asarray(picture.reduce(20), float).ravel() for picture, _ in faces])
     return (X - X.mean(axis=0)) / X.std(axis=0), [labels for _, labels in faces]
+
+
+def test_repeats_are_found_as_near_duplicates_and_nothing_else(tiny_faces):
+    X, _ = tiny_faces
+    first = np.array([standin._first(i, 1) for i in range(600)])
+    groups, identical = near_duplicates(X), near_duplicates(X, 1e-3)
+    assert np.array_equal(groups, groups[first])
+    assert groups.max() + 1 == len(set(first))
+    assert len(set(groups)) < len(set(identical)) < 600  # some are repeated byte for byte, some are not
 
 
 def test_faces_show_their_age(tiny_faces):
