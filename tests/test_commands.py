@@ -80,6 +80,7 @@ def test_data_may_be_given(folder, capsys, monkeypatch):
     assert os.environ["HW1_DATA"] == str(folder)  # absolute: the notebooks run in a folder of their own
 
 
+@pytest.mark.slow
 def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
     assert main(["reproduce", "--seeds", "2", "--jobs", "1"]) == 0
     out = capsys.readouterr().out
@@ -95,6 +96,7 @@ def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
         assert words in out
 
 
+@pytest.mark.slow
 def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(command_line, "__file__", str(tmp_path / "hw1lib" / "__main__.py"))
     assert main(["reproduce", "--seeds=1", "--data", str(folder)]) == 0
@@ -104,6 +106,7 @@ def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypa
     assert str(tmp_path) not in json.dumps(results)
 
 
+@pytest.mark.slow
 def test_normalizers_are_compared_as_scikit_learn_would(folder):
     ds = FaceDataset.open(folder, progress=False)
     found = linear.compare_normalizers(ds, progress=False)
@@ -134,6 +137,7 @@ def test_normalizers_are_compared_as_scikit_learn_would(folder):
         assert_allclose(found[name]["race"], race, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_report_of_a_folder_of_notebooks(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "NOTEBOOKS", tmp_path)
     cells = [new_markdown_cell("# 1. Part"), new_code_cell("print(6 * 7)")]
@@ -220,6 +224,7 @@ def answer(address, token, tries=100):
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_lab_opens_as_make_lab_opens_it(tmp_path):
     """The server answers, whoever runs it: in a container that is root, which Jupyter refuses unless it is told."""
     (recipe,) = re.findall(r"^lab:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -49,6 +49,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_chunks_are_the_same_bytes(cluster, faces):
     folder, ds, preprocessor = faces
     with joblib.parallel_config(backend="dask"):
@@ -70,6 +71,7 @@ class KillsItsWorkerOnce(Random):
         return super().__call__(fan_in, fan_out, rng)
 
 
+@pytest.mark.slow
 def test_experiments_are_the_same_though_a_worker_is_killed(cluster, faces):
     folder, _, _ = faces
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers can't import this file

@@ -181,6 +181,7 @@ def opening(path, folder, **environment):
     return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in PATHS if "FaceDataset" in p.read_text()], ids=lambda path: path.stem)
 def test_it_opens_in_any_folder(path, tmp_path):
     faces = tmp_path / "my faces"
@@ -190,6 +191,7 @@ def test_it_opens_in_any_folder(path, tmp_path):
     assert (tmp_path / "a cache" / "index").is_dir()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     status, said = opening(PATHS[1], tmp_path, HW1_DATA="no such folder")
     assert status == 1
@@ -220,6 +222,7 @@ def test_few_and_lopsided_faces_are_enough(path, name, tmp_path, monkeypatch):
     assert report.run_notebook(report.read_notebook(path), path.parent) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_reader_s_first_edit_is_what_is_trained_below(number, monkeypatch, capsys):
     monkeypatch.setenv("HW1_FACES", "60")

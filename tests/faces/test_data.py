@@ -769,6 +769,7 @@ for action in (
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path):
     disk, noise = tmp_path / "disk", np.random.default_rng(0)
     disk.mkdir()

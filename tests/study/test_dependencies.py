@@ -243,6 +243,7 @@ assert fourth[0] != third[0] and fourth[0] == run(1, keep=False)[0]
 )
 
 
+@pytest.mark.slow
 def test_in_a_kernel_nothing_stale_is_found():
     notebook = new_notebook(cells=[new_code_cell(source) for source in NOTEBOOK])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
@@ -278,6 +279,7 @@ assert abs(net.evaluate(*test)[1] - run()[1]) < 1e-4
 """
 
 
+@pytest.mark.slow
 def test_a_readers_loss_and_activation_train_in_worker_processes():
     try:
         Network({"layers": [2, 2, 1], "activation": Tanh(), "output_activation": "identity", "loss": "l2"})
@@ -303,6 +305,7 @@ class Unreadable(Initializer):
         return refuse, ()
 
 
+@pytest.mark.slow
 def test_what_worker_processes_cannot_read_is_trained_here(table):
     mine = training.Experiment("", hidden=3, epochs=2, initializer=Unreadable())
     with pytest.warns(UserWarning, match="write scipy.special.expit"):
