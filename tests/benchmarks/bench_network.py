@@ -256,7 +256,7 @@ def against_scikit_learn(case, rounds=9, epochs=4) -> dict:
         return clock(lambda: net.fit(X, y, None, epochs, BATCH, RATE, momentum=MOMENTUM, progress=False))
 
     threads = min((1, 2), key=theirs)
-    return row(f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 1 / 2.5)
+    return row(f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 0.43)
 
 
 def rows():
