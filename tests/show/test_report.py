@@ -282,7 +282,9 @@ columns = ["file", "age", "gender", "race", "f0", "f1"]
 table = pd.DataFrame(np.random.default_rng(0).normal(50, 9, (60, 6)), columns=columns)
 study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=2, progress=False)
 """
-    assert_one_sentence(tmp_path, run, "TrainingDiverged: loss or weights stopped being finite in epoch 2 at learning rate")
+    assert_one_sentence(
+        tmp_path, run, "TrainingDiverged: loss or weights stopped being finite in epoch 2 at learning rate"
+    )
 
 
 def assert_one_sentence(folder, source, said):
