@@ -78,6 +78,12 @@ def _lab(options) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise RuntimeError("JupyterLab is missing: pip install jupyterlab")
     _check_notebooks()
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    try:
+        _check_can_write(Path(jupyter_runtime_dir()) / "server.json")
+    except OSError as error:
+        raise OSError(f"JupyterLab's file {error}: set HOME to a folder that can be written") from error
     arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers; Jupyter refuses root unless it is told
         arguments.append("--allow-root")

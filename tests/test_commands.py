@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -190,6 +191,16 @@ def test_lab_without_jupyterlab_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == "hw1lib: JupyterLab is missing: pip install jupyterlab\n"
 
 
+@pytest.mark.usefixtures("nothing_long")
+def test_lab_without_a_home_says_what_helps(monkeypatch, capsys):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "a file/jupyter/runtime")
+    assert main(["lab"]) == 1
+    assert capsys.readouterr().err == (
+        "hw1lib: JupyterLab's file a file/jupyter/runtime/server.json can't be written: Not a directory: "
+        "set HOME to a folder that can be written\n"
+    )
+
+
 @pytest.mark.parametrize("user", [0, 1000])
 def test_lab_gives_jupyter_what_it_needs(user, tmp_path, monkeypatch, capsys):
     given = []
@@ -204,8 +215,10 @@ def test_lab_gives_jupyter_what_it_needs(user, tmp_path, monkeypatch, capsys):
     (tmp_path / "read-only").mkdir()
     (tmp_path / "read-only" / "01_part.ipynb").touch()
 
-    def refused(dir):
-        raise PermissionError(13, "Permission denied")
+    def refused(dir, usual=tempfile.TemporaryFile):
+        if dir == command_line.NOTEBOOKS:
+            raise PermissionError(13, "Permission denied")
+        return usual(dir=dir)
 
     monkeypatch.setattr(command_line.tempfile, "TemporaryFile", refused)
     assert main(["lab"]) == 0
