@@ -81,10 +81,25 @@ class Identity(Activation):
         return np.ones_like(a)
 
 
+def _shifted(z):
+    """Return ``z - max(z)`` of each row, turned to (k, n): the softmax is the same, and exp can't overflow.
+
+    Over a few classes, sums down are several times faster than along.
+    """
+    z = np.array(np.transpose(z), np.result_type(z, np.float32), order="C")
+    z -= z.max(axis=0)
+    return z
+
+
+def softmax(z):
+    """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
+    e = np.exp(_shifted(z))
+    return (e / e.sum(axis=0)).T
+
+
 def log_softmax(z):
-    """Return ``log(exp(z_i) / sum_j exp(z_j))`` over each row of ``z`` (n, k): finite for finite ``z`` of any size."""
-    z = np.ascontiguousarray(np.transpose(z))  # (k, n): over a few classes, sums down are faster than along
-    z = z - z.max(axis=0)  # the quotient is the same, and exp can't overflow
+    """Return the logarithm of ``softmax(z)``, finite for finite ``z`` of any size."""
+    z = _shifted(z)
     return (z - np.log(np.exp(z).sum(axis=0))).T
 
 
@@ -96,7 +111,7 @@ class Softmax(Activation):
     """
 
     def __call__(self, z):
-        return np.exp(log_softmax(z))
+        return softmax(z)
 
     def derivative(self, a):
         raise ValueError("softmax has no elementwise derivative: backward multiplies by the matrix diag(a) - a a^T")

@@ -125,8 +125,9 @@ class Network(Trainable):
         # delta (m, fan_out) is dL/dZ of the layer that weights[i] leads to; L is the batch's mean loss, so 1/m is in it
         for i in range(len(self.weights) - 1, -1, -1):
             A = inputs[i]  # (m, fan_in)
-            self.weight_gradients[i][...] = np.dot(A.T, delta)  # dL/dW, (fan_in, fan_out)
-            self.bias_gradients[i][...] = np.dot(ones, delta)  # dL/db = delta.sum(axis=0), but 5 % of an epoch faster
+            delta = delta.astype(self.dtype, copy=False)  # a derivative of your own may be float64
+            np.dot(A.T, delta, out=self.weight_gradients[i])  # dL/dW, (fan_in, fan_out)
+            np.dot(ones, delta, out=self.bias_gradients[i])  # dL/db = delta.sum(axis=0), but 5 % of an epoch faster
             if i > 0:  # dL/dA of the layer before, then its dL/dZ
                 delta = self.activation.backward(np.dot(delta, self.weights[i].T), A)
 
