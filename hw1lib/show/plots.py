@@ -262,7 +262,7 @@ def confusion(matrices) -> Figure:
         drawn = ConfusionMatrixDisplay(share, display_labels=names).plot(ax=ax, colorbar=False, **look)
         for text in drawn.text_[np.sum(counts, axis=1) == 0].flat:
             text.set_text("-")
-        labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
+        labels = [f"{name} ({n:,.0f})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]  # n may be a mean
         ax.set_yticks(range(len(names)), labels)
         ax.set(xlabel="predicted", ylabel="label (and test faces)", title=title)
         ax.grid(visible=False)
