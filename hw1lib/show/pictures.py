@@ -79,8 +79,8 @@ def face_maps(face, filters, maps, pooled, crop=(slice(None), slice(None))) -> F
 
     show("face", face, f"face, {face.shape[0]}x{face.shape[1]}")
     (top, bottom, _), (left, right, _) = (part.indices(n) for part, n in zip(crop, face.shape, strict=True))
-    frame = {"fill": False, "edgecolor": "#d55e00", "linewidth": 1.2}
-    axes["face"].add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **frame))
+    size = right - left, bottom - top
+    axes["face"].add_patch(Rectangle((left - 0.5, top - 0.5), *size, fill=False, edgecolor="#d55e00", linewidth=1.2))
     for i, ((name, weights), output, small) in enumerate(zip(filters.items(), maps, pooled, strict=True)):
         numbers = "\n".join("  ".join(map(str, row)) for row in weights)
         axes[f"f{i}"].text(0.5, 0.5, f"{name}\n\n{numbers}", ha="center", va="center", linespacing=1.5)
