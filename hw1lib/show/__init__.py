@@ -8,7 +8,6 @@ from hw1lib.show.plots import (
     activations,
     by_group,
     confusion,
-    gradient_differences,
     intervals,
     label_distributions,
     layer_histograms,

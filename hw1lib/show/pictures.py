@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 
 def _pixels(pixels) -> np.ndarray:
@@ -56,15 +57,18 @@ def probabilities(images, shares, names, titles) -> Figure:
     return figure
 
 
-def face_maps(face, filters, maps, pooled) -> Figure:
-    """Draw a grey face, and for each filter its numbers, its output, what it changed, and the pooled output.
+def face_maps(face, filters, maps, pooled, crop=(slice(None), slice(None))) -> Figure:
+    """Draw a grey face, and for each filter its numbers, its output, what it changed there, and the pooled output.
 
     Parameters
     ----------
     face : (H, W)
     filters : dict of str to (kh, kw)
+        Of a filter whose numbers sum to 0 the output is compared with 0, not with the face.
     maps, pooled : sequence of (oh, ow)
         One for each filter; the maps are of the face's size.
+    crop : pair of slices
+        The part of the face, framed in it, on which the change is enlarged.
     """
     rows: list = [["face", *(f"{kind}{i}" for kind in "fmcp")] for i in range(len(filters))]
     figure, axes = plt.subplot_mosaic(rows, figsize=(9.6, 2.1 * len(filters)), width_ratios=(1, 0.6, 1, 1, 1))
@@ -74,12 +78,18 @@ def face_maps(face, filters, maps, pooled) -> Figure:
         axes[at].set_title(title, fontsize=9)
 
     show("face", face, f"face, {face.shape[0]}x{face.shape[1]}")
+    (top, bottom, _), (left, right, _) = (part.indices(n) for part, n in zip(crop, face.shape, strict=True))
+    size = right - left, bottom - top
+    axes["face"].add_patch(Rectangle((left - 0.5, top - 0.5), *size, fill=False, edgecolor="#d55e00", linewidth=1.2))
     for i, ((name, weights), output, small) in enumerate(zip(filters.items(), maps, pooled, strict=True)):
         numbers = "\n".join("  ".join(map(str, row)) for row in weights)
         axes[f"f{i}"].text(0.5, 0.5, f"{name}\n\n{numbers}", ha="center", va="center", linespacing=1.5)
         show(f"m{i}", output, "output" + f", {output.shape[0]}x{output.shape[1]}" * (i == 0))
-        change = (output / np.sum(weights) - face)[1:-1, 1:-1]  # without the rim, where zeros were averaged in
-        show(f"c{i}", change, "output / sum - face", "PuOr", vmin=-25, vmax=25)
+        total = np.sum(weights)
+        change = (output / total - face if total else output)[crop]
+        most = np.percentile(np.abs(change), 99) or 1
+        title = f"{'output / sum - face' if total else 'output'}: ±{most:.0f}"
+        show(f"c{i}", change, title, "PuOr", vmin=-most, vmax=most)
         show(f"p{i}", small, "max pooled" + f", {small.shape[0]}x{small.shape[1]}" * (i == 0))
     for ax in axes.values():
         ax.axis("off")

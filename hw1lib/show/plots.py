@@ -250,7 +250,7 @@ def by_group(groups, ylabel: str, overall: float) -> Figure:
 
 
 def confusion(matrices) -> Figure:
-    """Draw confusion matrices side by side: ``matrices`` is title -> (counts (k, k), names).
+    """Draw confusion matrices side by side: ``matrices`` is title -> (counts (k, k), or means of them, and names).
 
     In per cent of a row; "-" in the rows of labels that no face has.
     """
@@ -262,31 +262,8 @@ def confusion(matrices) -> Figure:
         drawn = ConfusionMatrixDisplay(share, display_labels=names).plot(ax=ax, colorbar=False, **look)
         for text in drawn.text_[np.sum(counts, axis=1) == 0].flat:
             text.set_text("-")
-        labels = [f"{name} ({n:,})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
+        labels = [f"{name} ({n:,.0f})" for name, n in zip(names, np.sum(counts, axis=1), strict=True)]
         ax.set_yticks(range(len(names)), labels)
         ax.set(xlabel="predicted", ylabel="label (and test faces)", title=title)
         ax.grid(visible=False)
-    return figure
-
-
-def gradient_differences(tables) -> Figure:
-    """Draw how far each way of computing the gradients is from the closed form, quantity by quantity.
-
-    Parameters
-    ----------
-    tables : dict of str to DataFrame
-        A panel each; a row for each quantity, a column for each way, "closed form" among them.
-    """
-    figure, axes = plt.subplots(1, len(tables), figsize=(9.6, 3.4), sharey=True, squeeze=False)
-    for ax, (name, values) in zip(axes[0], tables.items(), strict=True):
-        gaps = values.drop(columns="closed form").sub(values["closed form"], axis=0).abs()
-        for i, (way, gap) in enumerate(gaps.items()):
-            # zero has no place on a logarithmic axis: it is drawn at the bottom
-            places = np.arange(len(gap)) + 0.25 * (i - 1)
-            ax.plot(places, gap.clip(lower=1e-18), MARKERS[i], color=f"C{i}", markersize=3.5, label=way)
-        ax.set_xticks(range(len(values)), values.index, rotation=90, fontsize=8)
-        ax.set(yscale="log", title=f"{name}: at most {gaps.max(axis=None):.0e}")
-    axes[0, 0].set_ylim(3e-19, max(1e-7, *(3 * ax.dataLim.y1 for ax in axes[0])))
-    axes[0, 0].set_ylabel("|difference| to the closed form\n(0 is drawn at 1e-18)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
