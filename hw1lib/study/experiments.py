@@ -110,7 +110,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         replace(RACE, schedule=Constant(1e-4), weight_decay=0.0, whitening=0.0),
         epochs=8000,
     ),
-    "gender/64": replace(RACE, target="gender", report="the homework's gender part"),
+    "gender/64": replace(RACE, target="gender", report="beyond the report: gender"),
 }
 
 
