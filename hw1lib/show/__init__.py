@@ -11,7 +11,7 @@ from hw1lib.show.plots import (
     gradient_differences,
     intervals,
     label_distributions,
-    layer_histograms,
+    layer_spreads,
     learning_curve,
     learning_rates,
     predicted_against_true,
