@@ -10,7 +10,7 @@ from hw1lib.show.plots import (
     confusion,
     intervals,
     label_distributions,
-    layer_histograms,
+    layer_spreads,
     learning_curve,
     learning_rates,
     predicted_against_true,

@@ -120,7 +120,10 @@ def training_curves(
         ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
-    label = {"loss": "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[curve]
+    ages = all(results["experiments"][name]["settings"]["target"] == "age" for name in names)
+    label = {"loss": "mean loss (years²)" if ages else "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[
+        curve
+    ]
     for ax in axes[:, 0]:
         ax.set_ylabel(label)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -152,11 +155,11 @@ def intervals(tables, xlabel: str, linear_within: float | None = None) -> Figure
         ax.errorbar(table["mean"], y, xerr=_reach(table, "mean"), fmt=MARKERS[i], capsize=3, color=f"C{i}", label=name)
     if "published" in together:
         published = together["published"].groupby(level=0).first()[rows]
-        ax.plot(published, place, "|", color="black", markersize=12, label="published")
+        ax.plot(published, place, "D", color="black", fillstyle="none", zorder=4, label="published")
     if linear_within:
         ax.set_xscale("symlog", base=2, linthresh=linear_within)
         ax.xaxis.set_major_formatter("{x:g}")
-    ax.axvline(0, color="0.45", linewidth=1.2, label="no difference")
+    ax.axvline(0, color="0.45", linewidth=1.2, zorder=1, label="no difference")
     ax.set_yticks(place, rows)
     ax.set(xlabel=xlabel, ylim=(-0.6, len(rows) - 0.4))
     ax.grid(axis="y", visible=False)
@@ -185,24 +188,18 @@ def learning_curve(tables, ylabel: str) -> Figure:
     return figure
 
 
-def layer_histograms(layers, titles, xlabel: str, color: str = "C0") -> Figure:
-    """Draw histograms within three standard deviations of 0: ``layers`` is name -> one array a layer, a row each."""
-    n = len(titles)
-    figure, axes = plt.subplots(len(layers), n, figsize=(8.8, 1.25 * len(layers) + 0.6), squeeze=False)
-    for row, (name, arrays) in zip(axes, layers.items(), strict=True):
-        for ax, array in zip(row, arrays, strict=True):
-            std = float(np.std(array))
-            reach = 3 * std if std > 0 else 1.0
-            ax.hist(np.ravel(array), bins=41, range=(-reach, reach), color=color)
-            ax.text(0.03, 0.9, f"{std:.2g}", transform=ax.transAxes, va="top", fontsize=9)
-            ax.set_yticks([])
-            ax.grid(visible=False)
-            ax.tick_params(labelsize=8)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title)
-    for ax in axes[-1]:
-        ax.set_xlabel(xlabel)
+def layer_spreads(starts, layers, titles) -> Figure:
+    """Draw standard deviations on a log axis: ``starts`` is name -> for each panel one array a layer."""
+    figure, axes = plt.subplots(1, len(titles), figsize=(8.8, 3.4))
+    for panel, (ax, title) in enumerate(zip(axes, titles, strict=True)):
+        for i, (name, panels) in enumerate(starts.items()):
+            spreads = np.array([np.std(array) for array in panels[panel]])
+            label = name if spreads.any() else f"{name}: all 0"
+            drawn = np.where(spreads > 0, spreads, np.nan)
+            ax.plot(drawn, MARKERS[i % 4] + STYLES[i % 4], color=f"C{i}", label=label)
+        ax.set(title=title, xlabel="layer", ylabel="standard deviation", yscale="log")
+        ax.set_xticks(range(len(layers)), layers)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(starts))
     return figure
 
 

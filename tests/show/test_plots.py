@@ -48,7 +48,8 @@ def trained(names, seeds=3, epochs=(1, 2, 5, 20)):
         curves = {kind: rng.uniform(0.1, 200, len(epochs)).tolist() for kind in kinds}
         return {"seed": seed, "best_epoch": int(rng.integers(2, 15)), "curves": {"epoch": list(epochs), **curves}}
 
-    return {"experiments": {name: {"runs": [one(seed) for seed in range(seeds)]} for name in names}}
+    runs = {name: [one(seed) for seed in range(seeds)] for name in names}
+    return {"experiments": {name: {"settings": {"target": "age"}, "runs": of_name} for name, of_name in runs.items()}}
 
 
 def group_table(names, seed):
@@ -85,7 +86,10 @@ PREDICTED = TRUE + np.where(TRUE < 30, 6.0, -4.0) + np.arange(len(TRUE)) / 7
 GROUPS = {"age decade": group_table([0, 10, 20], 3), "gender label": group_table(["male", "female"], 4)}
 COUNTS = np.array([[50, 50, 0], [1, 3, 0], [0, 0, 0]])
 SHARES = RNG.dirichlet(np.ones(5), 5)
-LAYERS = {"zero": [np.zeros((4, 3)), np.zeros(2)], "random": [RNG.normal(0, 0.1, (40, 6)), RNG.normal(1, 7, 90)]}
+STARTS = {
+    "zero": [[np.zeros((4, 3)), np.zeros(2)]] * 2,
+    "random": [[RNG.normal(0, s, (40, 6)), RNG.normal(1, 7, 90)] for s in (0.1, 2)],
+}
 FILTERS = {"some": np.array([[1, 2], [0, 3]]), "all": np.ones((3, 3), int), "edge": np.array([[-1, 1], [-1, 1]])}
 LEARNED = {"start": np.array([[0.3, -0.1], [0.0, 0.2]]), "learned": np.array([[1.0, -1.0], [0.9, -1.2]])}
 
@@ -109,7 +113,7 @@ MAKERS = {
     "rmse": (lambda: show.training_curves(trained("abcd"), NETWORKS, "rmse", columns=4), "epoch", "RMSE.*years"),
     "accuracy": (lambda: show.training_curves(trained("a"), {"a": "A"}, "accuracy", columns=1), "epoch", "accuracy"),
     "intervals": (lambda: show.intervals({"UTKFace": CLAIMS["properly"][BOUNDS]}, "change (years)"), "years", ""),
-    "histograms": (lambda: show.layer_histograms(LAYERS, ["one", "two"], "output"), "output", "zero|random"),
+    "spreads": (lambda: show.layer_spreads(STARTS, ["one", "two"], ["outputs", "dL/dW"]), "layer", "deviation"),
     "claims": (lambda: show.intervals(CLAIMS, "change (years)", linear_within=0.5), "years", ""),
     "learning_curve": (lambda: show.learning_curve(SIZES, "RMSE (years)"), "training faces", "years"),
     "probabilities": (lambda: show.probabilities(FACES[:3], SHARES[:3], show.RACES, "abc"), "probability", ""),
@@ -132,6 +136,7 @@ SERIES = {
     "rmse": ["training", "validation"],
     "accuracy": ["training", "validation"],
     "intervals": ["UTKFace", "no difference"],
+    "spreads": ["zero: all 0", "random"],
     "claims": ["properly", "as then", "published", "no difference"],
     "learning_curve": list(SIZES),
     "learning_rates": list(SCHEDULES),
@@ -386,15 +391,15 @@ def test_learning_curve():
     assert ax.get_xscale() == "log"
 
 
-def test_histograms_count_within_three_standard_deviations():
-    axes = show.layer_histograms(LAYERS, ["one", "two"], "output").axes
-    for ax, array in zip(axes, (np.ravel(array) for row in LAYERS.values() for array in row), strict=True):
-        reach = 3 * np.std(array) or 1
-        heights = [bar.get_height() for bar in ax.patches]
-        assert heights == np.histogram(array, np.linspace(-reach, reach, 42))[0].tolist()
-        assert float(ax.texts[0].get_text()) == pytest.approx(np.std(array), rel=0.05)
-    assert [ax.get_title() for ax in axes] == ["one", "two", "", ""]
-    assert [ax.get_ylabel() for ax in axes[::2]] == list(LAYERS)
+def test_standard_deviations_stand_at_their_layers():
+    axes = show.layer_spreads(STARTS, ["one", "two"], ["outputs", "dL/dW"]).axes
+    for panel, ax in enumerate(axes):
+        zero, drawn = (line.get_ydata() for line in ax.lines)
+        assert np.isnan(zero).all()
+        assert drawn == pytest.approx([np.std(array) for array in STARTS["random"][panel]])
+        assert text_of(ax.xaxis) == ["one", "two"]
+        assert ax.get_yscale() == "log"
+    assert [ax.get_title() for ax in axes] == ["outputs", "dL/dW"]
 
 
 @pytest.mark.parametrize("n", [1, 3, 4])
