@@ -51,7 +51,8 @@ def scree(ratio, recorded, marks=(16, 64, 128)) -> Figure:
     kept = 100 * np.cumsum(ratio)
     for mark in (m for m in marks if m <= len(kept)):
         right.plot(mark, kept[mark - 1], "o", color="C0")
-        right.text(mark, kept[mark - 1] - 16, f"{mark}: {kept[mark - 1]:.1f} %", ha="right" if mark > 16 else "left")
+        right.vlines(mark, 0, kept[mark - 1], color="C0", linestyle=":", linewidth=1)  # the text: clear of both curves
+        right.text(mark, 3, f"{mark}: {kept[mark - 1]:.1f} %", color="C0", ha="right" if mark > 99 else "left")
     left.set(xlabel="component", ylabel="share of the variance (%)", title="Scree plot")
     right.set(xlabel="components kept", ylabel="variance kept (%)", title="Cumulative variance", ylim=(0, 102))
     figure.legend(loc="outside upper right", ncols=2)
@@ -84,7 +85,7 @@ def learning_rates(schedules, epochs: int) -> Figure:
 
 
 def training_curves(
-    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3
+    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3, since: int = 1
 ) -> Figure:
     """Draw training and validation curves of experiments, a panel each.
 
@@ -100,6 +101,8 @@ def training_curves(
         Mark the epoch with the lowest validation loss, averaged over the seeds.
     columns : int
         Panels in a row.
+    since : int
+        The first epoch that is drawn: after a steep beginning the rest is seen better.
 
     The line is the mean over the seeds, the band reaches from the lowest to the highest seed. Epochs are logarithmic,
     so that the beginning and a long end are both seen.
@@ -110,7 +113,8 @@ def training_curves(
     kind = "loss" if curve == "loss" else "metric"
     for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
         for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
-            epochs, mean, low, high = mean_curve(results, name, f"{part}_{kind}")
+            epochs, *curves = mean_curve(results, name, f"{part}_{kind}")
+            epochs, mean, low, high = (array[epochs >= since] for array in (epochs, *curves))
             ax.plot(epochs, mean, ("--", "-")[i], color=f"C{i}", label=label)
             ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
         if best:
