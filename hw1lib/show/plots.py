@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hw1lib.study.results import mean_curve
@@ -52,7 +53,8 @@ def scree(ratio, recorded, marks=(16, 64, 128)) -> Figure:
     for mark in (m for m in marks if m <= len(kept)):
         right.plot(mark, kept[mark - 1], "o", color="C0")
         right.vlines(mark, 0, kept[mark - 1], color="C0", linestyle=":", linewidth=1)  # the text: clear of both curves
-        right.text(mark, 3, f"{mark}: {kept[mark - 1]:.1f} %", color="C0", ha="right" if mark > 99 else "left")
+        beside = {"xytext": (-4, 0), "ha": "right"} if mark > 99 else {"xytext": (4, 0)}
+        right.annotate(f"{mark}: {kept[mark - 1]:.1f} %", (mark, 3), textcoords="offset points", color="C0", **beside)
     left.set(xlabel="component", ylabel="share of the variance (%)", title="Scree plot")
     right.set(xlabel="components kept", ylabel="variance kept (%)", title="Cumulative variance", ylim=(0, 102))
     figure.legend(loc="outside upper right", ncols=2)
@@ -121,6 +123,10 @@ def training_curves(
             epoch = np.mean([run["best_epoch"] for run in results["experiments"][name]["runs"]])
             ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
         ax.set(xlabel="epoch", xscale="log")
+        if since > 1:  # less than two powers of ten: more ticks, with plain numbers
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
         ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
