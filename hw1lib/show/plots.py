@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hw1lib.study.results import mean_curve
@@ -51,7 +52,9 @@ def scree(ratio, recorded, marks=(16, 64, 128)) -> Figure:
     kept = 100 * np.cumsum(ratio)
     for mark in (m for m in marks if m <= len(kept)):
         right.plot(mark, kept[mark - 1], "o", color="C0")
-        right.text(mark, kept[mark - 1] - 16, f"{mark}: {kept[mark - 1]:.1f} %", ha="right" if mark > 16 else "left")
+        right.vlines(mark, 0, kept[mark - 1], color="C0", linestyle=":", linewidth=1)  # the text: clear of both curves
+        beside = {"xytext": (-4, 0), "ha": "right"} if mark > 99 else {"xytext": (4, 0)}
+        right.annotate(f"{mark}: {kept[mark - 1]:.1f} %", (mark, 3), textcoords="offset points", color="C0", **beside)
     left.set(xlabel="component", ylabel="share of the variance (%)", title="Scree plot")
     right.set(xlabel="components kept", ylabel="variance kept (%)", title="Cumulative variance", ylim=(0, 102))
     figure.legend(loc="outside upper right", ncols=2)
@@ -84,7 +87,7 @@ def learning_rates(schedules, epochs: int) -> Figure:
 
 
 def training_curves(
-    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3
+    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3, since: int = 1
 ) -> Figure:
     """Draw training and validation curves of experiments, a panel each.
 
@@ -100,6 +103,8 @@ def training_curves(
         Mark the epoch with the lowest validation loss, averaged over the seeds.
     columns : int
         Panels in a row.
+    since : int
+        The first epoch that is drawn: after a steep beginning the rest is seen better.
 
     The line is the mean over the seeds, the band reaches from the lowest to the highest seed. Epochs are logarithmic,
     so that the beginning and a long end are both seen.
@@ -110,13 +115,18 @@ def training_curves(
     kind = "loss" if curve == "loss" else "metric"
     for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
         for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
-            epochs, mean, low, high = mean_curve(results, name, f"{part}_{kind}")
+            epochs, *curves = mean_curve(results, name, f"{part}_{kind}")
+            epochs, mean, low, high = (array[epochs >= since] for array in (epochs, *curves))
             ax.plot(epochs, mean, ("--", "-")[i], color=f"C{i}", label=label)
             ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
         if best:
             epoch = np.mean([run["best_epoch"] for run in results["experiments"][name]["runs"]])
             ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
         ax.set(xlabel="epoch", xscale="log")
+        if since > 1:  # less than two powers of ten: more ticks, with plain numbers
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
         ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
