@@ -111,7 +111,7 @@ def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
 
 
 def label_noise(table: pd.DataFrame) -> dict[str, float]:
-    """Return how far the labels of identical pictures differ, and what follows: no model is better than its labels.
+    """Return how far the labels of identical pictures differ, and what follows for any model that is tested on them.
 
     The pictures need not be typical of all, and the two labels of a pair are taken to be independent.
 
