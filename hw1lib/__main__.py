@@ -30,16 +30,24 @@ def main(arguments=None) -> int:
     reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
     reproduce.add_argument("--seeds", type=int, default=10)
     reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
-    reproduce.add_argument("--output", type=Path, help="JSON file (default for UTKFace: the recorded one)")
+    reproduce.add_argument("--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)")
     for command in (prepare, report, lab, reproduce):
         command.add_argument("--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)")
     options, others = parser.parse_known_args(arguments)
     if others and options.command != "lab":
         parser.error(f"unknown arguments: {' '.join(others)}")
     options.others = others
-    if options.data:
-        os.environ["HW1_DATA"] = str(Path(options.data).expanduser().absolute())  # notebooks read it too
     try:
+        if options.data == "":
+            raise ValueError("--data must name a folder or an archive; without it HW1_DATA counts, or the stand-in")
+        if options.data:
+            os.environ["HW1_DATA"] = options.data
+        for name in ("HW1_DATA", "HW1_CACHE"):  # notebooks read them too, and run in a folder of their own
+            path = Path(os.environ.get(name) or "/").expanduser()
+            if os.environ.get(name) and (path.exists() or name == "HW1_CACHE" or options.data):
+                os.environ[name] = str(path.absolute())
+        if getattr(options, "output", None):
+            options.output = options.output.expanduser()
         return globals()[f"_{options.command}"](options)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"hw1lib: {error}", file=sys.stderr)
@@ -116,8 +124,7 @@ def _reproduce(options) -> int:
         _check_can_write(options.output)
     ds = FaceDataset.open()
     print(ds)
-    recorded = Path(__file__).with_name("study") / "recorded" / "utkface.json"
-    output = options.output or (cache_dir() / "standin.json" if ds.is_standin else recorded)
+    output = options.output or cache_dir() / "reproduced.json"
     _check_can_write(output)
     results = record(ds, range(options.seeds), options.jobs)
     path = write_results(output, results)

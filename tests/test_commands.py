@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import nbformat
@@ -85,8 +86,8 @@ def test_data_may_be_given(folder, capsys, monkeypatch):
 def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
     assert main(["reproduce", "--seeds", "2", "--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == str(tmp_path / "cache" / "standin.json")  # recorded results of UTKFace stay
-    results = json.loads((tmp_path / "cache" / "standin.json").read_text())
+    assert out.splitlines()[-1] == str(tmp_path / "cache" / "reproduced.json")  # recorded results of UTKFace stay
+    results = json.loads((tmp_path / "cache" / "reproduced.json").read_text())
     assert results["experiments"].keys() == EXPERIMENTS.keys()
     assert {len(one["runs"]) for one in results["experiments"].values()} == {2}
     assert results["data"]["source"] == "stand-in"
@@ -98,10 +99,12 @@ def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_reproduce_writes_what_is_recorded_on_utkface(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(command_line, "__file__", str(tmp_path / "hw1lib" / "__main__.py"))
-    assert main(["reproduce", "--seeds=1", "--data", str(folder)]) == 0
-    results = json.loads((tmp_path / "hw1lib" / "study" / "recorded" / "utkface.json").read_text())
+def test_reproduce_leaves_what_is_recorded_unless_it_is_named(folder, tmp_path):
+    kept = resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes()
+    output = tmp_path / "mine" / "it.json"
+    assert main(["reproduce", "--seeds=1", "--data", str(folder), "--output", str(output)]) == 0
+    assert resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes() == kept
+    results = json.loads(output.read_text())
     assert results["data"]["source"] == "UTKFace"
     assert results["data"]["faces_fingerprint"] == FaceDataset.open(folder, progress=False).fingerprint
     assert str(tmp_path) not in json.dumps(results)

@@ -237,6 +237,8 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
             while rest := tar.fileobj.read(1 << 20):
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError("something follows its end")
+    except PermissionError as error:
+        raise mendable(PermissionError(error.errno, error.strerror, str(archive))) from error
     except Exception as error:  # damaged archives make these modules raise a dozen kinds
         detail = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
         said = f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import threading
 from pathlib import Path
 
@@ -30,6 +31,10 @@ from hw1lib.files import cache_dir, make_folder, read_npz, write_npz
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
 FLOAT64_PIXELS = 20_000_000  # up to so many in all faces, the fit computes in float64, then in float32
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
+# Of the code that features come from: who edits it finds others, not what was kept before.
+CODE = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[
+    :8
+]
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 EXPORTING = threading.Lock()
 
@@ -345,7 +350,9 @@ def fitted_preprocessor(ds: FaceDataset, progress: bool = True) -> Preprocessor:
 
     A file there that can't be read, or that another version wrote, is replaced.
     """
-    path = cache_dir() / "features" / f"{ds.fingerprint}.npz"
+    if len(ds) < 2:
+        raise mendable(ValueError(f"{ds.source} holds one face, and features tell faces apart: it takes two or more"))
+    path = cache_dir() / "features" / f"{ds.fingerprint}-{CODE}.npz"
     with contextlib.suppress(FileNotFoundError, ValueError):
         return Preprocessor.load(path)
     preprocessor = Preprocessor(max(1, min(128, len(ds) - 1))).fit(ds, progress=progress)
@@ -355,7 +362,7 @@ def fitted_preprocessor(ds: FaceDataset, progress: bool = True) -> Preprocessor:
 
 def feature_folder(ds: FaceDataset, progress: bool = True) -> Path:
     """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder."""
-    folder = cache_dir() / "features" / ds.fingerprint
+    folder = cache_dir() / "features" / f"{ds.fingerprint}-{CODE}"
     if not folder.is_dir() or not any(folder.iterdir()):
         with contextlib.suppress(FileExistsError):  # another run was faster
             fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)

@@ -71,7 +71,8 @@ class _NetworkEstimator(BaseEstimator):
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
         }
-        self.scale_ = float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) or 1.0
+        largest = float(np.abs(X).max()) or 1.0  # squares of numbers up to 1 don't overflow
+        self.scale_ = largest * float(np.sqrt(np.mean(np.square(X / largest, dtype=np.float64)))) or 1.0
         X, validation = X / X.dtype.type(self.scale_), None
         if self.early_stopping:
             X, Xv, y, yv = train_test_split(

@@ -46,6 +46,8 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     nodes, constants = [], []
 
     def constant(name, values) -> str:
+        if values.dtype == np.float32 and not (np.isfinite(values).all() and (name != "scale" or values > 0)):
+            raise ValueError(f"the file holds float32, for which {name} has numbers that are too large or too small")
         constants.append(numpy_helper.from_array(np.array(values), name))
         return name
 

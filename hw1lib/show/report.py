@@ -76,6 +76,8 @@ def run_notebook(notebook, folder: Path) -> str:
     try:
         client.execute()
     except CellExecutionError as error:
+        if error.ename == "KeyboardInterrupt":  # Ctrl-C reached the kernel first
+            raise KeyboardInterrupt from None
         failure = f"cell [{len(started)}]: {error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError, AssertionError) as error:
         if getattr(client, "_async_cleanup_kernel_future", None):  # nbclient saw Ctrl-C, and stopped the kernel

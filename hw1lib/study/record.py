@@ -30,6 +30,7 @@ def summary(results: dict) -> str:
     """Return the tables that ``python -m hw1lib reproduce`` prints: published | recorded | verdict."""
     n = len(next(iter(results["experiments"].values()))["runs"])
     numbers = beside_published(PUBLISHED, {"experiments": {}}, results).drop(columns="this run")
+    numbers.columns = numbers.columns.str.replace("UTKFace", results["data"]["source"])
     parts = [f"Mean test RMSE (years) or accuracy over {n} seeds, ± its 95 % interval", numbers.to_string()]
     for title, variant in (("trained properly", ""), ("as published", AS_PUBLISHED)):
         table = ranking_verdicts(results, variant)
