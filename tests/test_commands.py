@@ -276,3 +276,16 @@ def test_without_a_command_the_usage_is_shown():
     done = subprocess.run([sys.executable, "-m", "hw1lib"], check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert "{prepare,report,lab,reproduce}" in done.stderr
+
+
+def test_relative_paths_are_those_of_the_folder_where_the_command_was_given(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HW1_DATA", folder.name)
+    monkeypatch.setenv("HW1_CACHE", "kept")
+    assert main(["prepare"]) == 0
+    assert (os.environ["HW1_DATA"], os.environ["HW1_CACHE"]) == (str(folder), str(folder.parent / "kept"))
+
+
+def test_data_that_is_empty_is_told(capsys):
+    assert main(["prepare", "--data", ""]) == 1
+    assert "--data must name a folder or an archive" in capsys.readouterr().err

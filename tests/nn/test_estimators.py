@@ -34,7 +34,8 @@ def test_regressor_is_the_network(classes):
     config = {"layers": [5, 7, 3, 1], "activation": "leaky_relu", "output_activation": "identity", "loss": "l2"}
     seed = np.random.RandomState(1).randint(2**31)
     net = Network(config, He(), seed, dtype=np.float64)
-    X = X / np.sqrt(np.mean(X**2))
+    assert model.scale_ == pytest.approx(np.sqrt(np.mean(X**2)), rel=1e-12)
+    X = X / model.scale_
     history = net.fit(X, y, epochs=5, schedule=1e-3, weight_decay=0.01, progress=False)
     assert model.loss_curve_ == history.train_loss
     assert np.array_equal(model.predict(X * model.scale_), net.predict(X))
@@ -161,3 +162,18 @@ def test_what_is_not_fitted_is_neither_written_nor_exported(tmp_path):
         with pytest.raises(NotFittedError):
             use(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e-170])
+def test_inputs_of_any_size_are_scaled(factor):
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    y = X @ [1.0, -2.0, 0.5]
+    assert NetworkRegressor(random_state=0).fit(factor * X, y).score(factor * X, y) > 0.9
+
+
+def test_what_float32_cannot_hold_is_not_exported(tmp_path):
+    pytest.importorskip("onnx")
+    X = 1e-50 * np.random.default_rng(0).standard_normal((40, 3))
+    with pytest.raises(ValueError, match="float32, for which scale has numbers that are too large or too small"):
+        NetworkRegressor(epochs=2).fit(X, X[:, 0]).to_onnx(tmp_path / "it.onnx")
+    assert not any(tmp_path.iterdir())
