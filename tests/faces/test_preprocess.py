@@ -499,7 +499,7 @@ def test_very_few_faces(n, faces_folder, tmp_path):
 
 def test_one_face_alone_says_what_is_missing(faces_folder, tmp_path):
     shutil.copy(next(faces_folder.iterdir()), tmp_path)
-    with pytest.raises(ValueError, match="holds one face, .* it takes two or more"):
+    with pytest.raises(ValueError, match=r"holds one face, .* it takes two or more"):
         preprocess.feature_table(tmp_path, progress=False)
 
 
