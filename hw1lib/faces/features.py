@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
+from sklearn.neighbors import radius_neighbors_graph
 
 from hw1lib.checks import one_of, real_number, whole_number
 
@@ -92,27 +95,77 @@ class Part(NamedTuple):
     y: np.ndarray
 
 
-def split_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return shuffled row numbers of training, validation and test: 81, 9 and 10 % (report, 2.1: 18,000 and 2,000)."""
-    if n < 3:
-        raise ValueError(f"three parts need at least 3 rows, not {n}")
-    order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(n)
-    n_test = max(1, round(n / 10))
-    n_validation = max(1, round((n - n_test) / 10))
-    train, validation, test = np.split(order, [n - n_test - n_validation, n - n_test])
-    return train, validation, test
+def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
+    """Return a group number for each row, (n,): near-duplicates, and theirs, share one.
+
+    Rows are near-duplicates if their distance is below ``closer`` times the median distance of two rows. Between the
+    two there is a gap: on UTKFace distances below a tenth, and above three tenths, are many, and few lie between.
+
+    Parameters
+    ----------
+    X : array_like, (n, n_features)
+    closer : float
+    """
+    X = np.asarray(X, np.float32)
+    some = X[np.random.default_rng(0).permutation(len(X))[:1000]]
+    radius = closer * float(np.median(pdist(some))) if len(X) > 1 else 0.0
+    return connected_components(radius_neighbors_graph(X, radius), directed=False)[1]
 
 
-def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, Part]:
-    """Split a table of features into training, validation and test, 81, 9 and 10 %.
+def folds(groups, n_folds: int = 10, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return row numbers of training, validation and test, (81, 9 and 10 % of the rows), for each fold.
+
+    The tests are disjoint, and as large as the report's (2,000 of 20,000). Rows of one group stay together.
+
+    Parameters
+    ----------
+    groups : array_like, (n,)
+        As ``near_duplicates`` returns them.
+    n_folds : int
+        At most 10.
+    seed : int
+        Draws the order in which groups are dealt out.
+    """
+    groups = np.asarray(groups)
+    if len(groups) < 10:
+        raise ValueError(f"ten folds need at least 10 rows, not {len(groups)}")
+    n_test, members = round(len(groups) / 10), _members(groups)
+    order = np.random.default_rng([whole_number("seed", seed, 0)]).permutation(len(members))
+    tests: list[list[int]] = [[] for _ in range(10)]
+    for group in order:  # to the first test that has room for all of it; what finds none is always trained on
+        room = next((test for test in tests if len(test) + len(members[group]) <= n_test), None)
+        if room is not None:
+            room += members[group].tolist()
+    found = []
+    for fold, test in enumerate(tests[:n_folds]):
+        rest = np.setdiff1d(np.arange(len(groups)), test)
+        validation: list[int] = []
+        for group in np.random.default_rng([seed, fold]).permutation(np.unique(groups[rest])):
+            if len(validation) + len(members[group]) <= max(1, round(len(rest) / 10)):
+                validation += members[group].tolist()
+        train = np.random.default_rng([seed, fold, 1]).permutation(np.setdiff1d(rest, validation))
+        found.append((train, np.array(validation), np.array(test)))
+    return found
+
+
+def _members(groups) -> list[np.ndarray]:
+    """Return the rows of each group, by its number."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(groups))[:-1])
+
+
+def split(table: pd.DataFrame, target: str, fold: int = 0, rows=None) -> tuple[Part, Part, Part]:
+    """Split a table of features into training, validation and test, 81, 9 and 10 %, near-duplicates kept together.
 
     Parameters
     ----------
     table : DataFrame
         As ``load_features`` returns it.
     target : {"age", "gender", "race"}
-    seed : int
-        Which rows go where; ``split_rows(len(table), seed)`` tells them. The same for every target.
+    fold : int
+        Which of the ten disjoint tests, from 0. The same rows for every target.
+    rows : (array_like, array_like, array_like), optional
+        The three parts' rows, as ``folds`` returns them, where they are known: it takes seconds to find them.
 
     Returns
     -------
@@ -122,8 +175,15 @@ def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, 
     one_of("target", target, LABELS[1:])
     X = table.iloc[:, len(LABELS) :].to_numpy(np.float32)
     y = table[target].to_numpy()
-    train, validation, test = (Part(X[rows], y[rows]) for rows in split_rows(len(table), seed))
+    train, validation, test = (Part(X[part], y[part]) for part in (split_rows(table, fold) if rows is None else rows))
     return train, validation, test
+
+
+def split_rows(table: pd.DataFrame, fold: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of a table that ``split`` puts into training, validation and test."""
+    if whole_number("fold", fold, 0) > 9:
+        raise ValueError(f"fold must be from 0 to 9, not {fold}")
+    return folds(near_duplicates(table.iloc[:, len(LABELS) :]))[fold]
 
 
 def rescale(train: Part, *others: Part, whitening: float = 0.0, input_rms: float = 1.0) -> tuple[Part, ...]:

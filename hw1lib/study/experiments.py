@@ -22,9 +22,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hw1lib.checks import whole_number
+from hw1lib.faces.features import folds as make_folds
+from hw1lib.faces.features import near_duplicates
 from hw1lib.faces.preprocess import feature_table
 from hw1lib.files import cache_dir, write_atomically
-from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, Xavier, Zero
+from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, TrainingDiverged, Xavier, Zero
 from hw1lib.study import training
 from hw1lib.study.dependencies import CannotDescribe, digest
 from hw1lib.study.results import AS_PUBLISHED
@@ -139,8 +141,20 @@ def _by_name(names) -> dict[str, Experiment]:
     return {name: EXPERIMENTS[name] for name in chosen}
 
 
-def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=None, progress: bool = True) -> dict:
-    """Train experiments over seeds, side by side as processes with one BLAS thread each.
+def run(
+    names,
+    data,
+    folds=range(10),
+    seeds=range(1),
+    n_jobs: int = -1,
+    keep: bool = True,
+    save=None,
+    progress: bool = True,
+    partition: int = 0,
+    errors: bool = False,
+    may_diverge: bool = False,
+) -> dict:
+    """Train experiments over folds and seeds, side by side as processes with one BLAS thread each.
 
     Parameters
     ----------
@@ -148,7 +162,10 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
         Of ``EXPERIMENTS``; or a dict of name to Experiment, for your own.
     data : FaceDataset, DataFrame or path-like
         Faces, or a table as ``load_features`` returns it, or what ``FaceDataset.open`` takes.
+    folds : iterable of int
+        Which of the ten disjoint test folds of ``faces.folds``, from 0 to 9.
     seeds : iterable of int
+        Networks on each fold.
     n_jobs : int
         Processes; -1 for all cores.
     keep : bool
@@ -160,18 +177,29 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
         Write the results there too, as JSON.
     progress : bool
         Show a bar.
+    partition : int
+        Another number deals the faces out into other folds: settings are chosen there, and reported on 0.
+    errors : bool
+        Also return the error of each test face.
+    may_diverge : bool
+        A network that diverges is a result, too, with the message as ``diverged``; otherwise it is an error.
 
     Returns
     -------
     dict
         Ready for JSON: ``data`` (fingerprint, faces), ``versions``, ``experiments``: name -> ``report``, ``settings``
-        and ``runs``, one per seed: test and validation metric, epochs, best epoch, seconds, groups of test faces and
-        thinned curves.
+        and ``runs``, one per fold and seed: test metric, MAE (age), validation metric, epochs, best epoch, seconds,
+        groups of test faces (race) and thinned curves.
     """
     chosen = _by_name(names)
-    if not np.iterable(seeds) or isinstance(seeds, str):
-        raise ValueError(f"seeds must be several whole numbers, such as range(10) or [0], not {seeds!r}")
-    seeds = [whole_number("each of seeds", seed, least=0) for seed in seeds]
+    wanted = {}
+    for name, values in (("folds", folds), ("seeds", seeds)):
+        if not np.iterable(values) or isinstance(values, str):
+            raise ValueError(f"{name} must be several whole numbers, such as range(10) or [0], not {values!r}")
+        wanted[name] = [whole_number(f"each of {name}", value, least=0) for value in values]
+    if max(wanted["folds"], default=0) > 9:
+        raise ValueError(f"folds must be from 0 to 9, not {max(wanted['folds'])}")
+    pairs = list(itertools.product(wanted["folds"], wanted["seeds"]))
     table = data if isinstance(data, pd.DataFrame) else feature_table(data, progress)
     numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array: joblib hands it to processes through a file
     columns = list(table.columns[1:])
@@ -179,7 +207,11 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     folder: Path | None = cache_dir() / "results" / fingerprint if keep else None
 
     keys = {name: _key_or_warning(name, experiment) for name, experiment in chosen.items()}
-    jobs = {f"{keys[name]}-{seed}": (experiment, seed) for name, experiment in chosen.items() for seed in seeds}
+    jobs = {
+        f"{keys[name]}-{partition}-{fold}-{seed}": (experiment, seed, fold)
+        for name, experiment in chosen.items()
+        for fold, seed in pairs
+    }
     found = {}
     if folder is not None:
         for job in jobs:
@@ -188,7 +220,8 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
     missing = [job for job in jobs if job not in found]
     missing.sort(key=lambda job: (-jobs[job][0].epochs, job))  # long ones first: no core waits for one at the end
 
-    shared = (numbers, columns)  # in a tuple, Dask sends it with each task: no worker alone holds it
+    rows = make_folds(near_duplicates(numbers[:, 3:]), seed=partition) if missing else []
+    shared = (numbers, columns, rows)  # in a tuple, Dask sends it with each task: no worker alone holds it
     here = [job for job in missing if job.startswith(NO_KEY)]
     tasks = (joblib.delayed(_train_one)(job, *jobs[job], shared, folder) for job in missing if job not in here)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
@@ -199,6 +232,9 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
                 "worker processes hold other code than this one, which trains alone: restart it", stacklevel=2
             )
         found[job] = result or _train_one(job, *jobs[job], shared, folder, anyway=True)[1]
+    for (experiment, seed, fold), message in ((jobs[j], r.get("diverged")) for j, r in found.items()):
+        if message and not may_diverge:
+            raise TrainingDiverged(f"{message} ({experiment.report}, fold {fold}, seed {seed})")
     results = {
         "data": {"fingerprint": fingerprint, "faces": len(table)},
         "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy")}
@@ -207,7 +243,7 @@ def run(names, data, seeds=range(10), n_jobs: int = -1, keep: bool = True, save=
             name: {
                 "report": experiment.report,
                 "settings": experiment.settings(),
-                "runs": [found[f"{keys[name]}-{seed}"] for seed in seeds],
+                "runs": [_shown(found[f"{keys[name]}-{partition}-{fold}-{seed}"], errors) for fold, seed in pairs],
             }
             for name, experiment in chosen.items()
         },
@@ -223,21 +259,25 @@ def write_results(path, results: dict) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
-def _train_one(job: str, experiment: Experiment, seed: int, shared, folder, anyway: bool = False):
+def _shown(result: dict, errors: bool) -> dict:
+    return {name: value for name, value in result.items() if errors or name != "errors"}
+
+
+def _train_one(job: str, experiment: Experiment, seed: int, fold: int, shared, folder, anyway: bool = False):
     """Return a job and its result, which goes to the folder; None where this process would train something else.
 
     A worker process may hold other code than the process that asks: if a file was edited since, if a reader replaced a
     function or a number of this package, or if a class of the same name came with an earlier run.
     """
     try:
-        same = f"{_key(experiment)}-{seed}" == job
+        same = job.startswith(f"{_key(experiment)}-")
     except CannotDescribe:
         same = False
     if not same and not anyway:
         return job, None
     table = pd.DataFrame(shared[0], columns=shared[1])
     table.insert(0, "file", "")
-    result = train_and_measure(experiment, table, seed)
+    result = train_and_measure(experiment, table, seed, fold, shared[2][fold])
     if folder is not None and same:
         text = json.dumps(result)
         write_atomically(folder / f"{job}.json", lambda temporary: temporary.write_text(text))
