@@ -307,7 +307,9 @@ def test_numbers_beside_the_published_ones():
     table = results.beside_published(["init/zero", "race/8000"], made_up(init__zero=[18.5]), kept)
     half = stats.t.ppf(0.975, 2) * np.sqrt(1 / 3 + results.OVERLAP)
     assert table.loc["init/zero"].tolist() == ["19.1553", "-", f"20.00 ± {half:.2f}", "18.50"]
-    assert "init/zero" in summary(kept)
+    told = summary(kept | {"data": {"source": "stand-in"}})
+    assert "init/zero" in told
+    assert "stand-in, trained properly" in told  # drawn faces are not called UTKFace
     assert results.mean_and_interval([0.5, 0.6, 0.7], "accuracy").startswith("60.0 ± ")
     assert results.mean_and_interval([0.5, 0.7], "accuracy") == "60.0 %"
     assert table.loc["race/8000"].tolist() == ["72.2 %", "-", "-", "-"]
