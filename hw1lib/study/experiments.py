@@ -62,7 +62,6 @@ def _both_ways(name: str, report: str, proper: Experiment, weak: Experiment = UN
     }
 
 
-SIGMAS = (0.01, 0.1, 0.3, 1.0)
 EXPERIMENTS: dict[str, Experiment] = {
     # 2.2.4, initialisation
     **_both_ways("init/zero", "Fig. 2.3, Table 2.6", ONE_HIDDEN, initializer=Zero()),

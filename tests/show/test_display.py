@@ -14,16 +14,6 @@ from hw1lib import show
 from hw1lib.nn.schedules import Constant
 from hw1lib.show import display
 
-
-@pytest.fixture(autouse=True)
-def style():
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        show.use_style()
-        yield
-    plt.close("all")
-
-
 FACE = np.random.default_rng(0).integers(0, 256, (1, 6 * 6 * 3))
 
 

@@ -4,7 +4,6 @@ import re
 from functools import cache
 from itertools import combinations
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -20,15 +19,6 @@ from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, St
 RNG = np.random.default_rng(0)
 FACES = RNG.integers(0, 256, (5, 6 * 6 * 3)).astype(np.uint8)
 NAN = np.nan
-
-
-@pytest.fixture(autouse=True)
-def style():
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        show.use_style()
-        yield
-    plt.close("all")
 
 
 # -- made-up data -----------------------------------------------------------------------------------------------------
