@@ -164,27 +164,65 @@ class Part(NamedTuple):
     y: np.ndarray
 
 
-def split_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return shuffled row numbers of training, validation and test: 81, 9 and 10 % (report, 2.1: 18,000 and 2,000)."""
-    if n < 3:
-        raise ValueError(f"three parts need at least 3 rows, not {n}")
-    order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(n)
-    n_test = max(1, round(n / 10))
-    n_validation = max(1, round((n - n_test) / 10))
-    train, validation, test = np.split(order, [n - n_test - n_validation, n - n_test])
-    return train, validation, test
+def folds(groups, n_folds: int = 10, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return row numbers of training, validation and test (81, 9 and 10 % of the rows) for each fold.
+
+    The tests are disjoint, and as large as the report's (2,000 of 20,000). Rows of one group stay together.
+
+    Parameters
+    ----------
+    groups : array_like, (n,)
+        As ``near_duplicates`` returns them.
+    n_folds : int
+        At most 10.
+    seed : int
+        Draws the order in which groups are dealt out.
+    """
+    groups = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if len(groups) < 10:
+        raise mendable(ValueError(f"ten folds need at least 10 faces, not {len(groups)}"))
+    if whole_number("n_folds", n_folds) > 10:
+        raise ValueError(f"n_folds must be at most 10, not {n_folds}")
+    n_test, members = round(len(groups) / 10), _members(groups)
+    order = np.random.default_rng([whole_number("seed", seed, 0)]).permutation(len(members))
+    tests: list[list[int]] = [[] for _ in range(10)]
+    for group in order:  # to the first test that has room for all of it; what finds none is always trained on
+        room = next((test for test in tests if len(test) + len(members[group]) <= n_test), None)
+        if room is not None:
+            room += members[group].tolist()
+    found = []
+    for fold, test in enumerate(tests[:n_folds]):
+        rest = np.setdiff1d(np.arange(len(groups)), test)
+        validation: list[int] = []
+        for group in np.random.default_rng([seed, fold]).permutation(np.unique(groups[rest])):
+            if len(validation) + len(members[group]) <= max(1, round(len(rest) / 10)):
+                validation += members[group].tolist()
+        train = np.random.default_rng([seed, fold, 1]).permutation(np.setdiff1d(rest, validation))
+        if not (test and validation and len(train)):
+            raise mendable(ValueError("too many faces are near-duplicates of each other: a fold would be empty"))
+        found.append((train, np.array(validation), np.array(test)))
+    return found
 
 
-def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, Part]:
-    """Split a table of features into training, validation and test, 81, 9 and 10 %.
+def split_rows(table: pd.DataFrame, fold: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of a table that ``split`` puts into training, validation and test."""
+    if whole_number("fold", fold, 0) > 9:
+        raise ValueError(f"fold must be from 0 to 9, not {fold}")
+    return folds(near_duplicates(table.iloc[:, len(LABELS) :]))[fold]
+
+
+def split(table: pd.DataFrame, target: str, fold: int = 0, rows=None) -> tuple[Part, Part, Part]:
+    """Split a table of features into training, validation and test: 81, 9 and 10 %, near-duplicates kept together.
 
     Parameters
     ----------
     table : DataFrame
         As ``load_features`` returns it.
     target : {"age", "gender", "race"}
-    seed : int
-        Which rows go where; ``split_rows(len(table), seed)`` tells them. The same for every target.
+    fold : int
+        Which of the ten disjoint tests, from 0; ``split_rows(table, fold)`` tells the rows. The same for every target.
+    rows : (array_like, array_like, array_like), optional
+        The three parts' rows, as ``folds`` returns them, where they are known: finding them again takes a second.
 
     Returns
     -------
@@ -194,7 +232,7 @@ def split(table: pd.DataFrame, target: str, seed: int = 0) -> tuple[Part, Part, 
     one_of("target", target, LABELS[1:])
     X = table.iloc[:, len(LABELS) :].to_numpy(np.float32)
     y = table[target].to_numpy()
-    train, validation, test = (Part(X[rows], y[rows]) for rows in split_rows(len(table), seed))
+    train, validation, test = (Part(X[part], y[part]) for part in (split_rows(table, fold) if rows is None else rows))
     return train, validation, test
 
 

@@ -345,34 +345,66 @@ def _largest_eigenvectors(gram, k):
 # -- from faces to the table of features, once for each data set -------------------------------------------------------
 
 
-def fitted_preprocessor(ds: FaceDataset, progress: bool = True) -> Preprocessor:
-    """Return the default Preprocessor for a data set: fitted the first time, then loaded from the cache folder.
+def fitted_preprocessor(
+    ds: FaceDataset, progress: bool = True, normalizer: str = "standard", rows=None
+) -> Preprocessor:
+    """Return the Preprocessor for a data set: fitted the first time, then loaded from the cache folder.
+
+    Parameters
+    ----------
+    ds : FaceDataset
+    progress : bool
+    normalizer : str
+        One of ``NORMALIZERS``.
+    rows : array_like, optional
+        Faces to fit on; by default any 5,000 (report, 2.1).
 
     A file there that can't be read, or that another version wrote, is replaced.
     """
     if len(ds) < 2:
         raise mendable(ValueError(f"{ds.source} holds one face, and features tell faces apart: it takes two or more"))
-    path = cache_dir() / "features" / f"{ds.fingerprint}-{CODE}.npz"
+    path = _kept(ds, normalizer, rows).with_suffix(".npz")
     with contextlib.suppress(FileNotFoundError, ValueError):
         return Preprocessor.load(path)
-    preprocessor = Preprocessor(max(1, min(128, len(ds) - 1))).fit(ds, progress=progress)
+    n = len(ds) if rows is None else len(rows)
+    preprocessor = Preprocessor(max(1, min(128, n - 1)), normalizer)
+    preprocessor.fit(ds if rows is None else ds.images(np.sort(rows), progress=progress), progress=progress)
     preprocessor.save(path)
     return preprocessor
 
 
-def feature_folder(ds: FaceDataset, progress: bool = True) -> Path:
-    """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder."""
-    folder = cache_dir() / "features" / f"{ds.fingerprint}-{CODE}"
+def feature_folder(ds: FaceDataset, progress: bool = True, normalizer: str = "standard", rows=None) -> Path:
+    """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder.
+
+    Parameters are those of ``fitted_preprocessor``.
+    """
+    folder = _kept(ds, normalizer, rows)
     if not folder.is_dir() or not any(folder.iterdir()):
         with contextlib.suppress(FileExistsError):  # another run was faster
-            fitted_preprocessor(ds, progress).export(ds, folder, progress=progress)
+            fitted_preprocessor(ds, progress, normalizer, rows).export(ds, folder, progress=progress)
     for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
         if not (folder / name).is_file():
             raise mendable(ValueError(f"{folder} is without {name}: delete the folder, and it is made again"))
     return folder
 
 
-def feature_table(data=None, progress: bool = True) -> pd.DataFrame:
-    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept."""
+def _kept(ds: FaceDataset, normalizer: str, rows) -> Path:
+    """Return the folder of the cache that features made so have; with .npz, the file of their preprocessor."""
+    name = f"{ds.fingerprint}-{CODE}"
+    if one_of("normalizer", normalizer, NORMALIZERS) != "standard":
+        name += f"-{normalizer}"
+    if rows is not None:
+        name += "-" + hashlib.sha256(np.sort(rows).astype(np.int64).tobytes()).hexdigest()[:8]
+    return cache_dir() / "features" / name
+
+
+def feature_table(data=None, progress: bool = True, normalizer: str = "standard", rows=None) -> pd.DataFrame:
+    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept.
+
+    ``normalizer`` and ``rows`` are those of ``fitted_preprocessor``; ``attrs["drawn"]`` of the table says whether the
+    faces are the stand-in's.
+    """
     ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
-    return load_features(feature_folder(ds, progress))
+    table = load_features(feature_folder(ds, progress, normalizer, rows))
+    table.attrs["drawn"] = ds.is_standin
+    return table

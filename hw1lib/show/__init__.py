@@ -8,7 +8,7 @@ from hw1lib.show.plots import (
     activations,
     by_group,
     confusion,
-    intervals,
+    forest,
     label_distributions,
     layer_spreads,
     learning_curve,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from hw1lib.study.comparisons import SAME
 from hw1lib.study.results import mean_curve
 
 GENDERS = ("male", "female")
@@ -87,56 +88,63 @@ def learning_rates(schedules, epochs: int) -> Figure:
 
 
 def training_curves(
-    results, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 3, since: int = 1
+    sources, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 4, since: int = 1
 ) -> Figure:
-    """Draw training and validation curves of experiments, a panel each.
+    """Draw training and validation curves of experiments, a panel each, and a row of panels for each source.
 
     Parameters
     ----------
-    results : dict
-        As ``experiments.run`` returns them.
+    sources : dict of str to dict
+        What the results are called, and the results as ``run`` or ``recorded`` returns them: the recorded ones above
+        this run's, say. A source that does not hold an experiment leaves its panel empty.
     names : dict of str to str
         Experiments, and the panels' titles.
     curve : {"loss", "rmse", "accuracy"}
         The metric of the experiments is one of the last two.
     best : bool
-        Mark the epoch with the lowest validation loss, averaged over the seeds.
+        Mark the epoch with the lowest validation loss, averaged over the networks.
     columns : int
         Panels in a row.
     since : int
         The first epoch that is drawn: after a steep beginning the rest is seen better.
 
-    The line is the mean over the seeds, the band reaches from the lowest to the highest seed. Epochs are logarithmic,
-    so that the beginning and a long end are both seen.
+    The line is the mean over the networks, the band reaches from the lowest to the highest. Epochs are logarithmic, so
+    that the beginning and a long end are both seen.
     """
-    rows = -(-len(names) // columns)
+    columns = min(columns, len(names))
+    n_rows = -(-len(names) // columns)
+    shape = len(sources) * n_rows, columns
     width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, 2.9 * rows + 0.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(*shape, figsize=(width, 2.7 * shape[0] + 0.4), sharey="row", squeeze=False)
     kind = "loss" if curve == "loss" else "metric"
-    for ax, (name, title) in zip(axes.flat, names.items(), strict=False):
-        for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
-            epochs, *curves = mean_curve(results, name, f"{part}_{kind}")
-            epochs, mean, low, high = (array[epochs >= since] for array in (epochs, *curves))
-            ax.plot(epochs, mean, ("--", "-")[i], color=f"C{i}", label=label)
-            ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
-        if best:
-            epoch = np.mean([run["best_epoch"] for run in results["experiments"][name]["runs"]])
-            ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
-        ax.set(xlabel="epoch", xscale="log")
-        if since > 1:  # less than two powers of ten: more ticks, with plain numbers
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter("{x:g}")
-            ax.minorticks_off()
-        ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
-    for ax in axes.flat[len(names) :]:
-        ax.axis("off")
-    ages = all(results["experiments"][name]["settings"]["target"] == "age" for name in names)
-    label = {"loss": "mean loss (years²)" if ages else "mean loss", "rmse": "RMSE (years)", "accuracy": "accuracy"}[
-        curve
-    ]
-    for ax in axes[:, 0]:
-        ax.set_ylabel(label)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    unit = {"rmse": "RMSE (years)", "accuracy": "accuracy", "loss": "mean loss"}[curve]
+    for panels, (source, results) in zip(np.split(axes, len(sources)), sources.items(), strict=True):
+        for ax in panels.flat:
+            ax.axis("off")
+        for ax, (name, title) in zip(panels.flat, names.items(), strict=False):
+            if name not in results["experiments"]:
+                continue
+            ax.axis("on")
+            for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
+                epochs, *curves = mean_curve(results, name, f"{part}_{kind}")
+                epochs, mean, low, high = (array[epochs >= since] for array in (epochs, *curves))
+                ax.plot(epochs, mean, ("--", "-")[i], color=f"C{i}", label=label)
+                ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
+            held = results["experiments"][name]
+            if best:
+                epoch = np.mean([run["best_epoch"] for run in held["runs"]])
+                ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
+            ax.set(xlabel="epoch", xscale="log")
+            if since > 1:  # less than two powers of ten: more ticks, with plain numbers
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.xaxis.set_major_formatter("{x:g}")
+                ax.minorticks_off()
+            ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
+            squared = " (years²)" if curve == "loss" and held["settings"]["target"] == "age" else ""
+            if ax in panels[:, 0]:
+                ax.set_ylabel(f"{source}\n{unit}{squared}")
+    drawn = next(ax for ax in axes.flat if ax.has_data())
+    figure.legend(*drawn.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -145,35 +153,50 @@ def _reach(table, middle: str) -> np.ndarray:
     return table[["low", "high"]].sub(table[middle], axis=0).abs().to_numpy().T
 
 
-def intervals(tables, xlabel: str, linear_within: float | None = None) -> Figure:
-    """Draw differences with their 95 % intervals: a row for each label, a colour for each table.
+def forest(compared: pd.DataFrame) -> Figure:
+    """Draw comparisons: a row each, the differences' mean with its 95 % interval, and each fold as a small dot.
 
     Parameters
     ----------
-    tables : dict of str to DataFrame
-        The index names the rows; columns ``mean, low, high``, and ``published`` if the report prints the difference.
-    xlabel : str
-    linear_within : float, optional
-        Beyond it the axis is logarithmic, so that small and large differences are both seen.
+    compared : DataFrame
+        As ``study.compare`` returns it. Differences of age errors (years; left is better) and of accuracy (points;
+        right is better) get a panel each. The grey band holds differences that are called "the same".
     """
-    together = pd.concat(tables.values())
-    rows = together.index.unique()
-    place = pd.Series(np.arange(len(rows))[::-1], rows)
-    figure, ax = plt.subplots(figsize=(8.8, 0.36 * len(rows) + 1.3))
-    for i, (name, table) in enumerate(tables.items()):
-        y = place[table.index] + 0.11 * (len(tables) - 1) - 0.22 * i
-        ax.errorbar(table["mean"], y, xerr=_reach(table, "mean"), fmt=MARKERS[i], capsize=3, color=f"C{i}", label=name)
-    if "published" in together:
-        published = together["published"].groupby(level=0).first()[rows]
-        ax.plot(published, place, "D", color="black", fillstyle="none", zorder=4, label="published")
-    if linear_within:
-        ax.set_xscale("symlog", base=2, linthresh=linear_within)
+    metrics = [metric for metric in SAME if (compared["metric"] == metric).any()]
+    heights = [0.34 * (compared["metric"] == metric).sum() + 0.5 for metric in metrics]
+    figure, axes = plt.subplots(
+        len(metrics), 1, figsize=(9.4, sum(heights) + 0.9), height_ratios=heights, squeeze=False
+    )
+    for ax, metric in zip(axes[:, 0], metrics, strict=True):
+        table = compared[compared["metric"] == metric]
+        place = np.arange(len(table))[::-1]
+        ax.axvspan(-SAME[metric], SAME[metric], color="0.88", zorder=0, label="called the same")
+        ax.axvline(0, color="0.45", linewidth=1.2, zorder=1)
+        for y, folds in zip(place, table["folds"], strict=True):
+            ax.plot(folds, np.full(len(folds), y - 0.22), ".", color="C0", markersize=4, alpha=0.6, label="a fold")
+        ax.errorbar(
+            table["mean"],
+            place,
+            xerr=_reach(table, "mean"),
+            fmt="o",
+            capsize=3,
+            color="C1",
+            label="mean, 95 % interval",
+        )
+        ax.plot(table["published"], place, "D", color="black", fillstyle="none", zorder=4, label="published")
+        ax.set_xscale("symlog", base=2, linthresh=0.5 if metric == "rmse" else 4)  # small and large ones are both seen
         ax.xaxis.set_major_formatter("{x:g}")
-    ax.axvline(0, color="0.45", linewidth=1.2, zorder=1, label="no difference")
-    ax.set_yticks(place, rows)
-    ax.set(xlabel=xlabel, ylim=(-0.6, len(rows) - 0.4))
-    ax.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper right", ncols=4)
+        ax.set_yticks(place, table.index)
+        better = "years of test RMSE, left is better" if metric == "rmse" else "points of accuracy, right is better"
+        ax.set(xlabel=f"first less second ({better})", ylim=(-0.6, len(table) - 0.4))
+        ax.grid(axis="y", visible=False)
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(place, [textwrap.shorten(text, 28) for text in table["else_differs"]])
+        right.tick_params(length=0)
+    axes[0, 0].set_title("what else differs", loc="right", fontsize="small")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -229,7 +252,7 @@ def predicted_against_true(true, predicted) -> Figure:
     return figure
 
 
-def by_group(groups, ylabel: str, overall: float) -> Figure:
+def by_group(groups, ylabel: str, overall: float, limit: float | None = None) -> Figure:
     """Draw a number of groups of test faces with its intervals.
 
     Parameters
@@ -239,6 +262,8 @@ def by_group(groups, ylabel: str, overall: float) -> Figure:
     ylabel : str
     overall : float
         The number of all faces together, drawn across.
+    limit : float, optional
+        What no model can do better than, as the labels themselves are noisy (``faces.label_noise``).
     """
     widths = [len(table) + 1 for table in groups.values()]
     figure, axes = plt.subplots(1, len(groups), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False)
@@ -250,9 +275,11 @@ def by_group(groups, ylabel: str, overall: float) -> Figure:
         ax.set_xticks(x, labels, fontsize=8)
         ax.set(xlabel=f"{name} / test faces")
         ax.grid(axis="x", visible=False)
-        across = ax.axhline(overall, color="black", linestyle="--", linewidth=1, label="all test faces")
+        across = [ax.axhline(overall, color="black", linestyle="--", linewidth=1, label="all test faces")]
+        if limit is not None:
+            across.append(ax.axhline(limit, color="black", linestyle=":", linewidth=1.5, label="the labels' own noise"))
     axes[0, 0].set_ylabel(ylabel)
-    figure.legend(handles=[across], loc="outside upper right")
+    figure.legend(handles=across, loc="outside upper right", ncols=2)
     return figure
 
 

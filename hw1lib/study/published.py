@@ -27,18 +27,6 @@ PUBLISHED = {
     "race/8000": Published(0.722, "accuracy", "section 2.2.7"),
 }
 
-# Every ranking that the report draws: the claim, the experiment that it calls better, and the worse one.
-RANKINGS = (
-    ("random beats zero initialisation", "init/random", "init/zero"),
-    ("Xavier beats random initialisation", "init/xavier", "init/random"),
-    ("64 neurons beat 32", "width/64", "width/32"),
-    ("32 neurons beat 16", "width/32", "width/16"),
-    ("two hidden layers (64, 16) beat one of 64", "depth/64-16", "width/64"),
-    ("(64, 16) beats (64, 32)", "depth/64-16", "depth/64-32"),
-    ("(64, 16) beats (32, 8)", "depth/64-16", "depth/32-8"),
-    ('"lambda" and momentum beat the first setting', "rate/lambda", "width/64"),
-)
-
 SPLIT = {"subset": 5000, "pixels": 120_000, "components": 128, "chunk": 1000, "chunks": 20, "batch": 128}
 SPLIT |= {"train": 16_200, "validation": 1_800, "test": 2_000}
 

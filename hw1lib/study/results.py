@@ -1,4 +1,4 @@
-"""Reading results: means and intervals over seeds, verdicts on the report's claims, tables beside its numbers."""
+"""Reading results: means and intervals over folds, and tables beside the report's numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hw1lib.study.published import PUBLISHED, RANKINGS
+from hw1lib.study.published import PUBLISHED
 
 OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
-AS_PUBLISHED = "/as-published"  # ends a name: the under-trained setting that gives the report's number
+AS_PUBLISHED = "/as-published"  # ends a name: the settings that come nearest to the report's number
 
 
 def recorded(name: str = "utkface") -> dict:
@@ -21,8 +21,14 @@ def recorded(name: str = "utkface") -> dict:
 
 
 def values(results: dict, name: str, what: str = "test") -> np.ndarray:
-    """Return one number of each run of an experiment, (n_seeds,): "test", "validation", "epochs", "seconds", ..."""
+    """Return one number of each run of an experiment, (n_runs,): "test", "mae", "validation", "epochs", ..."""
     return np.array([run[what] for run in _runs(results, name)])
+
+
+def fold_means(results: dict, name: str, what: str = "test") -> pd.Series:
+    """Return the mean over the networks of each fold; the index is the fold."""
+    folds = pd.Index([run["fold"] for run in _runs(results, name)], name="fold")
+    return pd.Series(values(results, name, what), folds).groupby(level="fold").mean()
 
 
 def _runs(results: dict, name: str) -> list[dict]:
@@ -32,7 +38,7 @@ def _runs(results: dict, name: str) -> list[dict]:
     return held[name]["runs"]
 
 
-# -- intervals and verdicts -------------------------------------------------------------------------------------------
+# -- intervals --------------------------------------------------------------------------------------------------------
 
 
 def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
@@ -42,8 +48,8 @@ def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
     ----------
     values : array_like, (n,)
     overlap : float
-        0 for independent values. For values of re-drawn splits of the same faces, test faces per training face: their
-        training sets overlap, so that the plain interval would be too narrow (Nadeau and Bengio 2003, section 3).
+        0 for differences of networks on the same folds. For the metric itself, test faces per training face: the
+        folds' training sets overlap, so that the plain interval would be too narrow (Nadeau and Bengio 2003).
     """
     values = np.asarray(values, float)
     mean, n = float(values.mean()), len(values)
@@ -53,12 +59,12 @@ def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def paired(values, reference, overlap: float = OVERLAP) -> tuple[float, float, float]:
-    """Return mean and 95 % interval of ``values - reference``, pair by pair: of the same seeds, or folds."""
+def paired(values, reference) -> tuple[float, float, float]:
+    """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair, of the same folds."""
     values, reference = np.asarray(values, float), np.asarray(reference, float)
     if values.shape != reference.shape:
         raise ValueError(f"values and reference must be pairs, not {len(values)} and {len(reference)} numbers")
-    return interval(values - reference, overlap=overlap)
+    return interval(values - reference)
 
 
 def wilson(right: int, n: int) -> tuple[float, float, float]:
@@ -69,60 +75,13 @@ def wilson(right: int, n: int) -> tuple[float, float, float]:
     return right / n, float(found.low), float(found.high)
 
 
-def verdict(difference: tuple[float, float, float]) -> str:
-    """Say whether "better is lower" holds, from mean and interval of (better - worse)."""
-    _, low, high = difference
-    if high < 0:
-        return "holds"
-    return "does not hold: the reverse is true" if low > 0 else "can't be told"
-
-
-def ranking_intervals(results: dict, variant: str = "") -> pd.DataFrame:
-    """Return every ranking that the report draws, paired over the seeds of ``results``.
-
-    Parameters
-    ----------
-    results : dict
-        As ``run`` returns them.
-    variant : {"", "/as-published"}
-        Which setting: trained properly, or the under-trained one that gives the report's numbers.
-
-    Returns
-    -------
-    DataFrame
-        A row for each claim whose two experiments are in the results, in different settings: the differences "called
-        better less called worse", ``published``, and ``mean, low, high`` of the results.
-    """
-    rows, known = {}, results["experiments"]
-    for claim, better, worse in RANKINGS:
-        pair = (better + variant, worse + variant)
-        if not known.keys() >= set(pair) or known[pair[0]]["settings"] == known[pair[1]]["settings"]:
-            continue
-        a, b = (values(results, name) for name in pair)
-        if len(a) == len(b):
-            rows[claim] = (PUBLISHED[better].value - PUBLISHED[worse].value, *paired(a, b))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["published", "mean", "low", "high"])
-
-
-def ranking_verdicts(results: dict, variant: str = "") -> pd.DataFrame:
-    """Return ``ranking_intervals`` as a table to read, with a verdict for each claim."""
-    found = ranking_intervals(results, variant)
-    columns = {
-        "published difference": found["published"].map("{:+.3f}".format),
-        "mean difference": found["mean"].map("{:+.3f}".format),
-        "95 % interval": [f"{low:+.3f} to {high:+.3f}" for low, high in zip(found["low"], found["high"], strict=True)],
-        "verdict": [verdict(row) for row in found[["mean", "low", "high"]].itertuples(index=False)],
-    }
-    return pd.DataFrame(columns, index=found.index)
-
-
 # -- tables beside the published numbers ------------------------------------------------------------------------------
 
 
 def mean_and_interval(numbers, metric: str = "rmse") -> str:
-    """Return "mean ± half its interval" of one number a seed; accuracies in per cent; "-" if there are none.
+    """Return "mean ± half its interval" of one number a fold; accuracies in per cent; "-" if there are none.
 
-    One or two seeds say too little about their spread: of those the mean alone is returned.
+    One or two folds say too little about their spread: of those the mean alone is returned.
     """
     numbers = np.asarray(numbers, float)
     if not len(numbers):
@@ -135,7 +94,7 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 
 
 def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.DataFrame:
-    """Return the table: published | recorded on UTKFace, twice | this run; means with 95 % intervals over seeds.
+    """Return the table: published | recorded on UTKFace, twice | this run; means with 95 % intervals over the folds.
 
     Parameters
     ----------
@@ -143,6 +102,12 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
         Experiments.
     this_run, kept : dict
         Results of this run, and the recorded ones (default: ``recorded()``).
+
+    Returns
+    -------
+    DataFrame
+        A row an experiment: test RMSE in years, or accuracy; beside what is trained properly its MAE, too. The last
+        column says whether this run's faces are drawn ones: its numbers are no match for the others then.
     """
     kept = recorded() if kept is None else kept
     rows, known = {}, {**kept["experiments"], **this_run["experiments"]}
@@ -158,18 +123,23 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
             value, metric, _ = PUBLISHED[name]
             number = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
         sources = ((kept, name + AS_PUBLISHED), (kept, name), (this_run, name))
-        found = (values(source, n) if n in source["experiments"] else np.array([]) for source, n in sources)
+        found = [fold_means(source, n) if n in source["experiments"] else () for source, n in sources]
         rows[name] = [number, *(mean_and_interval(numbers, metric) for numbers in found)]
-    columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "this run"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        mae = fold_means(kept, name, "mae") if name in kept["experiments"] and metric == "rmse" else ()
+        rows[name].insert(3, mean_and_interval(mae))
+    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
+    columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "its MAE", here]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table if (table["its MAE"] != "-").any() else table.drop(columns="its MAE")
 
 
 def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return epochs, and mean, lowest and highest value over the seeds, of a thinned curve of an experiment.
+    """Return epochs, and mean, lowest and highest value over the networks, of a thinned curve of an experiment.
 
-    A seed that stopped early counts as long as it trained; between the epochs that are kept, values are interpolated.
+    One that stopped early counts as long as it trained; between the epochs that are kept, values are interpolated.
+    (Of the recorded results, one network a fold has kept its curves.)
     """
-    curves = [run["curves"] for run in _runs(results, name)]
+    curves = [run["curves"] for run in _runs(results, name) if "curves" in run]
     epochs = np.array(max((c["epoch"] for c in curves), key=lambda kept: kept[-1]))
     table = np.array([np.interp(epochs, c["epoch"], c[curve], right=np.nan) for c in curves])
     return epochs, np.nanmean(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)

@@ -1,6 +1,6 @@
 """One experiment, as data: what is trained, how, and what is kept of it.
 
-A seed decides everything that is drawn: which faces train, validate and test, the weights, the order of the rows.
+The fold decides which faces train, validate and test; the seed what a network draws: weights, and the order of rows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hw1lib.checks import one_of, real_number, whole_number
-from hw1lib.faces.features import Part, rescale, split, split_rows
-from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule
+from hw1lib.faces.features import Part, rescale, split
+from hw1lib.faces.preprocess import NORMALIZERS
+from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule, TrainingDiverged
 from hw1lib.nn.initializers import as_initializer
 from hw1lib.nn.schedules import as_schedule
 
@@ -51,9 +52,17 @@ class Experiment:
     patience : int, optional
         All as ``Network.fit`` takes them.
     whitening, input_rms : float
-        As ``faces.rescale`` takes them.
+        As ``faces.rescale`` takes them; ``input_rms=None`` leaves the features as the PCA gives them.
     n_train : int, optional
         At most so many training faces.
+    output_bias : {"mean", "zero"}
+        Where the output's bias starts: at the mean age of the training faces, or at 0. Classes always start at 0.
+    normalizer : str
+        One of ``faces.NORMALIZERS``: how the images were normalised whose features are trained on.
+    pca_faces : {"any", "training"}
+        Which 5,000 faces normaliser and PCA are fitted on: any, as in the report, or those of this fold's training.
+    repeat : int
+        Another number draws other networks on the same faces.
     """
 
     report: str
@@ -70,8 +79,12 @@ class Experiment:
     epochs: int = 60
     patience: int | None = None
     whitening: float = 0.0
-    input_rms: float = 1.0
+    input_rms: float | None = 1.0
     n_train: int | None = None
+    output_bias: str = "mean"
+    normalizer: str = "standard"
+    pca_faces: str = "any"
+    repeat: int = 0
 
     def __post_init__(self):
         one_of("target", self.target, TARGETS)
@@ -84,7 +97,12 @@ class Experiment:
         for name in ("weight_decay", "whitening"):
             set_field(name, real_number(name, getattr(self, name)))
         set_field("momentum", real_number("momentum", self.momentum, below=1))
-        set_field("input_rms", real_number("input_rms", self.input_rms, above=True))
+        if self.input_rms is not None:
+            set_field("input_rms", real_number("input_rms", self.input_rms, above=True))
+        one_of("output_bias", self.output_bias, ("mean", "zero"))
+        one_of("normalizer", self.normalizer, NORMALIZERS)
+        one_of("pca_faces", self.pca_faces, ("any", "training"))
+        set_field("repeat", whole_number("repeat", self.repeat, 0))
         set_field("initializer", as_initializer(self.initializer))
         set_field("schedule", as_schedule(self.schedule))
         Network(self.config(1), "zero")  # raises if a part is unknown, or does not go with another
@@ -113,18 +131,35 @@ class Experiment:
             }
 
 
-def split_and_rescale(experiment: Experiment, table: pd.DataFrame, seed: int) -> tuple[Part, Part, Part]:
-    """Return train, validation and test of this experiment and seed, rescaled, the training part limited."""
-    parts = split(table, experiment.target, seed)
-    train, validation, test = rescale(*parts, whitening=experiment.whitening, input_rms=experiment.input_rms)
+def split_and_rescale(experiment: Experiment, table: pd.DataFrame, fold: int = 0, rows=None) -> tuple[Part, Part, Part]:
+    """Return train, validation and test of this experiment and fold, rescaled, the training part limited.
+
+    ``rows`` are those of ``faces.split``.
+    """
+    train, validation, test = split(table, experiment.target, fold, rows)
+    if experiment.input_rms is not None:
+        how = {"whitening": experiment.whitening, "input_rms": experiment.input_rms}
+        train, validation, test = rescale(train, validation, test, **how)
     limit = experiment.n_train
     return Part(train.X[:limit], train.y[:limit]), validation, test
 
 
 def train(
-    experiment: Experiment, table: pd.DataFrame, seed: int = 0, progress: bool = False
+    experiment: Experiment, table: pd.DataFrame, fold: int = 0, seed: int = 0, rows=None, progress: bool = False
 ) -> tuple[Network, History, tuple[Part, Part, Part]]:
-    """Train one experiment with one seed.
+    """Train one network of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    table : DataFrame
+        As ``load_features`` returns it.
+    fold, seed : int
+        Which faces are tested, from 0 to 9; and which network this is of several on the same faces.
+    rows : optional
+        As ``faces.split`` takes them.
+    progress : bool
+        Show a bar.
 
     Returns
     -------
@@ -133,8 +168,11 @@ def train(
     parts : (Part, Part, Part)
         Train, validation and test, as the network saw them.
     """
-    parts = split_and_rescale(experiment, table, seed)
-    net = Network(experiment.config(parts[0].X.shape[1]), experiment.initializer, seed)
+    parts = split_and_rescale(experiment, table, fold, rows)
+    rng = np.random.default_rng([2, fold, seed, experiment.repeat])  # no stream that the folds are drawn from
+    net = Network(experiment.config(parts[0].X.shape[1]), experiment.initializer, rng)
+    if experiment.target == "age" and experiment.output_bias == "mean":
+        net.biases[-1][...] = parts[0].y.mean()
     history = net.fit(
         *parts[0],
         validation=parts[1],
@@ -149,33 +187,53 @@ def train(
     return net, history, parts
 
 
-def train_and_measure(experiment: Experiment, table: pd.DataFrame, seed: int) -> dict:
-    """Train one experiment with one seed on one BLAS thread; return what is kept of it, see ``run``."""
+def train_and_measure(experiment: Experiment, table: pd.DataFrame, fold: int, seed: int, rows) -> dict:
+    """Train one network of an experiment on one BLAS thread; return what is kept of it, see ``run``."""
     with threadpool_limits(1, "blas"):
-        net, history, (train_part, validation, test) = train(experiment, table, seed)
+        try:
+            net, history, (train_part, validation, test) = train(experiment, table, fold, seed, rows)
+        except TrainingDiverged as error:
+            return {"fold": fold, "seed": seed, "diverged": str(error)}
         predicted = net.predict(test.X)
         scores = [round(float(net.evaluate(*part)[1]), 5) for part in (test, validation)]
     epochs = len(history.train_loss)
     at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
     kept = ("train_loss", "validation_loss", "train_metric", "validation_metric")
     curves = {name: [float(f"{getattr(history, name)[epoch - 1]:.4g}") for epoch in at] for name in kept}
+    errors = np.asarray(predicted - test.y if experiment.target == "age" else predicted != test.y, float)
     result = {
+        "fold": fold,
         "seed": seed,
         "test": scores[0],
+        "mae": round(float(np.mean(np.abs(errors))), 5),
         "validation": scores[1],
         "train_faces": len(train_part.X),
         "epochs": epochs,
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds[-1], 2),
+        "effective_rank": round(effective_rank(net.weights[0]), 2),
         "curves": {"epoch": at.tolist(), **curves},
+        "errors": [round(error, 2) for error in errors.tolist()],  # of each test face, in the order of the fold's rows
     }
+    if experiment.target != "age":
+        del result["mae"]
     if experiment.target == "race":
-        faces, right = table.iloc[split_rows(len(table), seed)[2]], predicted == test.y
+        faces, right = table.iloc[rows[2]], predicted == test.y
         result["confusion"] = _counts(test.y, predicted, 5, 5)
         result["by_gender"] = _counts(faces["gender"], right, 2, 2)
         decades = faces["age"] // 10
         result["by_decade"] = _counts(decades, right, int(decades.max()) + 1, 2)
     return result
+
+
+def effective_rank(W) -> float:
+    """Return in how many directions a matrix is spread: (sum of s^2)^2 / sum of s^4, over its singular values s.
+
+    1 if all columns are multiples of one, ``min(W.shape)`` if all singular values are the same; 0 for zeros alone.
+    (It is called participation ratio, too.)
+    """
+    squares = np.linalg.svd(np.asarray(W, float), compute_uv=False) ** 2
+    return float(squares.sum() ** 2 / np.sum(squares**2)) if squares.any() else 0.0
 
 
 def _counts(rows, columns, n_rows: int, n_columns: int) -> list[list[int]]:
