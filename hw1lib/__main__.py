@@ -27,8 +27,9 @@ def main(arguments=None) -> int:
         epilog="Further options go to JupyterLab, such as --no-browser or --port=8899; where a port is taken, it takes "
         "the next one, and prints the address.",
     )
-    reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
-    reproduce.add_argument("--seeds", type=int, default=10)
+    reproduce = commands.add_parser("reproduce", help="run every experiment over folds, and record the results")
+    reproduce.add_argument("--folds", type=int, default=10, help="of ten disjoint test sets (default: all)")
+    reproduce.add_argument("--seeds", type=int, default=3, help="networks on each fold; of long experiments it is one")
     reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
     reproduce.add_argument("--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)")
     for command in (prepare, report, lab, reproduce):
@@ -112,10 +113,13 @@ def _lab(options) -> int:
 
 def _reproduce(options) -> int:
     from hw1lib.faces.data import FaceDataset
+    from hw1lib.faces.preprocess import feature_table
     from hw1lib.files import cache_dir
     from hw1lib.study.experiments import write_results
-    from hw1lib.study.record import record, summary
+    from hw1lib.study.record import estimated_hours, record, summary
 
+    if not 1 <= options.folds <= 10:
+        raise ValueError(f"--folds must be from 1 to 10, not {options.folds}")
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
     if options.jobs == 0:
@@ -126,7 +130,10 @@ def _reproduce(options) -> int:
     print(ds)
     output = options.output or cache_dir() / "reproduced.json"
     _check_can_write(output)
-    results = record(ds, range(options.seeds), options.jobs)
+    how = range(options.folds), range(options.seeds), options.jobs
+    hours = estimated_hours(feature_table(ds), *how)
+    print(f"about {hours:.1f} hours from nothing; what is finished is kept, and an interrupted run goes on there")
+    results = record(ds, *how)
     path = write_results(output, results)
     print(summary(results))
     print(path)

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import joblib
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import label_noise
-from hw1lib.faces.preprocess import feature_table, fitted_preprocessor
+from hw1lib.faces.preprocess import NORMALIZERS, feature_table, fitted_preprocessor
+from hw1lib.study import tuning
 from hw1lib.study.comparisons import COMPARISONS, bootstrap, compare
-from hw1lib.study.experiments import EXPERIMENTS, run
+from hw1lib.study.experiments import EXPERIMENTS, START, TUNED, run
 from hw1lib.study.linear import baselines, compare_normalizers
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.results import beside_published
-from hw1lib.study.search import search
-from hw1lib.study.training import TARGETS
-from hw1lib.study.tuning import tune
+from hw1lib.study.search import FITTED, FOLDS, MOST_EPOCHS, RATES, SCALES, search
+from hw1lib.study.training import TARGETS, train
 
 LONG = 1000  # experiments of so many epochs get one network a fold
+FEATURES = (
+    15  # sets of features that are made beside the main one: four normalisers, and ten folds' own PCA; a minute each
+)
+
+
+def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs: int = -1) -> float:
+    """Return about how long ``record`` takes if nothing of it is kept yet, from three epochs that are timed."""
+    epochs = sum(e.epochs * len(folds) * (len(seeds) if e.epochs < LONG else 1) for e in EXPERIMENTS.values())
+    tried = tuning.SETTINGS * tuning.FIRST_FOLDS + tuning.BEST * (tuning.FOLDS - tuning.FIRST_FOLDS)
+    epochs += len(TUNED) * tried * START.epochs
+    epochs += len(NORMALIZERS) * len(SCALES) * len(RATES) * len(FITTED) * FOLDS * MOST_EPOCHS
+    with threadpool_limits(1, "blas"):
+        one = train(replace(START, epochs=3), table)[1].seconds[-1] / 3
+    return (epochs * one / joblib.effective_n_jobs(n_jobs) + 60 * FEATURES * len(table) / 20_000) / 3600
 
 
 def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True) -> dict:
@@ -41,7 +61,7 @@ def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, p
     results["data"]["set_aside"] = len(ds.skipped)
     table = feature_table(ds, progress)
     results["baselines"] = {target: baselines(table, target, folds) for target in TARGETS}
-    results["tuning"] = tune(table, n_jobs=n_jobs, progress=progress)
+    results["tuning"] = tuning.tune(table, n_jobs=n_jobs, progress=progress)
     results["search"] = search(ds, n_jobs, progress)
     results["label_noise"] = {name: round(value, 4) for name, value in label_noise(table).items()}
     preprocessor = fitted_preprocessor(ds, progress)
