@@ -12,8 +12,8 @@ from hw1lib.nn import ExponentialDecay
 from hw1lib.study.experiments import EXPERIMENTS, START, TUNED, run
 from hw1lib.study.training import Experiment
 
-# The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds of another partition
-# of the faces; then the best eight of them on four folds more. One network each; what is chosen has the best mean.
+# The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds of another
+# partition of the faces; then the best eight of them on four folds more. One network each; the best mean is chosen.
 RATES, WEIGHT_DECAYS = (5e-4, 4e-3), (0.05, 1.5)  # on a logarithmic scale
 DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
@@ -28,8 +28,8 @@ def candidates(experiment: Experiment) -> list[Experiment]:
         rate, weight_decay = np.exp(rng.uniform(*np.log([RATES, WEIGHT_DECAYS]).T))
         decay, whitening = rng.uniform(*np.transpose([DECAYS, WHITENINGS]))
         schedule = ExponentialDecay(_rounded(rate * factor), _rounded(decay))
-        settings = {"weight_decay": _rounded(weight_decay / factor), "whitening": _rounded(whitening)}
-        found.append(replace(experiment, schedule=schedule, **settings))
+        weight_decay, whitening = _rounded(weight_decay / factor), _rounded(whitening)
+        found.append(replace(experiment, schedule=schedule, weight_decay=weight_decay, whitening=whitening))
     return found
 
 
