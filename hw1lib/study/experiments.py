@@ -45,13 +45,13 @@ OTHER_CODE = (
 # What every architecture is tuned from, and what was chosen for each, with the same budget, see ``study.tuning``.
 START = Experiment("", initializer=Xavier(), epochs=150)
 TUNED: dict[str, dict[str, Any]] = {
-    "width/64": {"schedule": ExponentialDecay(2e-3, 0.98), "weight_decay": 0.1, "whitening": 0.0},
-    "width/32": {"schedule": ExponentialDecay(4e-3, 0.96), "weight_decay": 0.1, "whitening": 0.2},
-    "width/16": {"schedule": ExponentialDecay(4e-3, 0.96), "weight_decay": 0.1, "whitening": 0.2},
-    "depth/64-32": {"schedule": ExponentialDecay(5e-4, 0.98), "weight_decay": 1.0, "whitening": 0.4},
-    "depth/64-16": {"schedule": ExponentialDecay(2e-3, 0.98), "weight_decay": 0.3, "whitening": 0.0},
-    "depth/32-8": {"schedule": ExponentialDecay(5e-4, 0.98), "weight_decay": 1.0, "whitening": 0.4},
-    "race/64": {"schedule": ExponentialDecay(0.05, 0.98), "weight_decay": 0.01, "whitening": 0.4},
+    "width/64": {"schedule": ExponentialDecay(0.0016, 0.973), "weight_decay": 0.15, "whitening": 0.17},
+    "width/32": {"schedule": ExponentialDecay(0.0024, 0.971), "weight_decay": 0.27, "whitening": 0.39},
+    "width/16": {"schedule": ExponentialDecay(0.0024, 0.971), "weight_decay": 0.27, "whitening": 0.39},
+    "depth/64-32": {"schedule": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58, "whitening": 0.16},
+    "depth/64-16": {"schedule": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58, "whitening": 0.16},
+    "depth/32-8": {"schedule": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58, "whitening": 0.16},
+    "race/64": {"schedule": ExponentialDecay(0.15, 0.964), "weight_decay": 0.0063, "whitening": 0.21},
 }
 ONE_HIDDEN = replace(START, **TUNED["width/64"])
 SIGMAS = (0.01, 0.1, 0.3, 1.0)
