@@ -54,7 +54,7 @@ OTHERS = (
         "3.2 million weights, first trained on other pictures; another split",
     ),
     Other(
-        "a conv net, trained on these faces alone",
+        "a conv net, trained on UTKFace",
         "mae",
         6.42,
         "Çetin and Doğan 2019",
