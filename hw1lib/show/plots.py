@@ -135,8 +135,8 @@ def training_curves(
                 epoch = np.mean([run["best_epoch"] for run in held["runs"]])
                 ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
             ax.set(xlabel="epoch", xscale="log")
-            if since > 1:  # less than two powers of ten: more ticks, with plain numbers
-                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            if since > 1:  # plain numbers, and more ticks where there is less than two powers of ten
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if epochs[-1] < 50 * since else (1,)))
                 ax.xaxis.set_major_formatter("{x:g}")
                 ax.minorticks_off()
             ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))

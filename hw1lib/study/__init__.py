@@ -3,20 +3,25 @@
 from hw1lib.study.comparisons import COMPARISONS, SAME, Comparison, compare, difference, verdict_table
 from hw1lib.study.experiments import EXPERIMENTS, SIGMAS, TUNED, full_scale, limit_epochs, run
 from hw1lib.study.linear import baselines, compare_normalizers
-from hw1lib.study.published import PUBLISHED, SPLIT, TABLE_3_3, TABLES
+from hw1lib.study.published import OTHERS, PUBLISHED, SPLIT, TABLE_3_3, TABLES
 from hw1lib.study.results import (
     AS_PUBLISHED,
     OVERLAP,
-    accuracy_by_group,
+    accuracy_by_label,
     beside_published,
+    beside_recorded,
+    counts,
     fold_means,
     interval,
+    learning_curve,
     mean_and_interval,
     mean_curve,
     paired,
     recorded,
     rmse_by_group,
+    training_ends,
     values,
+    where_this_stands,
     wilson,
 )
 from hw1lib.study.training import TARGETS, Experiment, effective_rank, split_and_rescale, train

@@ -1,4 +1,4 @@
-"""Every number that the report prints, by the name of the experiment that repeats it."""
+"""Every number that the report prints, by the name of the experiment that repeats it; and what others published."""
 
 from __future__ import annotations
 
@@ -26,6 +26,48 @@ PUBLISHED = {
     "rate/lambda": Published(14.84, "rmse", "Fig. 2.15"),
     "race/8000": Published(0.722, "accuracy", "section 2.2.7"),
 }
+
+
+class Other(NamedTuple):
+    """What others published of UTKFace: mean absolute error of age in years, or accuracy of the race label."""
+
+    model: str
+    metric: str  # "mae" or "accuracy"
+    value: float
+    source: str
+    differs: str  # from what is done here
+
+
+OTHERS = (
+    Other(
+        "a vision transformer, of faces",
+        "mae",
+        4.23,
+        "Kuprashevich and Tolstykh 2023",
+        "much larger network; faces cut from whole pictures; another split",
+    ),
+    Other(
+        "a small pretrained conv net",
+        "mae",
+        4.65,
+        "Kumar, Baiju, Timofte and Ignatov 2026",
+        "3.2 million weights, first trained on other pictures; another split",
+    ),
+    Other(
+        "a conv net, trained on UTKFace",
+        "mae",
+        6.42,
+        "Çetin and Doğan 2019",
+        "a course's homework, too; pixels of smaller pictures; another split",
+    ),
+    Other(
+        "a conv net, of the middle of the face",
+        "accuracy",
+        0.8034,
+        "Belcar, Grd and Tomičić 2022",
+        "pixels; one test set; another split",
+    ),
+)
 
 SPLIT = {"subset": 5000, "pixels": 120_000, "components": 128, "chunk": 1000, "chunks": 20, "batch": 128}
 SPLIT |= {"train": 16_200, "validation": 1_800, "test": 2_000}

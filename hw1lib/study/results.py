@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hw1lib.study.published import PUBLISHED
+from hw1lib.study.published import OTHERS, PUBLISHED
 
 OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
+BASELINES = {
+    "mean": "always the mean age",
+    "linear": "linear regression",
+    "largest": "always the largest class",
+    "logistic": "logistic regression",
+}
 AS_PUBLISHED = "/as-published"  # ends a name: the settings that come nearest to the report's number
 
 
@@ -133,6 +139,91 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
     return table if (table["its MAE"] != "-").any() else table.drop(columns="its MAE")
 
 
+def beside_recorded(titles: dict[str, str], this_run: dict, baselines=None, kept: dict | None = None) -> pd.DataFrame:
+    """Return the table: recorded on UTKFace | its MAE (age) | this run; means with 95 % intervals over the folds.
+
+    Parameters
+    ----------
+    titles : dict of str to str
+        Experiments of one target, and what their rows are called.
+    this_run, kept : dict
+        Results of this run, and the recorded ones (default: ``recorded()``); "-" for what one does not hold.
+    baselines : dict, optional
+        Of this run, as ``study.baselines`` returns them: rows above, beside the recorded ones.
+    """
+    kept = recorded() if kept is None else kept
+    target = {**kept["experiments"], **this_run["experiments"]}[next(iter(titles))]["settings"]["target"]
+    metric = "rmse" if target == "age" else "accuracy"
+    rows = {}
+    for name in baselines or ():
+        known = kept["baselines"][target][name]
+        rows[BASELINES[name]] = known["test"], known.get("mae", ()), baselines[name]["test"]
+    for name, title in titles.items():
+        mae = _if_held(kept, name, "mae") if metric == "rmse" else ()
+        rows[title] = _if_held(kept, name), mae, _if_held(this_run, name)
+    cells = {title: [mean_and_interval(numbers, metric) for numbers in row] for title, row in rows.items()}
+    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=["recorded on UTKFace", "its MAE", here])
+    return table if metric == "rmse" else table.drop(columns="its MAE")
+
+
+def _if_held(results: dict, name: str, what: str = "test"):
+    return fold_means(results, name, what) if name in results["experiments"] else ()
+
+
+def training_ends(results: dict, titles: dict[str, str]) -> pd.DataFrame:
+    """Return RMSE after the last epoch on training, validation and test faces, and the best epoch on average.
+
+    ``titles`` is experiment -> what its row is called. "training" is the mean over the last epoch.
+    """
+    rows = {}
+    for name, title in titles.items():
+        training = [run["curves"]["train_metric"][-1] for run in _runs(results, name) if "curves" in run]
+        others = [fold_means(results, name, what) for what in ("validation", "test")]
+        best = f"{fold_means(results, name, 'best_epoch').mean():,.0f}"
+        rows[title] = [*map(mean_and_interval, (training, *others)), best]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["training", "validation", "test", "best epoch"])
+
+
+def learning_curve(results: dict, names) -> pd.DataFrame:
+    """Return mean test metric and 95 % interval by training faces, of the experiments that the results hold.
+
+    One or two folds say too little about their spread: their interval is NaN.
+    """
+    rows = {}
+    for name in names:
+        if name in results["experiments"]:
+            folds = fold_means(results, name)
+            found = interval(folds, overlap=OVERLAP)
+            rows[results["experiments"][name]["settings"]["n_train"]] = (
+                found if len(folds) > 2 else (found[0], *[np.nan] * 2)
+            )
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+
+def where_this_stands(kept: dict | None = None) -> pd.DataFrame:
+    """Return the recorded results beside what others published of UTKFace (``OTHERS``), each with its source."""
+    kept = recorded() if kept is None else kept
+    here = "this report, re-run", "128 PCA features; ten test folds, near-duplicates together"
+    ours = {
+        "linear regression": kept["baselines"]["age"]["linear"]["mae"],
+        "128-64-1": fold_means(kept, "width/64", "mae"),
+        "128-64-16-1": fold_means(kept, "depth/64-16", "mae"),
+        "128-64-5": fold_means(kept, "race/64"),
+    }
+    rows = [
+        (name, "-", mean_and_interval(numbers, "accuracy"), *here)
+        if name == "128-64-5"
+        else (name, mean_and_interval(numbers), "-", *here)
+        for name, numbers in ours.items()
+    ]
+    for other in OTHERS:
+        numbers = (f"{other.value:.2f}", "-") if other.metric == "mae" else ("-", f"{100 * other.value:.1f} %")
+        rows.append((other.model, *numbers, other.source, other.differs))
+    columns = ["model", "age: MAE (years)", "race label: accuracy", "source", "what differs"]
+    return pd.DataFrame(rows, columns=columns).set_index("model")
+
+
 def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return epochs, and mean, lowest and highest value over the networks, of a thinned curve of an experiment.
 
@@ -169,8 +260,37 @@ def rmse_by_group(true, predicted, groups) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
 
 
-def accuracy_by_group(true, predicted, groups) -> pd.DataFrame:
-    """Return n, accuracy and its 95 % Wilson interval for each group: index the groups; ``n, value, low, high``."""
-    right = pd.Series(np.asarray(true) == np.asarray(predicted)).groupby(np.asarray(groups))
-    rows = {group: (len(hits), *wilson(int(hits.sum()), len(hits))) for group, hits in right}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
+def counts(results: dict, name: str, kind: str) -> np.ndarray:
+    """Return counts of test faces, summed over the folds, of the first network of each: every face is counted once.
+
+    Parameters
+    ----------
+    results : dict
+    name : str
+        An experiment whose target is race.
+    kind : {"confusion", "by_gender", "by_decade"}
+        (label, predicted), or (group, wrong or right).
+    """
+    tables = [np.array(run[kind]) for run in _runs(results, name) if run["seed"] == 0]
+    total = np.zeros((max(map(len, tables)), tables[0].shape[1]), int)
+    for table in tables:
+        total[: len(table)] += table
+    return total
+
+
+def accuracy_by_label(results: dict, name: str, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
+    """Return the accuracy of ``counts`` by race label, gender label and age decade, with 95 % Wilson intervals.
+
+    Each a table: index the groups, columns ``n, value, low, high``. Groups of fewer than ``least`` faces are left out.
+    """
+    confusion, gender, decade = (counts(results, name, kind) for kind in ("confusion", "by_gender", "by_decade"))
+    groups = {
+        "race label": (races, confusion.diagonal(), confusion.sum(axis=1)),
+        "gender label": (genders, gender[:, 1], gender.sum(axis=1)),
+        "age decade": (range(0, 10 * len(decade), 10), decade[:, 1], decade.sum(axis=1)),
+    }
+    tables = {}
+    for group, (names, right, n) in groups.items():
+        rows = {k: (m, *wilson(r, m)) for k, r, m in zip(names, right, n, strict=True) if m >= least}
+        tables[group] = pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
+    return tables

@@ -341,9 +341,6 @@ def test_groups_by_hand():
     true, said, groups = [10, 20, 30, 40], [12, 20, 33, 44], ["a", "a", "b", "b"]
     rmse = results.rmse_by_group(true, said, groups)
     assert rmse["value"].tolist() == pytest.approx([np.sqrt(2), np.sqrt(12.5)])
-    accuracy = results.accuracy_by_group(true, said, groups)
-    assert accuracy["value"].tolist() == [0.5, 0]
-    assert accuracy["n"].tolist() == [2, 2]
 
 
 # -- what was recorded on UTKFace -------------------------------------------------------------------------------------
