@@ -31,6 +31,7 @@ FEATURES = (
 def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs: int = -1) -> float:
     """Return about how long ``record`` takes if nothing of it is kept yet, from three epochs that are timed."""
     epochs = sum(e.epochs * len(folds) * (len(seeds) if e.epochs < LONG else 1) for e in EXPERIMENTS.values())
+    epochs += 10 * len(seeds) * EXPERIMENTS["width/64"].epochs  # again, near-duplicates on both sides
     tried = tuning.SETTINGS * tuning.FIRST_FOLDS + tuning.BEST * (tuning.FOLDS - tuning.FIRST_FOLDS)
     epochs += len(TUNED) * tried * START.epochs
     epochs += len(NORMALIZERS) * len(SCALES) * len(RATES) * len(FITTED) * FOLDS * MOST_EPOCHS
