@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import nbformat
 import pytest
@@ -84,6 +85,35 @@ def test_code_cells_are_short(path):
 
 
 @every_notebook
+def test_most_code_cells_are_very_short_and_few_lines_import(path):
+    sources = [cell.source for cell in code_cells(path) if cell.source.strip()]
+    assert median(len(source.splitlines()) for source in sources) <= 8
+    importing = [[n for n, line in enumerate(s.splitlines()) if re.match("(from|import) ", line)] for s in sources]
+    assert [n for n, lines in enumerate(importing) if lines] == [0]  # the first cell alone
+    assert len(importing[0]) <= 5
+
+
+@every_notebook
+def test_who_is_cited_stands_in_a_list_of_references(path):
+    """As "Zhang et al. 2017" or "Holm (1979)"; each entry of the list says "Authors (year), *title*"."""
+    text, _, listed = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown").partition(
+        "### References"
+    )
+    entries = {(m[1], m[2]) for m in re.finditer(r"^- ([A-Z]\w+)[^(\n]* \((\d{4})\), \*\S", listed, re.MULTILINE)}
+    assert len(entries) == len(re.findall(r"^- ", listed, re.MULTILINE))
+    names = r"([A-Z][\w-]+)(?:(?:, [A-Z][\w-]+)*,? and [A-Z][\w-]+| et al\.)? \(?((?:19|20)\d\d)\b"
+    assert {(m[1], m[2]) for m in re.finditer(names, text)} - entries == set()
+
+
+@every_notebook
+def test_exercises_are_few(path):
+    text = read(path).cells[-1].source.partition("## Try it")[2]
+    numbers = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
+    assert numbers == [str(i + 1) for i in range(len(numbers))]
+    assert 1 <= len(numbers) <= 5
+
+
+@every_notebook
 def test_title_sections_summary_and_exercises(path):
     number = int(path.name[:2])
     found = headings(path)
@@ -120,6 +150,21 @@ def test_the_reports_figures_and_tables_are_at_home_here(path):
         for number in _expanded(run)
     }
     assert set(HOME.get(path.name[:2], [])) - named == set()
+
+
+@pytest.mark.parametrize("number", ["2.6", "2.10", "2.14"])
+def test_the_reports_tables_of_numbers_have_a_caption_for_the_list_on_the_page(number):
+    path = next(path for path in PATHS if number in HOME[path.name[:2]])
+    captions = [str(o.get("data", {}).get("text/markdown", "")) for o in outputs(path)]
+    assert [text for text in captions if text.startswith(f"**Table {number}:**")]
+
+
+@every_notebook
+def test_a_verdict_is_yes_no_the_same_or_inconclusive(path):
+    """As ``study.verdict`` has it, not in other words; and a network predicts an age."""
+    said = [cell.source for cell in read(path).cells]
+    said += [str(o.get("text", "")) + str(o.get("data", {}).get("text/markdown", "")) for o in outputs(path)]
+    assert [text for text in said if re.search(r"can't be told|interval holds|tells? the age|\? holds", text)] == []
 
 
 def _expanded(run):

@@ -14,8 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from hw1lib import faces
-from hw1lib.study import results
+from hw1lib import faces, study
 from hw1lib.study.published import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
@@ -132,12 +131,40 @@ def test_importing_brings_nothing_heavy(what, heavy):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def readme_rows(begins):
+    """Return the cells of the README's table rows whose first cell is ``begins``."""
+    lines = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return [row[1:] for row in rows if row[0] == begins]
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_readme_quotes_the_recorded_numbers(name):
-    kept = results.recorded()
-    row = results.beside_published([name], {"experiments": {}}, kept).loc[name].tolist()[:3]
-    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |"))
-    assert [cell.strip() for cell in line.split("|")[2:5]] == row
+    table = study.beside_published(PUBLISHED, {"experiments": {}}, study.recorded())
+    assert table.columns.tolist()[:4] == readme_rows("experiment")[0][:4]
+    (row,) = readme_rows(f"`{name}`")
+    assert row[:4] == table.loc[name].tolist()[:4]
+
+
+def test_readme_quotes_every_verdict_on_what_the_report_concludes():
+    compared = study.compare(study.recorded())
+    table = study.verdict_table(compared)
+    assert table.columns.tolist() == readme_rows("question")[0]
+    quoted = [question for question in table.index if readme_rows(question)]
+    assert set(compared.index[compared["claimed"]]) <= set(quoted)
+    assert compared.index[0] in quoted  # the check: a setting beside itself
+    for question in quoted:
+        assert readme_rows(question) == [table.loc[question].tolist()]
+
+
+def test_readme_quotes_the_recorded_baselines():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    kept = study.recorded()["baselines"]
+    for name, said in (("mean", "Always guessing the mean age"), ("linear", "linear regression")):
+        rmse, mae = (study.mean_and_interval(kept["age"][name][what]) for what in ("test", "mae"))
+        assert f"{said}: {rmse} (MAE {mae})" in readme
+    race = study.mean_and_interval(kept["race"]["logistic"]["test"], "accuracy")
+    assert f"logistic regression for race: {race}" in readme
 
 
 def test_readme_quotes_the_measured_speeds():

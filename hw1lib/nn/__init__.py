@@ -1,5 +1,6 @@
 """Networks from scratch, and their parts. It needs NumPy and SciPy; ``nn.estimators`` is imported by its own name."""
 
+from hw1lib.nn import gradients
 from hw1lib.nn.activations import ACTIVATIONS, Activation, Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from hw1lib.nn.conv import (
     conv2d,

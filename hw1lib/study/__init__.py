@@ -2,7 +2,7 @@
 
 from hw1lib.study.comparisons import COMPARISONS, SAME, Comparison, compare, difference, verdict_table
 from hw1lib.study.experiments import EXPERIMENTS, SIGMAS, TUNED, full_scale, limit_epochs, run
-from hw1lib.study.linear import baselines, compare_normalizers
+from hw1lib.study.linear import baselines, compare_normalizers, normalizer_table
 from hw1lib.study.published import OTHERS, PUBLISHED, SPLIT, TABLE_3_3, TABLES
 from hw1lib.study.results import (
     AS_PUBLISHED,

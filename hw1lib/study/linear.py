@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, near_duplicates, split
 from hw1lib.faces.features import folds as make_folds
 from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
+from hw1lib.study.comparisons import holm
+from hw1lib.study.results import interval
 
 
 def baselines(table: pd.DataFrame, target: str, folds=range(10)) -> dict[str, dict[str, list[float]]]:
@@ -67,6 +70,26 @@ def compare_normalizers(ds: FaceDataset, n: int = 3000, folds: int = 10, seed: i
                 for train, test in parts
             ]
     return found
+
+
+def normalizer_table(scores: dict) -> pd.DataFrame:
+    """Return what ``compare_normalizers`` found as a table: each normaliser, and how it compares with "standard".
+
+    Returns
+    -------
+    DataFrame
+        Index the normalisers; ``variance kept``, ``age RMSE``, ``race accuracy``, and of the age's RMSE less that of
+        "standard", fold by fold: ``difference, low, high`` (95 %, Student t) and ``p`` (Holm 1979).
+    """
+    rows = {}
+    for name, score in scores.items():
+        gaps = np.subtract(score["age"], scores["standard"]["age"])
+        p = stats.ttest_1samp(gaps, 0.0).pvalue if len(gaps) > 1 and gaps.std() > 0 else np.nan
+        rows[name] = score["variance"], np.mean(score["age"]), np.mean(score["race"]), *interval(gaps), p
+    columns = ["variance kept", "age RMSE", "race accuracy", "difference", "low", "high", "p"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    table.loc["standard", ["difference", "low", "high"]] = np.nan
+    return table.assign(p=holm(table["p"]))
 
 
 def _linear_model(target: str, y):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import joblib
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import label_noise
+from hw1lib.faces.features import LABELS, label_noise, near_duplicates
+from hw1lib.faces.features import folds as make_folds
 from hw1lib.faces.preprocess import NORMALIZERS, feature_table, fitted_preprocessor
 from hw1lib.study import tuning
 from hw1lib.study.comparisons import COMPARISONS, bootstrap, compare
@@ -29,6 +31,7 @@ FEATURES = (
 def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs: int = -1) -> float:
     """Return about how long ``record`` takes if nothing of it is kept yet, from three epochs that are timed."""
     epochs = sum(e.epochs * len(folds) * (len(seeds) if e.epochs < LONG else 1) for e in EXPERIMENTS.values())
+    epochs += 10 * len(seeds) * EXPERIMENTS["width/64"].epochs  # again, near-duplicates on both sides
     tried = tuning.SETTINGS * tuning.FIRST_FOLDS + tuning.BEST * (tuning.FOLDS - tuning.FIRST_FOLDS)
     epochs += len(TUNED) * tried * START.epochs
     epochs += len(NORMALIZERS) * len(SCALES) * len(RATES) * len(FITTED) * FOLDS * MOST_EPOCHS
@@ -41,7 +44,8 @@ def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, p
     """Return all that the notebooks quote.
 
     Every experiment over the folds, the intervals of what is compared, the baselines, what was tried when tuning and
-    in the search for the report's settings, the labels' noise, the variance kept, the normalisers.
+    in the search for the report's settings, the labels' noise, what near-duplicates on both sides change, the variance
+    kept, the normalisers.
     """
     short = [name for name, experiment in EXPERIMENTS.items() if experiment.epochs < LONG]
     long = [name for name in EXPERIMENTS if name not in short]
@@ -64,10 +68,46 @@ def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, p
     results["tuning"] = tuning.tune(table, n_jobs=n_jobs, progress=progress)
     results["search"] = search(ds, n_jobs, progress)
     results["label_noise"] = {name: round(value, 4) for name, value in label_noise(table).items()}
+    results["twins"] = twins(table, seeds, n_jobs, progress)
     preprocessor = fitted_preprocessor(ds, progress)
     results["variance"] = [float(f"{ratio:.4g}") for ratio in preprocessor.explained_variance_ratio]
     results["normalizers"] = compare_normalizers(ds, progress=progress)
     return results
+
+
+def twins(table: pd.DataFrame, seeds=range(3), n_jobs: int = -1, progress: bool = True) -> dict[str, dict]:
+    """Return the test RMSE of ``width/64`` with folds drawn at random, and with near-duplicates kept together.
+
+    Each face is in one test of either kind, so that both are measured on the same faces.
+
+    Returns
+    -------
+    dict
+        For all faces, those with a near-duplicate, and the others: ``faces``, ``random``, ``together`` (years), and of
+        the difference ``mean, low, high`` (95 %, over the groups of near-duplicates).
+    """
+    groups = near_duplicates(table.iloc[:, len(LABELS) :])
+    squares = []
+    for apart in (np.arange(len(table)), groups):
+        rows, square = make_folds(apart), np.full(len(table), np.nan)
+        runs = run("width/64", table, range(10), seeds, n_jobs, progress=progress, rows=rows)["experiments"]["width/64"]
+        for fold, (_, _, test) in enumerate(rows):
+            errors = [one["errors"] for one in runs["runs"] if one["fold"] == fold]
+            square[test] = np.mean(np.square(errors), axis=0)
+        squares.append(square)
+    twin = np.bincount(groups)[groups] > 1
+    tested = np.isfinite(sum(squares))  # a face that found no room in a fold's test is in none
+    found = {}
+    for name, chosen in (("all", tested), ("with a twin", tested & twin), ("others", tested & ~twin)):
+        a, b = (square[chosen] for square in squares)
+        sizes, n = np.bincount(groups[chosen]), len(a)
+        random, together = (float(np.sqrt(np.mean(square))) for square in (a, b)) if n else (np.nan, np.nan)
+        sums = np.bincount(groups[chosen], a - b) - sizes * (np.mean(a - b) if n else 0)
+        half = 1.96 * float(np.sqrt(np.sum(sums**2))) / (n * (random + together)) if n else np.nan
+        mean = random - together
+        numbers = {"random": random, "together": together, "mean": mean, "low": mean - half, "high": mean + half}
+        found[name] = {"faces": n} | {key: round(number, 4) for key, number in numbers.items()}
+    return found
 
 
 def summary(results: dict) -> str:
