@@ -23,9 +23,7 @@ from hw1lib.study.search import FITTED, FOLDS, MOST_EPOCHS, RATES, SCALES, searc
 from hw1lib.study.training import TARGETS, train
 
 LONG = 1000  # experiments of so many epochs get one network a fold
-FEATURES = (
-    15  # sets of features that are made beside the main one: four normalisers, and ten folds' own PCA; a minute each
-)
+FEATURES = 15  # sets of features beside the main one, four normalisers' and ten folds': about a minute each
 
 
 def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs: int = -1) -> float:
