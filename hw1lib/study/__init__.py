@@ -8,6 +8,7 @@ from hw1lib.study.results import (
     AS_PUBLISHED,
     OVERLAP,
     accuracy_by_group,
+    beside_baselines,
     beside_published,
     fold_means,
     interval,
