@@ -166,7 +166,7 @@ def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept:
     kept = recorded() if kept is None else kept
     implied = {"output_activation": "leaky_relu", "loss": "l2"}  # if a network of ages does not say
     ours = implied | this_run["experiments"][name]["settings"]
-    sources = ((kept, kept["baselines"]["age"], kept["label_noise"]), (this_run, simple, noise))
+    sources = (kept, kept["baselines"]["age"]), (this_run, simple)
 
     def errors(source, models, key, what):
         if key in models:
@@ -179,13 +179,13 @@ def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept:
     labels |= {name + AS_PUBLISHED: "the network, as published", name: "the network, trained properly"}
     rows = {}
     for key, label in labels.items():
-        (rmse, mae), here = ([errors(*source[:2], key, what) for what in ("test", "mae")] for source in sources)
+        (rmse, mae), mine = ([errors(*of, key, what) for what in ("test", "mae")] for of in sources)
         gaps = pd.Series(rmse, dtype=float) - pd.Series(sources[0][1]["linear"]["test"])  # by fold
-        less = interval(gaps.dropna()) if key != "linear" and len(rmse) else ()
+        less = interval(gaps.dropna()) if key != "linear" and len(rmse) else None
         published = f"{PUBLISHED[name].value:.2f}" if key.endswith(AS_PUBLISHED) and name in PUBLISHED else "-"
         told = "{:+.2f} ({:+.2f} to {:+.2f})".format(*less) if less else "-"
-        rows[label] = [published, *map(mean_and_interval, (rmse, mae)), told, *map(mean_and_interval, here)]
-    floors = [f"{found['age_spread']:.2f}" for *_, found in sources]
+        rows[label] = [published, *map(mean_and_interval, (rmse, mae)), told, *map(mean_and_interval, mine)]
+    floors = [f"{found['age_spread']:.2f}" for found in (kept["label_noise"], noise)]
     rows["the labels' own noise"] = ["-", floors[0], "-", "-", floors[1], "-"]
     here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
     columns = [("published", "RMSE"), *(("recorded on UTKFace", c) for c in ("RMSE", "MAE", "RMSE less linear's"))]
