@@ -168,7 +168,8 @@ def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept:
     ours = implied | this_run["experiments"][name]["settings"]
     sources = (kept, kept["baselines"]["age"]), (this_run, simple)
 
-    def errors(source, models, key, what):
+    def errors(of, key, what):
+        source, models = of
         if key in models:
             return models[key][what]
         held = source["experiments"].get(key)
@@ -179,7 +180,7 @@ def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept:
     labels |= {name + AS_PUBLISHED: "the network, as published", name: "the network, trained properly"}
     rows = {}
     for key, label in labels.items():
-        (rmse, mae), mine = ([errors(*of, key, what) for what in ("test", "mae")] for of in sources)
+        (rmse, mae), mine = ([errors(of, key, what) for what in ("test", "mae")] for of in sources)
         gaps = pd.Series(rmse, dtype=float) - pd.Series(sources[0][1]["linear"]["test"])  # by fold
         less = interval(gaps.dropna()) if key != "linear" and len(rmse) else None
         published = f"{PUBLISHED[name].value:.2f}" if key.endswith(AS_PUBLISHED) and name in PUBLISHED else "-"
