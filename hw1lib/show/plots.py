@@ -69,7 +69,9 @@ def activations(functions) -> Figure:
     for i, (name, f) in enumerate(functions.items()):
         a = f(z)
         axes[0].plot(z, a, STYLES[i % 4], label=name)
-        axes[1].plot(z, f.derivative(a), STYLES[i % 4])
+        slope = f.derivative(a)
+        jumps = np.abs(np.diff(slope, prepend=slope[0])) > 0.5
+        axes[1].plot(z, np.where(jumps, np.nan, slope), STYLES[i % 4])  # no line across a jump
     axes[0].set(xlabel="weighted sum z", ylabel="output f(z)", title="Activation")
     axes[1].set(xlabel="weighted sum z", ylabel="f'(z)", title="Derivative")
     figure.legend(loc="outside right upper")
@@ -83,6 +85,9 @@ def learning_rates(schedules, epochs: int) -> Figure:
         rates = [schedule(epoch) for epoch in range(epochs)]
         ax.plot(range(1, epochs + 1), rates, STYLES[i % 4], label=name)
     ax.set(xlabel="epoch", ylabel="learning rate", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
     figure.legend(loc="outside right upper")
     return figure
 

@@ -8,6 +8,7 @@ from hw1lib.study.results import (
     AS_PUBLISHED,
     OVERLAP,
     accuracy_by_label,
+    beside_baselines,
     beside_published,
     beside_recorded,
     counts,

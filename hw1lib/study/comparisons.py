@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.results import fold_means, interval
+from hw1lib.study.results import AS_PUBLISHED, fold_means, interval
 
 SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
 TUNED = "each tuned"
@@ -58,6 +58,13 @@ COMPARISONS = (
     Comparison("Is a larger rate better?", "rate/momentum-large", "rate/momentum", "schedule"),
     Comparison("Is a larger rate that decays better?", "rate/decay-large", "rate/momentum-large", "schedule"),
     Comparison("Is weight decay better, 60 epochs?", "rate/weight-decay", "rate/momentum", "weight_decay"),
+    Comparison(
+        'Is "lambda" better, as published?',
+        "rate/lambda" + AS_PUBLISHED,
+        "width/64" + AS_PUBLISHED,
+        "weight_decay",
+        True,
+    ),
     # 2.2.6
     Comparison("Is weight decay better, 1,500 epochs?", "overfit/weight-decay", "overfit/long", "weight_decay"),
     Comparison("Is early stopping better?", "overfit/early-stopping", "overfit/long", "patience"),
@@ -158,7 +165,7 @@ def compare(results: dict, of: str | tuple[str, ...] = "", comparisons=COMPARISO
         if kept and kept[1] - kept[0] > high - low:
             low, high = kept
         p = float(stats.ttest_1samp(folds, 0.0).pvalue) if len(folds) > 1 and folds.std() > 0 else np.nan
-        known = [PUBLISHED.get(name) for name in (one.first, one.second)]
+        known = [PUBLISHED.get(name.removesuffix(AS_PUBLISHED)) for name in (one.first, one.second)]
         published = known[0].value - known[1].value if known[0] and known[1] else np.nan
         unit = 1 if metric == "rmse" else 100
         numbers = (unit * published, unit * folds.to_numpy(), unit * mean, unit * low, unit * high, p)

@@ -236,6 +236,55 @@ def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.nda
     return epochs, np.nanmean(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
+def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept: dict | None = None) -> pd.DataFrame:
+    """Return the errors of age: of simple models, of one network as published and trained properly, of the labels.
+
+    Parameters
+    ----------
+    name : str
+        An experiment. If this run's has other settings than the recorded one, that is left out.
+    this_run, kept : dict
+        Results of this run, and the recorded ones (default: ``recorded()``).
+    simple, noise : dict
+        Of this run's faces, as ``baselines`` and ``faces.label_noise`` return them.
+
+    Returns
+    -------
+    DataFrame
+        Test RMSE and MAE in years with 95 % intervals over the folds; and how far the recorded RMSE is from that of
+        linear regression on the same folds.
+    """
+    kept = recorded() if kept is None else kept
+    implied = {"output_activation": "leaky_relu", "loss": "l2"}  # if a network of ages does not say
+    ours = implied | this_run["experiments"][name]["settings"]
+    sources = (kept, kept["baselines"]["age"]), (this_run, simple)
+
+    def errors(of, key, what):
+        source, models = of
+        if key in models:
+            return models[key][what]
+        held = source["experiments"].get(key)
+        changed = key == name and held and implied | held["settings"] != ours
+        return fold_means(source, key, what) if held and not changed else ()
+
+    labels = {"mean": "always the mean age", "linear": "linear regression"}
+    labels |= {name + AS_PUBLISHED: "the network, as published", name: "the network, trained properly"}
+    rows = {}
+    for key, label in labels.items():
+        (rmse, mae), mine = ([errors(of, key, what) for what in ("test", "mae")] for of in sources)
+        gaps = pd.Series(rmse, dtype=float) - pd.Series(sources[0][1]["linear"]["test"])  # by fold
+        less = interval(gaps.dropna()) if key != "linear" and len(rmse) else None
+        published = f"{PUBLISHED[name].value:.2f}" if key.endswith(AS_PUBLISHED) and name in PUBLISHED else "-"
+        told = "{:+.2f} ({:+.2f} to {:+.2f})".format(*less) if less else "-"
+        rows[label] = [published, *map(mean_and_interval, (rmse, mae)), told, *map(mean_and_interval, mine)]
+    floors = [f"{found['age_spread']:.2f}" for found in (kept["label_noise"], noise)]
+    rows["the labels' own noise"] = ["-", floors[0], "-", "-", floors[1], "-"]
+    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
+    columns = [("published", "RMSE"), *(("recorded on UTKFace", c) for c in ("RMSE", "MAE", "RMSE less linear's"))]
+    columns += [(here, what) for what in ("RMSE", "MAE")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(columns))
+
+
 # -- groups of test faces ---------------------------------------------------------------------------------------------
 
 
