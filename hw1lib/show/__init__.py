@@ -13,6 +13,7 @@ from hw1lib.show.plots import (
     layer_spreads,
     learning_curve,
     learning_rates,
+    misfits,
     predicted_against_true,
     race_names,
     scree,
