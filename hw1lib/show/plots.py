@@ -225,7 +225,7 @@ def misfits(epochs, families: pd.DataFrame, best: int = 3) -> Figure:
     ax.minorticks_off()
     handles, labels = ax.get_legend_handles_labels()
     once = dict(zip(labels[::-1], handles[::-1], strict=True))  # the best first
-    figure.legend(once.values(), once.keys(), loc="outside right upper")
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
 
 

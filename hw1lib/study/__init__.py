@@ -8,6 +8,7 @@ from hw1lib.study.results import (
     AS_PUBLISHED,
     OVERLAP,
     accuracy_by_group,
+    against_published,
     beside_published,
     families,
     fold_means,

@@ -185,6 +185,34 @@ def families(search: dict) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("misfit", ignore_index=True)
 
 
+def against_published(names, kept: dict | None = None) -> pd.DataFrame:
+    """Return how far the recorded runs "as published" are from the report's numbers.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Published experiments; without "/as-published".
+    kept : dict, optional
+        The recorded results (default: ``recorded()``).
+
+    Returns
+    -------
+    DataFrame
+        ``unit`` ("years" or "%"), ``published``, ``mean`` over all runs, ``less`` (published less mean), ``spread`` (the
+        runs' standard deviation, over test faces and networks: the report's number is one such run), and ``spreads``,
+        how many of these ``less`` is.
+    """
+    kept, rows = recorded() if kept is None else kept, {}
+    for name in names:
+        value, metric, _ = PUBLISHED[name]
+        unit, factor = ("%", 100) if metric == "accuracy" else ("years", 1)
+        runs = factor * values(kept, name + AS_PUBLISHED)
+        mean, less, spread = runs.mean(), factor * value - runs.mean(), runs.std(ddof=1)
+        rows[name] = (unit, factor * value, mean, less, spread, less / spread)
+    columns = ["unit", "published", "mean", "less", "spread", "spreads"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
 def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return epochs, and mean, lowest and highest value over the networks, of a thinned curve of an experiment.
 
