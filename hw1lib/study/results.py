@@ -198,8 +198,8 @@ def against_published(names, kept: dict | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``unit`` ("years" or "%"), ``published``, ``mean`` over all runs, ``less`` (published less mean), ``spread`` (the
-        standard deviation of the runs, over test faces and networks: the report's number is one such run), and
+        ``unit`` ("years" or "%"), ``published``, ``mean`` over all runs, ``less`` (published less mean), ``spread``
+        (standard deviation of the runs, over test faces and networks: the report's number is one such run), and
         ``spreads``, how many of these ``less`` is.
     """
     kept, rows = recorded() if kept is None else kept, {}
