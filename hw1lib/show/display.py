@@ -52,6 +52,11 @@ def side_by_side(caption: str, *tables: str) -> None:
     display(HTML(beside(*tables)), _bold_head(caption))
 
 
+def captioned(table, caption: str) -> None:
+    """Display a DataFrame with a caption as for ``figure``; one that starts with "Table 2.6:" is in the page's list."""
+    display(table, _bold_head(caption))
+
+
 def _display_image(kind: str, content: bytes | str, caption: str) -> None:
     display({kind: content}, raw=True, metadata={kind: {"alt": caption}})
     display(_bold_head(caption))

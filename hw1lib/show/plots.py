@@ -165,43 +165,72 @@ def forest(compared: pd.DataFrame) -> Figure:
     ----------
     compared : DataFrame
         As ``study.compare`` returns it. Differences of age errors (years; left is better) and of accuracy (points;
-        right is better) get a panel each. The grey band holds differences that are called "the same".
+        right is better) get a panel each. The grey band holds differences that are called "the same"; what the report
+        claims is bold. The axes are linear around 0, and logarithmic further out.
     """
     metrics = [metric for metric in SAME if (compared["metric"] == metric).any()]
-    heights = [0.34 * (compared["metric"] == metric).sum() + 0.5 for metric in metrics]
-    figure, axes = plt.subplots(
-        len(metrics), 1, figsize=(9.4, sum(heights) + 0.9), height_ratios=heights, squeeze=False
-    )
+    rows = [(compared["metric"] == metric).sum() for metric in metrics]
+    size = 9.4, 0.36 * sum(rows) + 0.9 * len(metrics) + 0.3
+    figure, axes = plt.subplots(len(metrics), 1, figsize=size, height_ratios=rows, squeeze=False)
     for ax, metric in zip(axes[:, 0], metrics, strict=True):
         table = compared[compared["metric"] == metric]
         place = np.arange(len(table))[::-1]
-        ax.axvspan(-SAME[metric], SAME[metric], color="0.88", zorder=0, label="called the same")
-        ax.axvline(0, color="0.45", linewidth=1.2, zorder=1)
+        ax.axvspan(-SAME[metric], SAME[metric], color="0.85", zorder=0, label="called the same")
+        ax.axvline(0, color="0.35", linewidth=1, zorder=1)
+        ax.hlines(place[1:] + 0.5, 0, 1, color="0.9", linewidth=0.8, zorder=0, transform=ax.get_yaxis_transform())
         for y, folds in zip(place, table["folds"], strict=True):
-            ax.plot(folds, np.full(len(folds), y - 0.22), ".", color="C0", markersize=4, alpha=0.6, label="a fold")
-        ax.errorbar(
-            table["mean"],
-            place,
-            xerr=_reach(table, "mean"),
-            fmt="o",
-            capsize=3,
-            color="C1",
-            label="mean, 95 % interval",
-        )
-        ax.plot(table["published"], place, "D", color="black", fillstyle="none", zorder=4, label="published")
-        ax.set_xscale("symlog", base=2, linthresh=0.5 if metric == "rmse" else 4)  # small and large ones are both seen
+            ax.plot(folds, np.full(len(folds), y - 0.27), ".", color="C0", markersize=4, alpha=0.6, label="a fold")
+        mean, reach = table["mean"], _reach(table, "mean")
+        ax.errorbar(mean, place, xerr=reach, fmt="o", markersize=5, capsize=3, color="C1", label="mean, 95 % interval")
+        (hollow,) = ax.plot(table["published"], place + 0.27, "D", color="black", markersize=5, label="published")
+        hollow.set(fillstyle="none", zorder=4)
+        linear = 0.5 if metric == "rmse" else 4.0
+        limits = ax.get_xlim()
+        ax.set_xscale("symlog", base=2, linthresh=linear)  # small and large ones are both seen
+        ax.set_xticks(linear * np.array([-16, -8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16]))
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.set_yticks(place, table.index)
+        ax.minorticks_off()
+        for label, claimed in zip(ax.set_yticks(place, table.index), table["claimed"], strict=True):
+            label.label1.set_fontweight("bold" if claimed else "normal")
         better = "years of test RMSE, left is better" if metric == "rmse" else "points of accuracy, right is better"
-        ax.set(xlabel=f"first less second ({better})", ylim=(-0.6, len(table) - 0.4))
+        ax.set(xlabel=f"first less second ({better})", xlim=limits, ylim=(-0.5, len(table) - 0.5))
         ax.grid(axis="y", visible=False)
         right = ax.secondary_yaxis("right")
         right.set_yticks(place, [textwrap.shorten(text, 28) for text in table["else_differs"]])
         right.tick_params(length=0)
-    axes[0, 0].set_title("what else differs", loc="right", fontsize="small")
+    axes[0, 0].annotate(
+        "what else differs", (1, 1), (6, 4), "axes fraction", "offset points", fontsize=9, style="italic"
+    )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def misfits(epochs, families: pd.DataFrame, best: int = 3) -> Figure:
+    """Draw how far settings are from the report's numbers over the epochs, the best few in colour.
+
+    Parameters
+    ----------
+    epochs : sequence of int
+    families : DataFrame
+        As ``study.families`` returns it.
+    best : int
+    """
+    figure, ax = plt.subplots(figsize=(8.8, 3.8))
+    for i, (_, row) in enumerate(families[::-1].iterrows(), start=1 - len(families)):
+        named = -i < best
+        label = f"{row['normalizer']}, {row['scale']}, rate {row['rate']:g}" if named else "the others"
+        colour, style, width = (f"C{-i}", STYLES[-i % 4], 1.6) if named else ("0.75", "-", 0.8)
+        ax.plot(epochs, row["curve"], style, color=colour, linewidth=width, label=label)
+    ax.set(xlabel="epoch", ylabel="misfit (years)", xscale="log", yscale="log", ylim=(None, 12))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    handles, labels = ax.get_legend_handles_labels()
+    once = dict(zip(labels[::-1], handles[::-1], strict=True))  # the best first
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -224,6 +224,86 @@ def where_this_stands(kept: dict | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("model")
 
 
+def network_noise(results: dict, name: str, what: str = "test") -> float:
+    """Return the standard deviation over networks on the same faces, pooled over the folds; NaN for one a fold."""
+    folds = [run["fold"] for run in _runs(results, name)]
+    return float(np.sqrt(pd.Series(values(results, name, what)).groupby(folds).var().mean()))
+
+
+def overview(results: dict, names: dict[str, str]) -> pd.DataFrame:
+    """Return what is told of experiments beside each other, as text.
+
+    Parameters
+    ----------
+    results : dict
+        Experiments whose target is the age.
+    names : dict of str to str
+        What a row is called, and the experiment.
+
+    Returns
+    -------
+    DataFrame
+        Mean test RMSE and MAE over the folds, with 95 % intervals; the mean effective rank of the first layer's
+        weights; and the noise of the network, the standard deviation of the RMSE over networks on the same faces.
+    """
+    rows = {
+        row: {
+            "test RMSE": mean_and_interval(fold_means(results, name)),
+            "MAE": mean_and_interval(fold_means(results, name, "mae")),
+            "effective rank": f"{values(results, name, 'effective_rank').mean():.1f}",
+            "noise of the network": f"{network_noise(results, name):.2f}",
+        }
+        for row, name in names.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def families(search: dict) -> pd.DataFrame:
+    """Return the families of settings of ``study.search``, the nearest to the report's numbers first.
+
+    Returns
+    -------
+    DataFrame
+        ``normalizer, scale, rate``, the lowest ``misfit`` over the epochs in years, the ``epoch`` of it, and ``curve``,
+        the misfit at each epoch of ``search["epochs"]`` (NaN once a network diverged).
+    """
+    rows = []
+    for family in search["families"]:
+        curve = np.array(family["misfit"], float)
+        lowest = int(np.nanargmin(curve)) if np.isfinite(curve).any() else 0
+        at = {"misfit": curve[lowest], "epoch": search["epochs"][lowest], "curve": curve}
+        rows.append({key: family[key] for key in ("normalizer", "scale", "rate")} | at)
+    return pd.DataFrame(rows).sort_values("misfit", ignore_index=True)
+
+
+def against_published(names, kept: dict | None = None) -> pd.DataFrame:
+    """Return how far the recorded runs "as published" are from the report's numbers.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Published experiments; without "/as-published".
+    kept : dict, optional
+        The recorded results (default: ``recorded()``).
+
+    Returns
+    -------
+    DataFrame
+        ``unit`` ("years" or "%"), ``published``, ``mean`` over all runs, ``less`` (published less mean), ``spread``
+        (standard deviation of the runs, over test faces and networks: the report's number is one such run), and
+        ``spreads``, how many of these ``less`` is.
+    """
+    kept, rows = recorded() if kept is None else kept, {}
+    for name in names:
+        value, metric, _ = PUBLISHED[name]
+        unit, factor = ("%", 100) if metric == "accuracy" else ("years", 1)
+        runs = factor * values(kept, name + AS_PUBLISHED)
+        mean, less, spread = runs.mean(), factor * value - runs.mean(), runs.std(ddof=1)
+        rows[name] = (unit, factor * value, mean, less, spread, less / spread)
+    columns = ["unit", "published", "mean", "less", "spread", "spreads"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
 def mean_curve(results: dict, name: str, curve: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return epochs, and mean, lowest and highest value over the networks, of a thinned curve of an experiment.
 

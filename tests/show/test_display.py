@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -78,3 +79,11 @@ def test_tables_are_shown_beside_each_other_with_a_caption(displayed):
     assert html.data.index(tables[0]) < html.data.index(tables[1])
     assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "2"]
     assert html.data.count("<caption") == 1
+
+
+def test_a_table_is_shown_with_its_caption(displayed):
+    table = pd.DataFrame({"a": [1]})
+    show.captioned(table, "Table 2.6: RMSE: *years*.")
+    (((shown, below), _),) = displayed
+    assert shown is table
+    assert below.data == "**Table 2.6:** RMSE: *years*."
