@@ -27,8 +27,8 @@ def main(arguments=None) -> int:
         epilog="Further options go to JupyterLab, such as --no-browser or --port=8899; where a port is taken, it takes "
         "the next one, and prints the address.",
     )
-    reproduce = commands.add_parser("reproduce", help="run every experiment over seeds, and record the results")
-    reproduce.add_argument("--seeds", type=int, default=10)
+    reproduce = commands.add_parser("reproduce", help="run every experiment over ten folds, and record the results")
+    reproduce.add_argument("--seeds", type=int, default=3, help="networks on each fold")
     reproduce.add_argument("--jobs", type=int, default=-1, help="processes; -1 for all cores")
     reproduce.add_argument("--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)")
     for command in (prepare, report, lab, reproduce):
@@ -126,7 +126,7 @@ def _reproduce(options) -> int:
     print(ds)
     output = options.output or cache_dir() / "reproduced.json"
     _check_can_write(output)
-    results = record(ds, range(options.seeds), options.jobs)
+    results = record(ds, seeds=range(options.seeds), n_jobs=options.jobs)
     path = write_results(output, results)
     print(summary(results))
     print(path)

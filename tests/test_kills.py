@@ -36,7 +36,7 @@ import sys
 from dataclasses import replace
 from hw1lib.study.experiments import EXPERIMENTS, run
 names = {name: replace(EXPERIMENTS[name], epochs=40) for name in ("width/64", "depth/64-16", "race/64")}
-run(names, None, range(4), save=sys.argv[1], progress=False)
+run(names, None, range(2), range(2), save=sys.argv[1], progress=False)
 """
 COMMANDS = {
     "prepare": lambda folder: ["-m", "hw1lib", "prepare"],
