@@ -52,7 +52,9 @@ def side_by_side(rounds: int = ROUNDS) -> dict:
     def ten(n_jobs):
         return run(experiment, table, [0], range(10), n_jobs, keep=False, progress=False, rows=rows)["experiments"]
 
-    tests = [[one["test"] for one in ten(n_jobs)["ten seeds"]["runs"]] for n_jobs in (CORES, 1)]  # starts the processes, too
+    tests = [
+        [one["test"] for one in ten(n_jobs)["ten seeds"]["runs"]] for n_jobs in (CORES, 1)
+    ]  # starts the processes, too
     assert tests[0] == tests[1]
     pairs = [(clock(lambda: ten(CORES)), clock(lambda: ten(1))) for _ in range(rounds)]
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
