@@ -299,7 +299,7 @@ class _Tables:
         self.fingerprint = self.made["standard", None][2]
 
     def _numbers(self, table) -> tuple[np.ndarray, list[str], str]:
-        """Return the numbers of a table, their columns (fewer where a PCA had fewer faces), and a fingerprint of both."""
+        """Return a table's numbers, its columns (fewer where a PCA had fewer faces), and a fingerprint of both."""
         numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array: joblib hands it to processes through a file
         columns = list(table.columns[1:])
         return numbers, columns, hashlib.sha256(repr(columns).encode() + numbers.tobytes()).hexdigest()[:16]
