@@ -1,5 +1,6 @@
 """The command line: prepare, report, lab, reproduce."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -31,8 +32,9 @@ from hw1lib.__main__ import main
 from hw1lib.faces import standin
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import load_features
-from hw1lib.study import linear, record
-from hw1lib.study.experiments import EXPERIMENTS
+from hw1lib.study import experiments, linear, record, search, tuning
+from hw1lib.study.comparisons import COMPARISONS
+from hw1lib.study.experiments import EXPERIMENTS, TUNED
 
 FACES = 60
 ROOT = Path(__file__).parents[1]
@@ -42,7 +44,21 @@ ROOT = Path(__file__).parents[1]
 def environment(tmp_path, monkeypatch):
     for name, value in {"HW1_CACHE": str(tmp_path / "cache"), "HW1_FACES": str(FACES), "HW1_DATA": ""}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(record, "EXPERIMENTS", {name: replace(e, epochs=2) for name, e in EXPERIMENTS.items()})
+
+
+@pytest.fixture
+def all_of_it_but_short(monkeypatch):
+    """Let ``reproduce`` do everything, on two folds, with few epochs and a small budget."""
+    short = {name: replace(e, epochs=2 + (e.epochs >= record.LONG)) for name, e in EXPERIMENTS.items()}
+    monkeypatch.setattr(record, "EXPERIMENTS", short)
+    monkeypatch.setattr(record, "LONG", 3)
+    monkeypatch.setattr(record.record, "__defaults__", (range(2), *record.record.__defaults__[1:]))
+    monkeypatch.setattr(experiments, "_key", functools.cache(experiments._key))
+    budget = {"SETTINGS": 3, "FIRST_FOLDS": 1, "BEST": 2, "FOLDS": 2, "START": replace(tuning.START, epochs=2)}
+    tried = {"MOST_EPOCHS": 3, "AT": np.array([1, 3]), "RATES": (1e-4,), "NORMALIZERS": ("standard", "l2")}
+    for module, constants in ((tuning, budget), (search, tried)):
+        for name, value in constants.items():
+            monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture
@@ -83,26 +99,37 @@ def test_data_may_be_given(folder, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_of_it_but_short")
 def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
     assert main(["reproduce", "--seeds", "2", "--jobs", "1"]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == str(tmp_path / "cache" / "reproduced.json")  # recorded results of UTKFace stay
     results = json.loads((tmp_path / "cache" / "reproduced.json").read_text())
     assert results["experiments"].keys() == EXPERIMENTS.keys()
-    assert {len(one["runs"]) for one in results["experiments"].values()} == {2}
+    for name, one in results["experiments"].items():
+        networks = 1 if EXPERIMENTS[name].epochs >= 1000 else 2
+        told = [(run["fold"], run["seed"]) for run in one["runs"]]
+        assert told == [(fold, seed) for fold in range(2) for seed in range(networks)]
+        assert not any("errors" in run for run in one["runs"])
+        assert [run["seed"] for run in one["runs"] if "curves" in run] == [0, 0]
+    assert results["bootstrap"].keys() == {f"{one.first} - {one.second}" for one in COMPARISONS}
+    assert all(low <= high for low, high in results["bootstrap"].values())
+    assert results["tuning"].keys() == TUNED.keys()
+    assert len(results["search"]["families"]) == 4
     assert results["data"]["source"] == "stand-in"
     assert results["data"]["faces"] == FACES
     assert np.sum(results["variance"]) == pytest.approx(1, abs=1e-3)  # all components that 60 faces have
     assert results["baselines"].keys() == {"age", "gender", "race"}
-    for words in ("over 2 seeds", "trained properly", "as published", "width/64", "14.9183"):
+    for words in ("over folds", "trained properly", "as published", "width/64", "14.9183", COMPARISONS[-1].question):
         assert words in out
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_of_it_but_short")
 def test_reproduce_leaves_what_is_recorded_unless_it_is_named(folder, tmp_path):
     kept = resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes()
     output = tmp_path / "mine" / "it.json"
-    assert main(["reproduce", "--seeds=1", "--data", str(folder), "--output", str(output)]) == 0
+    assert main(["reproduce", "--seeds=1", "--jobs=1", "--data", str(folder), "--output", str(output)]) == 0
     assert resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes() == kept
     results = json.loads(output.read_text())
     assert results["data"]["source"] == "UTKFace"

@@ -116,6 +116,8 @@ def training_curves(
     The line is the mean over the networks, the band reaches from the lowest to the highest. Epochs are logarithmic, so
     that the beginning and a long end are both seen.
     """
+    if not any(name in results["experiments"] for results in sources.values() for name in names):
+        raise ValueError(f"sources must hold one of {', '.join(names)} at least")
     columns = min(columns, len(names))
     n_rows = -(-len(names) // columns)
     shape = len(sources) * n_rows, columns
@@ -126,7 +128,7 @@ def training_curves(
     for panels, (source, results) in zip(np.split(axes, len(sources)), sources.items(), strict=True):
         for ax in panels.flat:
             ax.axis("off")
-        for ax, (name, title) in zip(panels.flat, names.items(), strict=False):
+        for place, (ax, (name, title)) in enumerate(zip(panels.flat, names.items(), strict=False)):
             if name not in results["experiments"]:
                 continue
             ax.axis("on")
@@ -146,8 +148,9 @@ def training_curves(
                 ax.minorticks_off()
             ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
             squared = " (years²)" if curve == "loss" and held["settings"]["target"] == "age" else ""
-            if ax in panels[:, 0]:
+            if not any(beside.get_ylabel() for beside in panels[place // columns]):  # the first that is there
                 ax.set_ylabel(f"{source}\n{unit}{squared}")
+                ax.tick_params(labelleft=True)
     drawn = next(ax for ax in axes.flat if ax.has_data())
     figure.legend(*drawn.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -311,7 +314,7 @@ def by_group(groups, ylabel: str, overall: float, limit: float | None = None) ->
         ax.grid(axis="x", visible=False)
         across = [ax.axhline(overall, color="black", linestyle="--", linewidth=1, label="all test faces")]
         if limit is not None:
-            across.append(ax.axhline(limit, color="black", linestyle=":", linewidth=1.5, label="the labels' own noise"))
+            across.append(ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' own noise"))
     axes[0, 0].set_ylabel(ylabel)
     figure.legend(handles=across, loc="outside upper right", ncols=2)
     return figure

@@ -215,8 +215,9 @@ def run(
     """
     chosen = _by_name(names)
     folds, seeds = _whole_numbers("folds", folds), _whole_numbers("seeds", seeds)
-    if max(folds, default=0) > 9:
-        raise ValueError(f"folds must be from 0 to 9, not {max(folds)}")
+    last = 9 if rows is None else len(rows) - 1
+    if max(folds, default=0) > last:
+        raise ValueError(f"folds must be from 0 to {last}, not {max(folds)}")
     tables = _Tables(data, rows, progress)
     keys = {name: _key_or_warning(name, experiment) for name, experiment in chosen.items()}
     jobs = {
@@ -292,19 +293,18 @@ class _Tables:
             self.ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
         self.table = feature_table(self.ds, progress) if self.ds else data
         self.rows = make_folds(near_duplicates(self.table.iloc[:, len(LABELS) :])) if rows is None else rows
-        self.columns = list(self.table.columns[1:])
-        self.made: dict[tuple[str, int | None], tuple[np.ndarray, str]] = {
+        self.made: dict[tuple[str, int | None], tuple[np.ndarray, list[str], str]] = {
             ("standard", None): self._numbers(self.table)
         }
-        self.fingerprint = self.made["standard", None][1]
+        self.fingerprint = self.made["standard", None][2]
 
-    def _numbers(self, table) -> tuple[np.ndarray, str]:
-        """Return the numbers of a table, and their fingerprint."""
+    def _numbers(self, table) -> tuple[np.ndarray, list[str], str]:
+        """Return a table's numbers, its columns (fewer where a PCA had fewer faces), and a fingerprint of both."""
         numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array: joblib hands it to processes through a file
-        text = repr(list(table.columns[1:])).encode()
-        return numbers, hashlib.sha256(text + numbers.tobytes()).hexdigest()[:16]
+        columns = list(table.columns[1:])
+        return numbers, columns, hashlib.sha256(repr(columns).encode() + numbers.tobytes()).hexdigest()[:16]
 
-    def _of(self, experiment: Experiment, fold: int) -> tuple[np.ndarray, str]:
+    def _of(self, experiment: Experiment, fold: int) -> tuple[np.ndarray, list[str], str]:
         how = experiment.normalizer, fold if experiment.pca_faces == "training" else None
         if how not in self.made:
             if self.ds is None:
@@ -321,11 +321,11 @@ class _Tables:
     def name_of(self, experiment: Experiment, fold: int) -> str:
         """Return a name for features and fold together: what is kept is told apart by it."""
         rows = hashlib.sha256(b"".join(np.asarray(part, np.int64).tobytes() for part in self.rows[fold]))
-        return f"{self._of(experiment, fold)[1]}/{rows.hexdigest()[:8]}"
+        return f"{self._of(experiment, fold)[2]}/{rows.hexdigest()[:8]}"
 
     def shared(self, experiment: Experiment, fold: int) -> tuple:
         """Return what a worker needs; in a tuple, Dask sends it with each task: no worker alone holds it."""
-        return self._of(experiment, fold)[0], self.columns, self.rows[fold]
+        return *self._of(experiment, fold)[:2], self.rows[fold]
 
 
 def _path(job: tuple[str, str]) -> Path:

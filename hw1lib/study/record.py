@@ -45,8 +45,8 @@ def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, p
     in the search for the report's settings, the labels' noise, what near-duplicates on both sides change, the variance
     kept, the normalisers.
     """
-    short = [name for name, experiment in EXPERIMENTS.items() if experiment.epochs < LONG]
-    long = [name for name in EXPERIMENTS if name not in short]
+    short = {name: experiment for name, experiment in EXPERIMENTS.items() if experiment.epochs < LONG}
+    long = {name: experiment for name, experiment in EXPERIMENTS.items() if name not in short}
     results = run(short, ds, folds, seeds, n_jobs, progress=progress)
     results["experiments"] |= run(long, ds, folds, seeds[:1], n_jobs, progress=progress)["experiments"]
     results["experiments"] = {name: results["experiments"][name] for name in EXPERIMENTS}
@@ -56,9 +56,9 @@ def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, p
     }
     for name in EXPERIMENTS:
         for one in results["experiments"][name]["runs"]:
-            del one["errors"]
+            one.pop("errors", None)  # the same run may stand under two names
             if one["seed"]:  # curves of one network a fold are enough
-                del one["curves"]
+                one.pop("curves", None)
     results["data"] |= {"source": "stand-in" if ds.is_standin else "UTKFace", "faces_fingerprint": ds.fingerprint}
     results["data"]["set_aside"] = len(ds.skipped)
     table = feature_table(ds, progress)

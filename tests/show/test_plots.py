@@ -61,12 +61,17 @@ SCHEDULES = {
     "inverse": InverseTimeDecay(3e-4, 0.05),
 }
 BOUNDS = ["mean", "low", "high"]
-CLAIMS = {
-    "properly": pd.DataFrame(
-        [[1, 0.5, 2, 0.1], [-7, -9, -4, -3], [0.2, NAN, NAN, -0.1]], ["one", "two", "three"], [*BOUNDS, "published"]
-    ),
-    "as then": pd.DataFrame([[0.1, -0.1, 0.2, -1], [-2, -3, -1, -3]], ["four", "two"], [*BOUNDS, "published"]),
-}
+COMPARED = pd.DataFrame(
+    [
+        ["rmse", 0.01, -0.04, 0.06, NAN, [0.02, 0.0], "nothing"],
+        ["rmse", -7.5, -9, -4, -4.2, [-9.5, -8, -5], "each tuned"],
+        ["accuracy", 1.5, 0.5, 2.5, NAN, [1, 2], "nothing"],
+        ["rmse", 0.2, NAN, NAN, -0.1, [0.2], "whitening, schedule, weight_decay, epochs"],
+        ["accuracy", -12, -20, -4, NAN, [-12, -15, -9], "epochs"],
+    ],
+    ["A/A: the same setting, other networks", "Are 64 better than 32?", "race?", "three?", "... the other way?"],
+    ["metric", *BOUNDS, "published", "folds", "else_differs"],
+)
 SIZES = {
     "recorded": pd.DataFrame([[9, 8.5, 9.9], [8, 7.8, 8.1], [7, 6.0, 8.5]], [1000, 2000, 8000], BOUNDS),
     "this run": pd.DataFrame([[10, NAN, NAN], [8.2, NAN, NAN]], [500, 2000], BOUNDS),
@@ -74,6 +79,7 @@ SIZES = {
 TRUE = np.array([*range(10, 20), *range(40, 46), 80])
 PREDICTED = TRUE + np.where(TRUE < 30, 6.0, -4.0) + np.arange(len(TRUE)) / 7
 GROUPS = {"age decade": group_table([0, 10, 20], 3), "gender label": group_table(["male", "female"], 4)}
+SOURCES = {"recorded on UTKFace": trained("abcd"), "this run": trained("bd")}  # the first panel is empty in one
 COUNTS = np.array([[50, 50, 0], [1, 3, 0], [0, 0, 0]])
 SHARES = RNG.dirichlet(np.ones(5), 5)
 STARTS = {
@@ -99,18 +105,23 @@ MAKERS = {
         "z",
         r"f'?\(z\)",
     ),
-    "loss": (lambda: show.training_curves(trained(NETWORKS), NETWORKS, best=True), "epoch", "loss"),
-    "rmse": (lambda: show.training_curves(trained("abcd"), NETWORKS, "rmse", columns=4), "epoch", "RMSE.*years"),
-    "accuracy": (lambda: show.training_curves(trained("a"), {"a": "A"}, "accuracy", columns=1), "epoch", "accuracy"),
-    "intervals": (lambda: show.intervals({"UTKFace": CLAIMS["properly"][BOUNDS]}, "change (years)"), "years", ""),
+    "loss": (lambda: show.training_curves({"here": trained(NETWORKS)}, NETWORKS, best=True), "epoch", "loss"),
+    "rmse": (lambda: show.training_curves(SOURCES, NETWORKS, "rmse", columns=3, since=2), "epoch", "RMSE.*years"),
+    "accuracy": (
+        lambda: show.training_curves({"this run": trained("a")}, {"a": "A"}, "accuracy", columns=1),
+        "epoch",
+        "accuracy",
+    ),
     "spreads": (lambda: show.layer_spreads(STARTS, ["one", "two"], ["outputs", "dL/dW"]), "layer", "deviation"),
-    "claims": (lambda: show.intervals(CLAIMS, "change (years)", linear_within=0.5), "years", ""),
+    "forest": (lambda: show.forest(COMPARED), "years|points", ""),
+    "forest of one": (lambda: show.forest(COMPARED[2:3]), "points", ""),
     "learning_curve": (lambda: show.learning_curve(SIZES, "RMSE (years)"), "training faces", "years"),
     "probabilities": (lambda: show.probabilities(FACES[:3], SHARES[:3], show.RACES, "abc"), "probability", ""),
     "confusion": (lambda: show.confusion({"a": (COUNTS, "xyz"), "b": (COUNTS.T, "xyz")}), "predicted", "label"),
     "learning_rates": (lambda: show.learning_rates(SCHEDULES, 20), "epoch", "learning rate"),
     "predicted_against_true": (lambda: show.predicted_against_true(TRUE, PREDICTED), "age.*years", "age.*years"),
     "by_group": (lambda: show.by_group(GROUPS, "RMSE (years)", 7.0), "age decade|gender label", "RMSE.*years"),
+    "limited": (lambda: show.by_group(GROUPS, "RMSE (years)", 7.0, 4.0), "age decade|gender label", "RMSE.*years"),
     "learned_filter": (lambda: show.learned_filter([3, 2, 0.1], LEARNED), "step", "loss"),
     # pictures, without axes
     "face_sheet": (lambda: show.face_sheet(FACES, list("abcde"), columns=4, scale=1.9), None, None),
@@ -125,13 +136,14 @@ SERIES = {
     "loss": ["training", "validation", "best epoch (mean)"],
     "rmse": ["training", "validation"],
     "accuracy": ["training", "validation"],
-    "intervals": ["UTKFace", "no difference"],
     "spreads": ["zero: all 0", "random"],
-    "claims": ["properly", "as then", "published", "no difference"],
+    "forest": ["called the same", "a fold", "mean, 95 % interval", "published"],
+    "forest of one": ["called the same", "a fold", "mean, 95 % interval", "published"],
     "learning_curve": list(SIZES),
     "learning_rates": list(SCHEDULES),
     "predicted_against_true": ["a face", "predicted = true", "mean of a decade"],
     "by_group": ["all test faces"],
+    "limited": ["all test faces", "the labels' own noise"],
 }
 every_figure = pytest.mark.parametrize("name", MAKERS)
 
@@ -331,7 +343,7 @@ def test_activations_and_their_derivatives():
 @pytest.mark.parametrize(("seeds", "names", "columns"), [(1, ["c"], 1), (3, ["a", "c", "b", "d"], 3)])
 def test_training_curves_are_mean_lowest_and_highest_of_the_seeds(curve, kinds, change, seeds, names, columns):
     found = trained(NETWORKS, seeds)
-    figure = show.training_curves(found, {n: NETWORKS[n] for n in names}, curve, best=True, columns=columns)
+    figure = show.training_curves({"here": found}, {n: NETWORKS[n] for n in names}, curve, best=True, columns=columns)
     panels = panels_of(figure)
     assert [ax.get_title().replace("\n", " ") for ax in panels] == [NETWORKS[name] for name in names]
     assert max(len(line) for ax in panels for line in ax.get_title().split("\n")) <= 30
@@ -350,26 +362,60 @@ def test_training_curves_are_mean_lowest_and_highest_of_the_seeds(curve, kinds, 
                 assert (at.min(), at.max()) == pytest.approx((low, high))
         assert ax.lines[2].get_xdata()[0] == pytest.approx(np.mean([run["best_epoch"] for run in runs]))
         assert ax.get_xscale() == "log"
-    assert len({ax.get_ylim() for ax in panels}) == 1
+    for row in range(len(panels) // columns):
+        assert len({ax.get_ylim() for ax in panels[row * columns :][:columns]}) == 1
 
 
-def test_intervals_stand_beside_their_names():
-    (ax,) = show.intervals(CLAIMS, "years", linear_within=0.5).axes
-    row = dict(zip(text_of(ax.yaxis), ax.get_yticks(), strict=True))
-    assert sorted(row, key=row.get, reverse=True) == ["one", "two", "three", "four"]  # the first on top
-    for bars, (name, table) in zip(ax.containers, CLAIMS.items(), strict=True):
-        assert bars.get_label() == name
-        x, y = bars[0].get_data()
-        assert x.tolist() == table["mean"].tolist()
-        assert [min(row, key=lambda label: abs(row[label] - at)) for at in y] == list(table.index)
+def test_sources_are_rows_and_what_one_lacks_is_empty():
+    figure = drawn("rmse")
+    panels = np.reshape(figure.axes, (2, 2, 3))
+    for (source, results), rows in zip(SOURCES.items(), panels, strict=True):
+        for ax, name in zip(rows.flat, [*"abcd", None, None], strict=True):
+            assert ax.axison == (name in results["experiments"]) == bool(ax.lines)
+            if ax.axison:
+                runs = results["experiments"][name]["runs"]
+                known = np.mean([run["curves"]["validation_metric"] for run in runs], axis=0)
+                assert ax.lines[1].get_xydata() == pytest.approx(np.column_stack([[2, 5, 20], known[1:]]))
+        for row in rows:
+            first = next(ax for ax in row if ax.axison)  # it has the label, and numbers
+            assert [ax.get_ylabel() for ax in row if ax.get_ylabel()] == [f"{source}\nRMSE (years)"]
+            assert first.get_ylabel()
+            assert any(text_of(first.yaxis))
+    with pytest.raises(ValueError, match="sources must hold one of e, f at least"):
+        show.training_curves(SOURCES, {"e": "E", "f": "F"})
+
+
+def test_comparisons_stand_beside_their_questions():
+    figure = drawn("forest")
+    for ax, metric, same in zip(figure.axes, ("rmse", "accuracy"), (0.1, 0.5), strict=True):
+        table = COMPARED[COMPARED["metric"] == metric]
+        row = dict(zip(text_of(ax.yaxis), ax.get_yticks(), strict=True))
+        assert sorted(row, key=row.get, reverse=True) == list(table.index)  # the first on top
+        (bars,) = ax.containers
+        assert bars[0].get_xdata().tolist() == table["mean"].tolist()
+        assert bars[0].get_ydata().tolist() == [row[question] for question in table.index]
         np.testing.assert_allclose(errors(bars), table[["low", "high"]])
-    published, zero = ax.lines[-2:]
-    assert dict(zip(published.get_ydata(), published.get_xdata(), strict=True)) == pytest.approx(
-        {row["one"]: 0.1, row["two"]: -3, row["three"]: -0.1, row["four"]: -1}
-    )
-    assert zero.get_xdata() == [0, 0]
-    assert ax.get_xscale() == "symlog"
-    assert show.intervals({"a": CLAIMS["as then"]}, "years").axes[0].get_xscale() == "linear"
+        dots = [line for line in ax.lines if line.get_label() == "a fold"]
+        assert [line.get_xdata().tolist() for line in dots] == table["folds"].tolist()
+        for line, question in zip(dots, table.index, strict=True):
+            assert all(0 < row[question] - y < 0.5 for y in line.get_ydata())  # below their mean, above the next
+        (published,) = (line for line in ax.lines if line.get_label() == "published")
+        np.testing.assert_array_equal(published.get_xdata(), table["published"])
+        assert published.get_fillstyle() == "none"
+        band = next(patch for patch in ax.patches if patch.get_label() == "called the same")
+        assert band.get_extents().transformed(ax.transData.inverted()).intervalx == pytest.approx([-same, same])
+        (beside,) = ax.child_axes
+        told = dict(zip(beside.get_yticks(), text_of(beside.yaxis), strict=True))
+        for question, differs in table["else_differs"].items():
+            assert differs.startswith(told[row[question]].removesuffix(" [...]"))
+        assert ("left is better" in ax.get_xlabel()) == (metric == "rmse")
+    assert [ax.get_xlabel() for ax in drawn("forest of one").axes] == [figure.axes[1].get_xlabel()]
+
+
+def test_the_noise_of_the_labels_is_drawn_across():
+    for ax in drawn("limited").axes:
+        across = {line.get_linestyle(): line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 2}
+        assert (across["--"], across[":"]) == ([7, 7], [4, 4])
 
 
 def test_learning_curve():

@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+from hw1lib.faces import split_rows
 from hw1lib.nn import ACTIVATIONS, Initializer, LeakyReLU, Network, Tanh
 from hw1lib.study import dependencies, training
 from hw1lib.study.dependencies import CannotDescribe, digest
@@ -174,7 +175,7 @@ def test_our_own_code_counts_as_it_is_loaded(monkeypatch):
 
 @pytest.mark.parametrize("target", training.TARGETS)
 def test_every_function_of_ours_that_training_runs_counts(target, table, monkeypatch):
-    used, told = set(), set()
+    used, told, rows = set(), set(), split_rows(table)
 
     def note(frame, event, argument):
         if frame.f_globals.get("__name__", "").startswith("hw1lib."):
@@ -182,7 +183,7 @@ def test_every_function_of_ours_that_training_runs_counts(target, table, monkeyp
 
     sys.setprofile(note)
     try:
-        training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), table, 0)
+        training.train_and_measure(training.Experiment("a test", target, epochs=2, patience=1), table, 0, 0, rows)
     finally:
         sys.setprofile(None)
     describe = dependencies._code
@@ -206,7 +207,8 @@ table = pd.DataFrame({"file": "", "age": (40 + 9 * X[:, 0]).astype(int), "gender
 table = table.join(pd.DataFrame(X, columns=["f000", "f001", "f002", "f003"]))
 def run(n_jobs=2, keep=True):
     mine = study.Experiment("a test", hidden=3, epochs=4, initializer=Mine(), schedule=Falling(1e-3))
-    runs = study.run({"mine": mine}, table, range(3), n_jobs, keep, progress=False)["experiments"]["mine"]["runs"]
+    found = study.run({"mine": mine}, table, range(3), range(1), n_jobs, keep, progress=False)
+    runs = found["experiments"]["mine"]["runs"]
     return [one["test"] for one in runs], [one["seconds"] for one in runs]
 """,
     """
@@ -265,7 +267,8 @@ class Huber(nn.Loss):
         return np.clip(o - t, -self.delta, self.delta) / len(o)
 mine = study.Experiment("", hidden=3, epochs=4, schedule=nn.Constant(0.1), activation=ELU(), loss=Huber())
 def run(**settings):
-    found = study.run({"mine": replace(mine, **settings)}, table, range(2), 2, progress=False)["experiments"]["mine"]
+    found = study.run({"mine": replace(mine, **settings)}, table, range(2), n_jobs=2, progress=False)
+    found = found["experiments"]["mine"]
     assert [found["settings"][name] for name in ("activation", "loss")] == ["ELU()", "Huber()"]
     return [one["test"] for one in found["runs"]]
 experiments.train_and_measure = None  # worker processes train
@@ -274,7 +277,7 @@ assert first == run()
 Huber.delta = 1.0
 experiments.train_and_measure = train_here
 assert run() != first
-net, _, (_, _, test) = study.train(mine, table, seed=1)
+net, _, (_, _, test) = study.train(mine, table, fold=1)
 assert abs(net.evaluate(*test)[1] - run()[1]) < 1e-4
 """
 
@@ -310,4 +313,4 @@ def test_what_worker_processes_cannot_read_is_trained_here(table):
     mine = training.Experiment("", hidden=3, epochs=2, initializer=Unreadable())
     with pytest.warns(UserWarning, match="write scipy.special.expit"):
         found = run({"mine": mine}, table, range(2), n_jobs=2, keep=False, progress=False)
-    assert [one["seed"] for one in found["experiments"]["mine"]["runs"]] == [0, 1]
+    assert [one["fold"] for one in found["experiments"]["mine"]["runs"]] == [0, 1]
