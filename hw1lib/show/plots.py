@@ -107,14 +107,14 @@ def training_curves(
     curve : {"loss", "rmse", "accuracy"}
         The metric of the experiments is one of the last two.
     best : bool
-        Mark the epoch with the lowest validation loss, averaged over the networks.
+        Mark the epoch with the lowest validation loss, the median over the networks.
     columns : int
         Panels in a row.
     since : int
         The first epoch that is drawn: after a steep beginning the rest is seen better.
 
-    The line is the mean over the networks, the band reaches from the lowest to the highest. Epochs are logarithmic, so
-    that the beginning and a long end are both seen.
+    The line is the mean over the networks, the band reaches from the lowest to the highest. A source's panels share
+    their vertical axis. Epochs are logarithmic, so that the beginning and a long end are both seen.
     """
     if not any(name in results["experiments"] for results in sources.values() for name in names):
         raise ValueError(f"sources must hold one of {', '.join(names)} at least")
@@ -122,14 +122,19 @@ def training_curves(
     n_rows = -(-len(names) // columns)
     shape = len(sources) * n_rows, columns
     width = {1: 5.6, 2: 7.6}.get(columns, 9.4)
-    figure, axes = plt.subplots(*shape, figsize=(width, 2.7 * shape[0] + 0.4), sharey="row", squeeze=False)
+    figure, axes = plt.subplots(*shape, figsize=(width, 2.7 * shape[0] + 0.4), squeeze=False)
     kind = "loss" if curve == "loss" else "metric"
     unit = {"rmse": "RMSE (years)", "accuracy": "accuracy", "loss": "mean loss"}[curve]
     for panels, (source, results) in zip(np.split(axes, len(sources)), sources.items(), strict=True):
+        held = {name: results["experiments"][name] for name in names if name in results["experiments"]}
+        last = max((run["epochs"] for experiment in held.values() for run in experiment["runs"]), default=1)
         for ax in panels.flat:
             ax.axis("off")
+            if ax is not panels[0, 0]:
+                ax.sharey(panels[0, 0])
+            ax.tick_params(labelleft=False)
         for place, (ax, (name, title)) in enumerate(zip(panels.flat, names.items(), strict=False)):
-            if name not in results["experiments"]:
+            if name not in held:
                 continue
             ax.axis("on")
             for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
@@ -137,17 +142,16 @@ def training_curves(
                 epochs, mean, low, high = (array[epochs >= since] for array in (epochs, *curves))
                 ax.plot(epochs, mean, ("--", "-")[i], color=f"C{i}", label=label)
                 ax.fill_between(epochs, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
-            held = results["experiments"][name]
             if best:
-                epoch = np.mean([run["best_epoch"] for run in held["runs"]])
-                ax.axvline(epoch, color="black", linestyle=":", label="best epoch (mean)")
+                epoch = np.median([run["best_epoch"] for run in held[name]["runs"]])
+                ax.axvline(epoch, color="black", linestyle=":", label="best epoch (median)")
             ax.set(xlabel="epoch", xscale="log")
             if since > 1:  # plain numbers, and more ticks where there is less than two powers of ten
-                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if epochs[-1] < 50 * since else (1,)))
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if last < 50 * since else (1,)))
                 ax.xaxis.set_major_formatter("{x:g}")
                 ax.minorticks_off()
             ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
-            squared = " (years²)" if curve == "loss" and held["settings"]["target"] == "age" else ""
+            squared = " (years²)" if curve == "loss" and held[name]["settings"]["target"] == "age" else ""
             if not any(beside.get_ylabel() for beside in panels[place // columns]):  # the first that is there
                 ax.set_ylabel(f"{source}\n{unit}{squared}")
                 ax.tick_params(labelleft=True)
@@ -185,8 +189,9 @@ def forest(compared: pd.DataFrame) -> Figure:
             ax.plot(folds, np.full(len(folds), y - 0.27), ".", color="C0", markersize=4, alpha=0.6, label="a fold")
         mean, reach = table["mean"], _reach(table, "mean")
         ax.errorbar(mean, place, xerr=reach, fmt="o", markersize=5, capsize=3, color="C1", label="mean, 95 % interval")
-        (hollow,) = ax.plot(table["published"], place + 0.27, "D", color="black", markersize=5, label="published")
-        hollow.set(fillstyle="none", zorder=4)
+        if table["published"].notna().any():
+            (hollow,) = ax.plot(table["published"], place + 0.27, "D", color="black", markersize=5, label="published")
+            hollow.set(fillstyle="none", zorder=4)
         linear = 0.5 if metric == "rmse" else 4.0
         limits = ax.get_xlim()
         ax.set_xscale("symlog", base=2, linthresh=linear)  # small and large ones are both seen
@@ -196,7 +201,8 @@ def forest(compared: pd.DataFrame) -> Figure:
         for label, claimed in zip(ax.set_yticks(place, table.index), table["claimed"], strict=True):
             label.label1.set_fontweight("bold" if claimed else "normal")
         better = "years of test RMSE, left is better" if metric == "rmse" else "points of accuracy, right is better"
-        ax.set(xlabel=f"first less second ({better})", xlim=limits, ylim=(-0.5, len(table) - 0.5))
+        beyond = f"; logarithmic beyond {linear:g}" if max(map(abs, limits)) > 1.5 * linear else ""
+        ax.set(xlabel=f"first less second ({better}{beyond})", xlim=limits, ylim=(-0.5, len(table) - 0.5))
         ax.grid(axis="y", visible=False)
         right = ax.secondary_yaxis("right")
         right.set_yticks(place, [textwrap.shorten(text, 28) for text in table["else_differs"]])
@@ -204,8 +210,7 @@ def forest(compared: pd.DataFrame) -> Figure:
     axes[0, 0].annotate(
         "what else differs", (1, 1), (6, 4), "axes fraction", "offset points", fontsize=9, style="italic"
     )
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
+    once = {label: handle for ax in axes[:, 0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=4)
     return figure
 

@@ -53,11 +53,11 @@ COMPARISONS = (
     Comparison("Is a PCA of training faces alone better?", "width/64/training-pca", "width/64", "pca_faces"),
     # 2.2.5
     Comparison("Is momentum 0.9 better than none?", "rate/momentum", "rate/constant", "momentum"),
-    Comparison("Is ten times the rate better, without momentum?", "rate/constant-10", "rate/constant", "schedule"),
-    Comparison("Is a rate that decays better?", "rate/decay", "rate/momentum", "schedule"),
-    Comparison("Is a larger rate better?", "rate/momentum-large", "rate/momentum", "schedule"),
-    Comparison("Is a larger rate that decays better?", "rate/decay-large", "rate/momentum-large", "schedule"),
-    Comparison("Is weight decay better, 60 epochs?", "rate/weight-decay", "rate/momentum", "weight_decay"),
+    Comparison("Is the rate 3e-3 better, no momentum?", "rate/constant-10", "rate/constant", "schedule"),
+    Comparison("Is a rate that decays better, from 3e-4?", "rate/decay", "rate/momentum", "schedule"),
+    Comparison("Is the rate 2e-3 better than 3e-4?", "rate/momentum-large", "rate/momentum", "schedule"),
+    Comparison("Is a rate that decays better, from 2e-3?", "rate/decay-large", "rate/momentum-large", "schedule"),
+    Comparison("Is weight decay 0.1 better, 60 epochs?", "rate/weight-decay", "rate/momentum", "weight_decay"),
     Comparison(
         'Is "lambda" better, as published?',
         "rate/lambda" + AS_PUBLISHED,
@@ -66,14 +66,14 @@ COMPARISONS = (
         True,
     ),
     # 2.2.6
-    Comparison("Is weight decay better, 1,500 epochs?", "overfit/weight-decay", "overfit/long", "weight_decay"),
+    Comparison("Is weight decay 0.1 better, 1,500 epochs?", "overfit/weight-decay", "overfit/long", "weight_decay"),
     Comparison("Is early stopping better?", "overfit/early-stopping", "overfit/long", "patience"),
     Comparison("Are 8 neurons better than 64, 1,500 epochs?", "overfit/width-8", "overfit/long", "hidden"),
     Comparison("Are 16,000 faces better than 8,000?", "overfit/faces-16000", "overfit/faces-8000", "n_train"),
     # 2.2.7
-    Comparison("8,000 epochs: is ten times the rate better?", "race/8000/no-decay", "race/8000/rate-1e-4", "schedule"),
-    Comparison("... weight decay, at 1e-4?", "race/8000/rate-1e-4-decay", "race/8000/rate-1e-4", "weight_decay"),
-    Comparison("... weight decay, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
+    Comparison("Is the rate 1e-3 better, 8,000 epochs?", "race/8000/no-decay", "race/8000/rate-1e-4", "schedule"),
+    Comparison("Is weight decay better, at 1e-4?", "race/8000/rate-1e-4-decay", "race/8000/rate-1e-4", "weight_decay"),
+    Comparison("Is weight decay better, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
 )
 
 
