@@ -127,7 +127,7 @@ def training_curves(
     unit = {"rmse": "RMSE (years)", "accuracy": "accuracy", "loss": "mean loss"}[curve]
     for panels, (source, results) in zip(np.split(axes, len(sources)), sources.items(), strict=True):
         held = {name: results["experiments"][name] for name in names if name in results["experiments"]}
-        last = max((run["epochs"] for experiment in held.values() for run in experiment["runs"]), default=1)
+        last = max((mean_curve(results, name, f"train_{kind}")[0][-1] for name in held), default=1)
         for ax in panels.flat:
             ax.axis("off")
             if ax is not panels[0, 0]:
