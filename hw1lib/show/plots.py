@@ -93,7 +93,13 @@ def learning_rates(schedules, epochs: int) -> Figure:
 
 
 def training_curves(
-    sources, names: dict[str, str], curve: str = "loss", best: bool = False, columns: int = 4, since: int = 1
+    sources,
+    names: dict[str, str],
+    curve: str = "loss",
+    best: bool = False,
+    columns: int = 4,
+    since: int = 1,
+    share_epochs: bool = False,
 ) -> Figure:
     """Draw training and validation curves of experiments, a panel each, and a row of panels for each source.
 
@@ -112,6 +118,8 @@ def training_curves(
         Panels in a row.
     since : int
         The first epoch that is drawn: after a steep beginning the rest is seen better.
+    share_epochs : bool
+        Let all panels of a source reach to its last epoch, though one stopped early.
 
     The line is the mean over the networks, the band reaches from the lowest to the highest. A source's panels share
     their vertical axis. Epochs are logarithmic, so that the beginning and a long end are both seen.
@@ -132,6 +140,8 @@ def training_curves(
             ax.axis("off")
             if ax is not panels[0, 0]:
                 ax.sharey(panels[0, 0])
+            if share_epochs and ax is not panels[0, 0]:
+                ax.sharex(panels[0, 0])
             ax.tick_params(labelleft=False)
         for place, (ax, (name, title)) in enumerate(zip(panels.flat, names.items(), strict=False)):
             if name not in held:
@@ -147,7 +157,8 @@ def training_curves(
                 ax.axvline(epoch, color="black", linestyle=":", label="best epoch (median)")
             ax.set(xlabel="epoch", xscale="log")
             if since > 1:  # plain numbers, and more ticks where there is less than two powers of ten
-                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if last < 50 * since else (1,)))
+                to = last if share_epochs else epochs[-1]
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if to < 50 * since else (1,)))
                 ax.xaxis.set_major_formatter("{x:g}")
                 ax.minorticks_off()
             ax.set_title(textwrap.fill(title, 22 if columns > 3 else 30))
