@@ -10,15 +10,12 @@ from hw1lib.study.record import LONG
 from hw1lib.study.search import AT, FITTED, MOST_EPOCHS
 from hw1lib.study.tuning import BEST, FIRST_FOLDS, FOLDS, SETTINGS, candidates
 
-later = pytest.mark.xfail(strict=False, reason="recorded again at the end")
-
 
 @pytest.fixture(scope="module")
 def kept():
     return results.recorded()
 
 
-@later
 def test_every_experiment_is_recorded_with_the_settings_that_the_code_has(kept):
     assert kept["data"]["source"] == "UTKFace"
     assert kept["data"]["faces"] == 20_002
@@ -41,10 +38,9 @@ def test_every_run_is_complete(kept):
             assert run.get("mae", 0) < run["test"]
             assert run["train_faces"] == min(recorded["settings"]["n_train"] or 16_202, 16_202)
             assert ("curves" in run) == (run["seed"] == 0)
-    assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 600_000
+    assert (results.resources.files("hw1lib.study") / "recorded" / "utkface.json").stat().st_size < 1_000_000
 
 
-@later
 def test_every_comparison_is_recorded_and_changes_one_thing(kept):
     compared = compare(kept)
     assert list(compared.index) == [one.question for one in COMPARISONS]
@@ -56,7 +52,6 @@ def test_the_same_setting_with_other_networks_is_the_same(kept):
     assert compare(kept, "width/64/other").iloc[0]["verdict"] == "the same within 0.1 years"
 
 
-@later
 def test_the_best_that_was_tried_is_what_is_used(kept):
     assert kept["tuning"].keys() == TUNED.keys()
     for name, tried in kept["tuning"].items():
@@ -70,7 +65,6 @@ def test_the_best_that_was_tried_is_what_is_used(kept):
         assert means[0] == (min(means) if settings["target"] == "age" else max(means))
 
 
-@later
 def test_as_published_is_the_nearest_that_was_found(kept):
     assert kept["search"]["epochs"] == AT.tolist()
     misfits = [[m or np.inf for m in family["misfit"]] for family in kept["search"]["families"]]
