@@ -330,7 +330,7 @@ def by_group(groups, ylabel: str, overall: float, limit: float | None = None) ->
         ax.grid(axis="x", visible=False)
         across = [ax.axhline(overall, color="black", linestyle="--", linewidth=1, label="all test faces")]
         if limit is not None:
-            across.append(ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' own noise"))
+            across.append(ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' limit"))
     axes[0, 0].set_ylabel(ylabel)
     figure.legend(handles=across, loc="outside upper right", ncols=2)
     return figure

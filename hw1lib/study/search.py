@@ -106,7 +106,7 @@ def _curve(experiment, table, fold, rows, folder) -> list[float]:
     table = table.copy()
     table.insert(0, "file", "")
     data = hashlib.sha256(table.iloc[:, 1:].to_numpy(np.float32).tobytes()).hexdigest()
-    path = folder / f"{digest([experiment, train, PARTITION, fold, data])[:24]}.json"
+    path = folder / f"{digest([experiment, train, PARTITION, fold, AT, data])[:24]}.json"
     with contextlib.suppress(FileNotFoundError, ValueError):
         return json.loads(path.read_text())
     curve = np.full(MOST_EPOCHS, np.inf)

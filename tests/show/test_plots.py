@@ -143,7 +143,7 @@ SERIES = {
     "learning_rates": list(SCHEDULES),
     "predicted_against_true": ["a face", "predicted = true", "mean of a decade"],
     "by_group": ["all test faces"],
-    "limited": ["all test faces", "the labels' own noise"],
+    "limited": ["all test faces", "the labels' limit"],
 }
 every_figure = pytest.mark.parametrize("name", MAKERS)
 
