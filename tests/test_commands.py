@@ -52,7 +52,6 @@ def all_of_it_but_short(monkeypatch):
     short = {name: replace(e, epochs=2 + (e.epochs >= record.LONG)) for name, e in EXPERIMENTS.items()}
     monkeypatch.setattr(record, "EXPERIMENTS", short)
     monkeypatch.setattr(record, "LONG", 3)
-    monkeypatch.setattr(record.record, "__defaults__", (range(2), *record.record.__defaults__[1:]))
     monkeypatch.setattr(experiments, "_key", functools.cache(experiments._key))
     budget = {"SETTINGS": 3, "FIRST_FOLDS": 1, "BEST": 2, "FOLDS": 2, "START": replace(tuning.START, epochs=2)}
     tried = {"MOST_EPOCHS": 3, "AT": np.array([1, 3]), "RATES": (1e-4,), "NORMALIZERS": ("standard", "l2")}
@@ -101,7 +100,7 @@ def test_data_may_be_given(folder, capsys, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("all_of_it_but_short")
 def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
-    assert main(["reproduce", "--seeds", "2", "--jobs", "1"]) == 0
+    assert main(["reproduce", "--folds", "2", "--seeds", "2", "--jobs", "1"]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == str(tmp_path / "cache" / "reproduced.json")  # recorded results of UTKFace stay
     results = json.loads((tmp_path / "cache" / "reproduced.json").read_text())
@@ -129,7 +128,9 @@ def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
 def test_reproduce_leaves_what_is_recorded_unless_it_is_named(folder, tmp_path):
     kept = resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes()
     output = tmp_path / "mine" / "it.json"
-    assert main(["reproduce", "--seeds=1", "--jobs=1", "--data", str(folder), "--output", str(output)]) == 0
+    assert (
+        main(["reproduce", "--folds=2", "--seeds=1", "--jobs=1", "--data", str(folder), "--output", str(output)]) == 0
+    )
     assert resources.files("hw1lib.study").joinpath("recorded", "utkface.json").read_bytes() == kept
     results = json.loads(output.read_text())
     assert results["data"]["source"] == "UTKFace"

@@ -99,7 +99,7 @@ def test_who_is_cited_stands_in_a_list_of_references(path):
     text, _, listed = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown").partition(
         "### References"
     )
-    entries = {(m[1], m[2]) for m in re.finditer(r"^- ([A-Z]\w+)[^(\n]* \((\d{4})\), \*\S", listed, re.MULTILINE)}
+    entries = {(m[1], m[2]) for m in re.finditer(r"^- ([^\W\d_a-z]\w+)[^(\n]* \((\d{4})\), \*\S", listed, re.MULTILINE)}
     assert len(entries) == len(re.findall(r"^- ", listed, re.MULTILINE))
     names = r"([A-Z][\w-]+)(?:(?:, [A-Z][\w-]+)*,? and [A-Z][\w-]+| et al\.)? \(?((?:19|20)\d\d)\b"
     assert {(m[1], m[2]) for m in re.finditer(names, text)} - entries == set()
@@ -273,7 +273,7 @@ def test_a_reader_s_first_edit_is_what_is_trained_below(number, monkeypatch, cap
     monkeypatch.setenv("HW1_FACES", "60")
     sources = [cell.source for cell in code_cells(PATHS[number - 1])]
     edited = next(i for i, source in enumerate(sources) if re.search(r"^config = ", source, re.MULTILINE))
-    sources[edited], n = re.subn(r'("layers": \[\w+), 64, 1\]', r"\1, 32, 16, 1]", sources[edited])
+    sources[edited], n = re.subn(r'("layers": \[[\w.\[\]]+), 64, 1\]', r"\1, 32, 16, 1]", sources[edited])
     assert n == 1
     trained = next(i for i, source in enumerate(sources) if "study.train(" in source)
     found: dict = {}

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
@@ -54,7 +55,8 @@ def side_by_side(caption: str, *tables: str) -> None:
 
 def captioned(table, caption: str) -> None:
     """Display a DataFrame with a caption as for ``figure``; one that starts with "Table 2.6:" is in the page's list."""
-    display(table, _bold_head(caption))
+    with pd.option_context("display.max_colwidth", None):  # texts whole
+        display(table, _bold_head(caption))
 
 
 def _display_image(kind: str, content: bytes | str, caption: str) -> None:

@@ -278,8 +278,8 @@ def test_a_learning_rate_that_is_too_large_is_one_sentence_from_worker_processes
     run = """
 import numpy as np, pandas as pd
 from hw1lib import study
-columns = ["file", "age", "gender", "race", "f0", "f1"]
-table = pd.DataFrame(np.random.default_rng(0).normal(50, 9, (60, 6)), columns=columns)
+columns = ["file", "age", "gender", "race", *(f"f{i}" for i in range(9))]
+table = pd.DataFrame(np.random.default_rng(0).normal(50, 9, (60, 13)), columns=columns)
 study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=2, progress=False)
 """
     assert_one_sentence(

@@ -61,5 +61,5 @@ def test_counts_are_summed_over_folds_of_the_first_network():
 def test_where_this_stands_names_each_source():
     table = results.where_this_stands()
     assert len(table) == 4 + len(published.OTHERS)
-    assert (table["source"].str.contains(r"\d{4}$") | (table["source"] == "this report, re-run")).all()
+    assert (table["source"].str.contains(r"\d{4}$") | (table["source"] == "this project")).all()
     assert ((table["age: MAE (years)"] == "-") != (table["race label: accuracy"] == "-")).all()

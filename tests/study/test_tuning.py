@@ -31,8 +31,10 @@ def test_every_architecture_is_tuned_with_the_same_budget():
         if name in age:
             assert [replace(one, hidden=(64,)) for one in candidates] == tried["width/64"][1]
     for one, other in zip(tried["race/64"][1], tried["width/64"][1], strict=True):
-        assert one.schedule.rate == pytest.approx(tuning.RACE_RATE * other.schedule.rate)
-        assert one.weight_decay == pytest.approx(other.weight_decay / tuning.RACE_RATE)
+        assert one.schedule.rate == pytest.approx(
+            tuning.RACE_RATE * other.schedule.rate, rel=0.05
+        )  # two digits are kept
+        assert one.weight_decay == pytest.approx(other.weight_decay / tuning.RACE_RATE, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["width/16", "race/64"])
