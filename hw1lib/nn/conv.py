@@ -5,7 +5,8 @@ the same fast; the tests hold each pair equal, and both equal to SciPy and PyTor
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw). ``stride``,
 ``padding`` and ``size`` are one whole number, or a pair (vertical, horizontal). Integers in give integers out,
-exactly. Input that can't be used raises ValueError, which names the argument and what is allowed.
+exactly. Input that can't be used raises ValueError, which names the argument and what is allowed; only ``correlate``,
+``pool``, ``unpool`` and the two gradients, which ``ConvNetwork`` trains with, check nothing and let NaN through.
 """
 
 from __future__ import annotations
@@ -95,13 +96,34 @@ def _columns(padded: np.ndarray, size, stride):
         yield slice(start, start + block), part.reshape(len(part), c * kh * kw, oh * ow)
 
 
-def _correlate(padded: np.ndarray, filters: np.ndarray, stride) -> np.ndarray:
+def correlate(padded: np.ndarray, filters: np.ndarray, stride) -> np.ndarray:
     """Return (N, F, oh, ow): all windows of a picture times all filters are one matrix product."""
     oh, ow = _grid("filters", padded.shape, filters.shape[2:], stride)
     out, rows = np.empty((len(padded), len(filters), oh * ow), padded.dtype), filters.reshape(len(filters), -1)
     for part, columns in _columns(padded, filters.shape[2:], stride):
         np.matmul(rows, columns, out=out[part])  # (F, C*kh*kw) @ (b, C*kh*kw, oh*ow)
     return out.reshape(len(padded), len(filters), oh, ow)
+
+
+def filters_gradient(grad: np.ndarray, padded: np.ndarray, size, stride) -> np.ndarray:
+    """Return (F, C, kh, kw): a filter's cell collects grad (N, F, oh, ow) * the picture's cell that it lay on."""
+    f, oh, ow = grad.shape[1:]
+    found = np.zeros((f, padded.shape[1] * math.prod(size)), grad.dtype)
+    for part, columns in _columns(padded, size, stride):  # (b, F, oh*ow) @ (b, oh*ow, C*kh*kw)
+        found += (grad[part].reshape(-1, f, oh * ow) @ columns.swapaxes(1, 2)).sum(axis=0)
+    return found.reshape(f, padded.shape[1], *size)
+
+
+def images_gradient(grad: np.ndarray, shape, filters: np.ndarray, stride, padding) -> np.ndarray:
+    """Return the pictures', given the shape of the padded ones: a cell collects grad * filter's cell from its windows.
+
+    So turned filters slide over the grad (N, F, oh, ow), spread as the windows were and with room around it.
+    """
+    (kh, kw), (oh, ow), (up, left) = filters.shape[2:], grad.shape[2:], padding
+    spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
+    spread[..., kh - 1 :: stride[0], kw - 1 :: stride[1]][..., :oh, :ow] = grad
+    inside = spread[..., up : spread.shape[2] - up, left : spread.shape[3] - left]  # without the padding's share
+    return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1), (1, 1))
 
 
 def _checked(images, filters, stride, padding, mode):
@@ -156,7 +178,7 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarr
         the wider of their types, float32 at least.
     """
     x, w, stride, _ = _checked(images, filters, stride, padding, mode)
-    out = _correlate(x, w, stride)
+    out = correlate(x, w, stride)
     return out if np.ndim(images) == 4 else out[0, 0]
 
 
@@ -179,7 +201,7 @@ def conv2d_backward(
     ConvGradients
         The loss's gradient with respect to ``images`` (None if not needed) and ``filters``, each of its shape.
     """
-    x, w, stride, (up, left) = _checked(images, filters, stride, padding, mode)
+    x, w, stride, padding = _checked(images, filters, stride, padding, mode)
     (kh, kw), (oh, ow) = w.shape[2:], _grid("filters", x.shape, w.shape[2:], stride)
     g = numbers("grad", grad, "iuf")
     wanted = (len(x), len(w), oh, ow) if np.ndim(images) == 4 else (oh, ow)
@@ -187,20 +209,11 @@ def conv2d_backward(
         raise ValueError(f"grad must have the output's shape {wanted}, not {g.shape}")
     g = g.reshape(len(x), len(w), oh, ow).astype(np.result_type(g, x, np.float32), copy=False)
 
-    # an output cell sums filter cell * picture cell over a window: a filter's cell collects grad * picture cell
-    to_filters = np.zeros((w[0].size, len(w)), g.dtype)
-    for part, columns in _columns(x, (kh, kw), stride):  # (b, C*kh*kw, oh*ow) @ (b, oh*ow, F)
-        to_filters += (columns @ g[part].reshape(-1, len(w), oh * ow).swapaxes(1, 2)).sum(axis=0)
     turn = slice(None, None, 1 if mode == "correlation" else -1)
-    to_filters = to_filters.T.reshape(w.shape)[..., turn, turn].reshape(np.shape(filters))
+    to_filters = filters_gradient(g, x, (kh, kw), stride)[..., turn, turn].reshape(np.shape(filters))
     if not images_needed:
         return ConvGradients(None, to_filters)
-
-    # a picture's cell collects grad * filter cell from the windows it lies in: turned filters slide over the grad
-    spread = np.zeros((len(x), len(w), x.shape[2] + kh - 1, x.shape[3] + kw - 1), g.dtype)
-    spread[..., kh - 1 :: stride[0], kw - 1 :: stride[1]][..., :oh, :ow] = g
-    inside = spread[..., up : spread.shape[2] - up, left : spread.shape[3] - left]  # without the padding's share
-    to_images = _correlate(inside, w[..., ::-1, ::-1].swapaxes(0, 1).astype(g.dtype), (1, 1))
+    to_images = images_gradient(g, x.shape, w.astype(g.dtype), stride, padding)
     return ConvGradients(to_images.reshape(np.shape(images)), to_filters)
 
 
@@ -231,6 +244,23 @@ def max_pool2d_loops(images, size, stride=None, padding=0) -> Pooled:
     return Pooled(values, cells)
 
 
+def pool(x: np.ndarray, size, stride, padding) -> Pooled:
+    """Return what ``max_pool2d`` does; the arguments are pairs that fit."""
+    lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
+    index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
+    index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
+    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast along long rows
+    values = windows[..., 0, 0].reshape(flat).copy()
+    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), flat).copy()  # each window's first that is not padding
+    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
+        these = windows[..., i, j].reshape(flat)
+        larger = these > values
+        np.maximum(values, these, out=values)
+        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # a window's later cell has a larger number
+    return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
+
+
 def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     """Keep the largest cell of each window (report, Tables 3.7 to 3.12).
 
@@ -248,19 +278,16 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
         cells the first in row order is chosen, as in PyTorch.
     """
     x, size, stride, padding, _ = _checked_pooling(images, size, stride, padding)
-    lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
-    index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
-    index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
-    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast along long rows
-    values = windows[..., 0, 0].reshape(flat).copy()
-    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), flat).copy()  # each window's first that is not padding
-    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
-        these = windows[..., i, j].reshape(flat)
-        larger = these > values
-        np.maximum(values, these, out=values)
-        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # a window's later cell has a larger number
-    return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
+    return pool(x, size, stride, padding)
+
+
+def unpool(grad: np.ndarray, cells: np.ndarray, shape) -> np.ndarray:
+    """Return what ``max_pool2d_backward`` does."""
+    *leading, height, width = shape
+    pictures = np.zeros(shape, np.result_type(grad, np.float32))
+    first = height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)  # each picture's first cell
+    np.add.at(pictures.reshape(-1), (first + cells).ravel(), grad.ravel())  # several windows may have chosen a cell
+    return pictures
 
 
 def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
@@ -271,15 +298,13 @@ def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
     g, cells = numbers("grad", grad, "iuf"), numbers("cells", cells, "iu")
     if not isinstance(shape, (tuple, list)) or len(shape) < 2:
         raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}")
-    *leading, height, width = shape = tuple(whole_number("shape", n, 0) for n in shape)
+    shape = tuple(whole_number("shape", n, 0) for n in shape)
     if g.shape != cells.shape or g.shape[:-2] != shape[:-2] or g.ndim != len(shape):
         raise ValueError(f"grad must have the shape of cells {cells.shape}, and the leading axes of shape {shape}")
-    if cells.size and not 0 <= cells.min() <= cells.max() < height * width:
-        raise ValueError(f"cells must be from 0 to {height * width - 1}, the last cell of a picture of shape {shape}")
-    pictures = np.zeros(shape, np.result_type(g, np.float32))
-    first = height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)  # each picture's first cell
-    np.add.at(pictures.reshape(-1), (first + cells).ravel(), g.ravel())  # several windows may have chosen a cell
-    return pictures
+    last = shape[-2] * shape[-1] - 1
+    if cells.size and not 0 <= cells.min() <= cells.max() <= last:
+        raise ValueError(f"cells must be from 0 to {last}, the last cell of a picture of shape {shape}")
+    return unpool(g, cells, shape)
 
 
 def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Central differences against ``Network.backward`` (report, 2.2.2): the test that a gradient is the loss's own."""
+"""Central differences against ``backward`` of a network (report, 2.2.2): the test that a gradient is the loss's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def numerical_gradient(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e
 
     Parameters
     ----------
-    net : Network
+    net : Network or ConvNetwork
         With dtype float64; float32 rounds off too early to take differences.
     X, y : array_like
         A batch, as for ``net.fit``.

@@ -6,36 +6,34 @@ Rows are samples. Layer by layer ``Z = A @ W + b`` and ``A = f(Z)``; the report'
 
 from __future__ import annotations
 
-import copy
-import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from hw1lib.checks import numbers, one_of, whole_number
-from hw1lib.files import read_npz, write_npz
+from hw1lib.checks import one_of, whole_number
 from hw1lib.nn.activations import ACTIVATIONS, Activation
-from hw1lib.nn.initializers import Random, Zero, as_initializer
+from hw1lib.nn.initializers import Random, as_initializer
 from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.training import Trainable
 
 CONFIG_KEYS = {"layers", "activation", "output_activation", "loss"}
 
 
-def check_config(config) -> dict:
+def check_config(config, keys=CONFIG_KEYS) -> dict:
     """Return a copy of the dictionary that describes a network, or raise ValueError that says what is allowed."""
-    if not isinstance(config, dict) or set(config) != CONFIG_KEYS:
-        raise ValueError(f"config must be a dictionary with the keys {sorted(CONFIG_KEYS)}, not {config!r}")
-    layers = config["layers"].tolist() if isinstance(config["layers"], np.ndarray) else config["layers"]
-    if not isinstance(layers, list | tuple) or len(layers) < 2:
-        raise ValueError(f"config['layers'] must hold two or more whole numbers >= 1, not {layers!r}")
-    return {**config, "layers": [whole_number("each of config['layers']", units) for units in layers]}
+    if not isinstance(config, dict) or set(config) != keys:
+        raise ValueError(f"config must be a dictionary with the keys {sorted(keys)}, not {config!r}")
+    return dict(config)
 
 
-def count_parameters(layers) -> int:
-    """Return how many weights and biases there are between layers of so many units."""
-    return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(layers))
+def whole_numbers(config, key, least: int) -> list[int]:
+    """Return the list of at least so many whole numbers that a config holds under this key."""
+    values = config[key].tolist() if isinstance(config[key], np.ndarray) else config[key]
+    if not isinstance(values, list | tuple) or len(values) < least:
+        count = ("any number of", "one or more", "two or more", "three")[least]
+        raise ValueError(f"config[{key!r}] must hold {count} whole numbers >= 1, not {values!r}")
+    return [whole_number(f"each of config[{key!r}]", value) for value in values]
 
 
 def _resolve(key, value, registry, kind):
@@ -72,9 +70,11 @@ class Network(Trainable):
         Views into ``parameters``; ``weight_gradients`` and ``bias_gradients`` likewise into ``gradient``.
     """
 
+    kind = "network"
+
     def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008 - frozen, so shareable
-        self.config = config = check_config(config)
-        self.layers: list[int] = config["layers"]
+        self.layers = whole_numbers(check_config(config), "layers", 2)
+        self.config = config = {**config, "layers": self.layers}
         self.activation = _resolve("activation", config["activation"], ACTIVATIONS, Activation)
         self.output_activation = _resolve("output_activation", config["output_activation"], ACTIVATIONS, Activation)
         self.loss = _resolve("loss", config["loss"], LOSSES, Loss)
@@ -89,18 +89,18 @@ class Network(Trainable):
         self.input_shape, self.n_outputs = (self.layers[0],), self.layers[-1]
         self.rng = np.random.default_rng(seed)
         self.dtype = np.dtype(dtype)
-        self.parameters = np.zeros(count_parameters(self.layers), dtype)
-        self.gradient = np.zeros_like(self.parameters)
-        self.weights, self.biases = self._views(self.parameters)
-        self.weight_gradients, self.bias_gradients = self._views(self.gradient)
-        self._is_weight = np.zeros_like(self.parameters)
-        for ones in self._views(self._is_weight)[0]:
-            ones[...] = 1
+        parameters = np.zeros(self.count_parameters(config), dtype)
+        self._live_in(parameters, np.zeros_like(parameters))
         for W in self.weights:
             W[...] = self._array("the initializer's weights", initializer(*W.shape, self.rng), W.shape)
 
+    @staticmethod
+    def count_parameters(config) -> int:
+        """Return how many weights and biases a network of this description has."""
+        layers = whole_numbers(check_config(config), "layers", 2)
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(layers))
+
     def _views(self, flat):
-        """Return the weights and the biases of every layer, as views into a flat vector."""
         weights, biases, start = [], [], 0
         for fan_in, fan_out in pairwise(self.layers):
             end = start + fan_in * fan_out
@@ -119,8 +119,8 @@ class Network(Trainable):
                 inputs.append(self.activation(Z))
         return inputs, Z
 
-    def _backward(self, inputs, delta) -> None:
-        """Write the gradient, from the last layer to the first (report, 2.2.2)."""
+    def _backward(self, inputs, delta) -> np.ndarray:
+        """Write the gradient, from the last layer to the first (report, 2.2.2); return dL/dZ of the first."""
         ones = np.ones(len(delta), self.dtype)
         # delta (m, fan_out) is dL/dZ of the layer that weights[i] leads to; L is the batch's mean loss, so 1/m is in it
         for i in range(len(self.weights) - 1, -1, -1):
@@ -130,48 +130,13 @@ class Network(Trainable):
             np.dot(ones, delta, out=self.bias_gradients[i])  # dL/db = delta.sum(axis=0), but 5 % of an epoch faster
             if i > 0:  # dL/dA of the layer before, then its dL/dZ
                 delta = self.activation.backward(np.dot(delta, self.weights[i].T), A)
-
-    # -- files ------------------------------------------------------------------------------------------------------
-
-    def save(self, path) -> Path:
-        """Write the network to an .npz file: its description and its parameters, no pickle."""
-        config = json.dumps(self.named_config())
-        return write_npz(path, "network", {"config": np.array(config), "parameters": self.parameters})
-
-    def named_config(self) -> dict:
-        """Return ``config`` if it is made of names; ValueError if it holds objects, which no file can keep."""
-        for key in CONFIG_KEYS - {"layers"}:
-            if not isinstance(self.config[key], str):
-                raise ValueError(f"a file holds names, but config[{key!r}] is the object {self.config[key]!r}")
-        return self.config
+        return delta
 
     def to_onnx(self, path) -> Path:
         """Write the network as an ONNX file, see ``hw1lib.nn.onnx_export.to_onnx``; needs the package ``onnx``."""
         from hw1lib.nn.onnx_export import to_onnx
 
         return to_onnx(self, path)
-
-    @classmethod
-    def load(cls, path) -> Network:
-        """Return the network that ``save`` wrote; FileNotFoundError, or ValueError that names any other file."""
-        arrays = read_npz(path, "network", ("config", "parameters"))
-        try:
-            return cls.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}: not a network that this version can read: {error}") from error
-
-    @classmethod
-    def from_parameters(cls, config, parameters, rng=0) -> Network:
-        """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
-        size = count_parameters(check_config(config)["layers"])
-        parameters = numbers("parameters", parameters, shape=(size,))
-        net = cls(config, Zero(), dtype=parameters.dtype)
-        net.parameters[...] = parameters
-        net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
-        return net
-
-    def __reduce__(self):  # copy and pickle ask for it: the views into the parameters must be made anew
-        return self.from_parameters, (self.config, self.parameters, copy.deepcopy(self.rng))
 
     def __repr__(self):
         names = [self.config["activation"]] * (len(self.layers) - 2) + [self.config["output_activation"]]

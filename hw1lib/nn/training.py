@@ -1,16 +1,25 @@
-"""Gradient descent (report, 2.2.2 and 2.2.5): what every network here does with its forward and backward pass."""
+"""What every network here does with its forward and backward pass: it answers, it trains, and it is kept in a file.
+
+Training is gradient descent (report, 2.2.2 and 2.2.5).
+"""
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.checks import mendable, numbers, real_number, whole_number
+from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.activations import Activation
+from hw1lib.nn.initializers import Zero
 from hw1lib.nn.losses import Loss
 from hw1lib.nn.schedules import Constant, as_schedule
 
@@ -52,10 +61,16 @@ class History:
 
 
 class Trainable:
-    """A network that can be asked and trained; a subclass sets these attributes and gives the first two methods."""
+    """A network that can be asked and trained; a subclass sets these attributes and gives the first five methods."""
 
+    kind: str  # of network, as its files say
+    config: dict  # describes the network
     parameters: np.ndarray  # (n_parameters,), all in one vector: momentum, saving and gradient checks are one line
     gradient: np.ndarray  # (n_parameters,), the last one of a batch's mean loss, without weight decay
+    weights: tuple[np.ndarray, ...]  # views into ``parameters``, layer by layer
+    biases: tuple[np.ndarray, ...]
+    weight_gradients: tuple[np.ndarray, ...]  # and into ``gradient``
+    bias_gradients: tuple[np.ndarray, ...]
     _is_weight: np.ndarray  # (n_parameters,), 1 for each weight, and 0 for each bias, which does not decay
     dtype: np.dtype
     loss: Loss
@@ -63,15 +78,37 @@ class Trainable:
     rng: np.random.Generator  # draws the order of the rows in every epoch
     input_shape: tuple[int, ...]  # of one row of X
     n_outputs: int
+    _evaluation_rows = EVALUATION_ROWS
     _last: tuple | None = None  # what ``forward`` leaves for ``backward``
 
-    def _forward(self, X) -> tuple[list[np.ndarray], np.ndarray]:
+    def __init__(self, config, initializer, seed=0, dtype=np.float32):
+        raise NotImplementedError
+
+    @staticmethod
+    def count_parameters(config) -> int:
+        """Return how many parameters a network of this description has; ValueError if it describes none."""
+        raise NotImplementedError
+
+    def _views(self, flat) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Return the weights and the biases of every layer, as views into a flat vector."""
+        raise NotImplementedError
+
+    def _forward(self, X) -> tuple[list, np.ndarray]:
         """Return the inputs of the layers and the output layer's weighted sums Z (m, n_outputs)."""
         raise NotImplementedError
 
-    def _backward(self, inputs, delta) -> None:
+    def _backward(self, inputs, delta):
         """Write ``gradient`` from the inputs of the layers, and dL/dZ of the output layer (m, n_outputs)."""
         raise NotImplementedError
+
+    def _live_in(self, parameters, gradient) -> None:
+        """Take these vectors, which may be parts of longer ones, as the parameters and the gradient."""
+        self.parameters, self.gradient = parameters, gradient
+        self.weights, self.biases = self._views(parameters)
+        self.weight_gradients, self.bias_gradients = self._views(gradient)
+        self._is_weight = np.zeros_like(parameters)
+        for ones in self._views(self._is_weight)[0]:
+            ones[...] = 1
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -109,7 +146,8 @@ class Trainable:
 
     def _weighted_sums(self, X) -> np.ndarray:
         """Return the output layer's weighted sums Z (n, n_outputs), block by block."""
-        blocks = [self._forward(X[i : i + EVALUATION_ROWS])[1] for i in range(0, len(X), EVALUATION_ROWS)]
+        rows = self._evaluation_rows
+        blocks = [self._forward(X[i : i + rows])[1] for i in range(0, len(X), rows)]
         return np.concatenate(blocks)
 
     def evaluate(self, X, y) -> tuple[float, float]:
@@ -138,6 +176,7 @@ class Trainable:
         momentum=0.9,
         weight_decay=0.0,
         patience=None,
+        augment=None,
         progress=True,
     ) -> History:
         """Train by stochastic gradient descent with momentum, from the weights as they are; return what it recorded.
@@ -159,6 +198,9 @@ class Trainable:
         patience : int, optional
             Stop early once the validation loss has not improved for so many epochs. The weights end as they were at the
             best epoch, also if ``epochs`` ran out.
+        augment : callable, optional
+            ``augment(rows, rng)`` returns what a batch trains on in place of its rows (m, ...) of ``X``, such as
+            ``nn.mirrored`` for pictures; ``rng`` is the network's.
         progress : bool
             Show a bar over the epochs.
 
@@ -195,7 +237,7 @@ class Trainable:
             self._check_loss(self._forward(X[:batch_size])[1], T[:batch_size])
             for epoch in tqdm(range(epochs), desc="training", unit="epoch", disable=not progress, leave=False):
                 rate = real_number(f"schedule({epoch})", schedule(epoch))
-                loss, metric = self._epoch(X, T, velocity, batch_size, rate, momentum, weight_decay)
+                loss, metric = self._epoch(X, T, velocity, batch_size, rate, momentum, weight_decay, augment)
                 watched = loss
                 history.train_loss.append(loss)
                 history.train_metric.append(metric)
@@ -219,7 +261,7 @@ class Trainable:
             self.parameters[...] = best_parameters
         return history
 
-    def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay):
+    def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay, augment):
         """Train on every row once, in a new order; return the mean loss and the metric on the way."""
         decay = weight_decay * self._is_weight
         order = self.rng.permutation(len(X))
@@ -227,7 +269,10 @@ class Trainable:
         Z = np.empty_like(T)  # the output layer's weighted sums of all rows: the loss is computed once, at the end
         for start in range(0, len(X), batch_size):
             rows = slice(start, start + batch_size)  # the last batch may be smaller
-            inputs, Z[rows] = self._forward(X.take(order[rows], axis=0))  # gathered batch by batch: no second copy of X
+            batch = X.take(order[rows], axis=0)  # gathered batch by batch: no second copy of X
+            if augment is not None:
+                batch = self._check_inputs(augment(batch, self.rng))
+            inputs, Z[rows] = self._forward(batch)
             self._backward(inputs, self._output_delta(Z[rows], T[rows]))
             gradient = (self.gradient + decay * self.parameters) if weight_decay else self.gradient
             velocity *= momentum
@@ -235,14 +280,52 @@ class Trainable:
             self.parameters += velocity
         return self._loss_and_metric(Z, T)
 
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path) -> Path:
+        """Write the network to an .npz file: its description and its parameters, no pickle."""
+        config = json.dumps(self.named_config())
+        return write_npz(path, self.kind, {"config": np.array(config), "parameters": self.parameters})
+
+    def named_config(self) -> dict:
+        """Return ``config`` if it is made of names; ValueError if it holds objects, which no file can keep."""
+        for key in ("activation", "output_activation", "loss"):
+            if not isinstance(self.config[key], str):
+                raise ValueError(f"a file holds names, but config[{key!r}] is the object {self.config[key]!r}")
+        return self.config
+
+    @classmethod
+    def load(cls, path) -> Self:
+        """Return the network that ``save`` wrote; FileNotFoundError, or ValueError that names any other file."""
+        arrays = read_npz(path, cls.kind, ("config", "parameters"))
+        try:
+            return cls.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}: not a network that this version can read: {error}") from error
+
+    @classmethod
+    def from_parameters(cls, config, parameters, rng=0) -> Self:
+        """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
+        parameters = numbers("parameters", parameters, shape=(cls.count_parameters(config),))
+        net = cls(config, Zero(), dtype=parameters.dtype)
+        net.parameters[...] = parameters
+        net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
+        return net
+
+    def __reduce__(self):  # copy and pickle ask for it: the views into the parameters must be made anew
+        return self.from_parameters, (self.config, self.parameters, copy.deepcopy(self.rng))
+
     # -- checks -----------------------------------------------------------------------------------------------------
 
     def _check_inputs(self, X):
-        X = self._array("X", X)
+        X = self._as_inputs(X)
         if X.shape[1:] != self.input_shape or len(X) == 0:
             wanted = ", ".join(map(str, self.input_shape))
             raise ValueError(f"X must have shape (n, {wanted}) with n >= 1, not {X.shape}")
         return X
+
+    def _as_inputs(self, X):
+        return self._array("X", X)
 
     def _check_targets(self, y, n):
         T = self._array("y", self.loss.encode(y, self.n_outputs))
