@@ -82,7 +82,11 @@ def difference(results: dict, first: str, second: str, what: str = "test") -> tu
 
     About where the difference would lie if other faces were drawn and all networks trained again.
     """
-    return interval((fold_means(results, first, what) - fold_means(results, second, what)).dropna())
+    return interval(_by_fold(results, first, second, what))
+
+
+def _by_fold(results: dict, first: str, second: str, what: str = "test") -> pd.Series:
+    return (fold_means(results, first, what) - fold_means(results, second, what)).dropna()
 
 
 def bootstrap(results: dict, first: str, second: str, n: int = 2000) -> tuple[float, float]:
@@ -159,7 +163,7 @@ def compare(results: dict, of: str | tuple[str, ...] = "", comparisons=COMPARISO
         if not {one.first, one.second} <= results["experiments"].keys():
             continue
         metric = "rmse" if results["experiments"][one.first]["settings"]["target"] == "age" else "accuracy"
-        folds = (fold_means(results, one.first) - fold_means(results, one.second)).dropna()
+        folds = _by_fold(results, one.first, one.second)
         mean, low, high = interval(folds)
         kept = results.get("bootstrap", {}).get(f"{one.first} - {one.second}")
         if kept and kept[1] - kept[0] > high - low:

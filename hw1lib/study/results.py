@@ -129,12 +129,9 @@ def beside_published(names, this_run: dict, kept: dict | None = None) -> pd.Data
             value, metric, _ = PUBLISHED[name]
             number = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
         sources = ((kept, name + AS_PUBLISHED), (kept, name), (this_run, name))
-        found = [fold_means(source, n) if n in source["experiments"] else () for source, n in sources]
-        rows[name] = [number, *(mean_and_interval(numbers, metric) for numbers in found)]
-        mae = fold_means(kept, name, "mae") if name in kept["experiments"] and metric == "rmse" else ()
-        rows[name].insert(3, mean_and_interval(mae))
-    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
-    columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "its MAE", here]
+        rows[name] = [number, *(mean_and_interval(_if_held(source, n), metric) for source, n in sources)]
+        rows[name].insert(3, mean_and_interval(_if_held(kept, name, "mae") if metric == "rmse" else ()))
+    columns = ["published", "UTKFace, as published", "UTKFace, trained properly", "its MAE", _whose(this_run)]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table if (table["its MAE"] != "-").any() else table.drop(columns="its MAE")
 
@@ -162,9 +159,14 @@ def beside_recorded(titles: dict[str, str], this_run: dict, baselines=None, kept
         mae = _if_held(kept, name, "mae") if metric == "rmse" else ()
         rows[title] = _if_held(kept, name), mae, _if_held(this_run, name)
     cells = {title: [mean_and_interval(numbers, metric) for numbers in row] for title, row in rows.items()}
-    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
-    table = pd.DataFrame.from_dict(cells, orient="index", columns=["recorded on UTKFace", "its MAE", here])
+    columns = ["recorded on UTKFace", "its MAE", _whose(this_run)]
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=columns)
     return table if metric == "rmse" else table.drop(columns="its MAE")
+
+
+def _whose(this_run: dict) -> str:
+    """Return the heading of this run's column: numbers of drawn faces are no match for the others."""
+    return "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
 
 
 def _if_held(results: dict, name: str, what: str = "test"):
@@ -360,10 +362,9 @@ def beside_baselines(name: str, this_run: dict, simple: dict, noise: dict, kept:
         rows[label] = [published, *map(mean_and_interval, (rmse, mae)), told, *map(mean_and_interval, mine)]
     floors = [f"{found['age_spread']:.2f}" for found in (kept["label_noise"], noise)]
     rows["the labels' own noise"] = ["-", floors[0], "-", "-", floors[1], "-"]
-    here = "this run, drawn faces" if this_run.get("data", {}).get("drawn") else "this run"
     columns = [("published", "RMSE")]
     columns += [("recorded on UTKFace", what) for what in ("RMSE", "MAE", "less linear's, same features")]
-    columns += [(here, what) for what in ("RMSE", "MAE")]
+    columns += [(_whose(this_run), what) for what in ("RMSE", "MAE")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(columns))
 
 

@@ -34,6 +34,7 @@ def candidates(experiment: Experiment) -> list[Experiment]:
 
 
 def _rounded(value: float) -> float:
+    """Return two digits, as one would write a setting; near 1, where a decay is, three decimals."""
     return float(f"{value:.2g}") if value < 0.9 else round(float(value), 3)
 
 
