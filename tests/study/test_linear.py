@@ -36,3 +36,13 @@ def test_twins_on_both_sides_flatter(table):
         assert numbers["mean"] == pytest.approx(numbers["random"] - numbers["together"], abs=2e-4)
         assert numbers["low"] < numbers["mean"] < numbers["high"]
     assert found["with a twin"]["high"] < 0
+
+
+def test_baselines_on_rows_that_are_given(table):
+    train, _, test = np.split(np.random.default_rng(5).permutation(len(table)), [200, 220])
+    found = linear.baselines(table, "age", [0], [(train, train, test)])
+    X, y = np.c_[table.iloc[:, 4:].to_numpy(float), np.ones(len(table))], table["age"].to_numpy()
+    solution = np.linalg.lstsq(X[train], y[train], rcond=None)[0]
+    errors = X[test] @ solution - y[test]
+    assert found["linear"]["test"] == pytest.approx([np.sqrt(np.mean(errors**2))], rel=1e-3)
+    assert found["mean"]["mae"] == pytest.approx([np.mean(np.abs(y[test] - y[train].mean()))], rel=1e-4)

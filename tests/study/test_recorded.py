@@ -87,3 +87,10 @@ def test_recorded_numbers_agree_with_known_facts(kept):
     )
     assert len(kept["baselines"]["race"]["logistic"]["test"]) == 10
     assert sum(kept["variance"]) == pytest.approx(0.918, abs=0.003)
+
+
+def test_the_check_is_not_counted_among_the_questions(kept):
+    compared = compare(kept)
+    check, questions = compared.iloc[0], compared.iloc[1:]
+    assert np.isnan(check["holm"])
+    assert questions["holm"].min() == pytest.approx(len(questions) * questions["p"].min())
