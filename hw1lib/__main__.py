@@ -60,7 +60,7 @@ def main(arguments=None) -> int:
 
 def _prepare(options) -> int:
     from hw1lib.faces.data import FaceDataset
-    from hw1lib.faces.preprocess import feature_folder
+    from hw1lib.faces.kept import feature_folder
 
     ds = FaceDataset.open()
     print(ds)
@@ -113,7 +113,7 @@ def _lab(options) -> int:
 
 def _reproduce(options) -> int:
     from hw1lib.faces.data import FaceDataset
-    from hw1lib.faces.preprocess import feature_table
+    from hw1lib.faces.kept import feature_table
     from hw1lib.files import cache_dir
     from hw1lib.study.experiments import write_results
     from hw1lib.study.record import estimated_hours, record, summary

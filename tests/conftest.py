@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hw1lib.faces import standin
+from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import feature_names
 
 
@@ -20,6 +21,14 @@ def cache(tmp_path, monkeypatch):
 def faces_folder(tmp_path_factory):
     """Return a folder with 23 drawn faces, named as UTKFace's; to be read only."""
     return standin.make(tmp_path_factory.mktemp("drawn") / "faces", 23, n_jobs=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def faces(faces_folder, tmp_path_factory):
+    """Return these faces, opened."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW1_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return FaceDataset.open(faces_folder, progress=False)
 
 
 @pytest.fixture(scope="module")

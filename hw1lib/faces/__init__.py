@@ -1,4 +1,4 @@
-"""From files to features: UTKFace or the embedded stand-in, the normaliser and the PCA, the table, its three parts."""
+"""From files to features: UTKFace or the embedded stand-in, the normaliser and the PCA, the table; small pictures."""
 
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import (
@@ -12,6 +12,7 @@ from hw1lib.faces.features import (
     split,
     split_rows,
 )
-from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor, feature_folder, feature_table, fitted_preprocessor
+from hw1lib.faces.kept import feature_folder, feature_table, fitted_preprocessor, small_pictures
+from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
 
 open = FaceDataset.open

@@ -6,15 +6,12 @@ the small Gram matrix of the faces give those of the covariance (Sirovich 1987; 
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import threading
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 from scipy.linalg import eigh, get_blas_funcs
 from scipy.linalg.blas import dsymv
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -23,18 +20,14 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import mendable, one_of, whole_number
+from hw1lib.checks import one_of, whole_number
 from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import LABELS, chunk_names, feature_names, load_features
-from hw1lib.files import cache_dir, make_folder, read_npz, write_npz
+from hw1lib.faces.features import LABELS, chunk_names, feature_names
+from hw1lib.files import make_folder, read_npz, write_npz
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
 FLOAT64_PIXELS = 20_000_000  # up to so many in all faces, the fit computes in float64, then in float32
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
-# Of the code that features come from: who edits it finds others, not what was kept before.
-CODE = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[
-    :8
-]
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 EXPORTING = threading.Lock()
 
@@ -340,71 +333,3 @@ def _largest_eigenvectors(gram, k):
     else:
         values, vectors = eigh(gram, lower=False, subset_by_index=[n - k, n - 1])
     return vectors[:, np.argsort(values)[::-1]]
-
-
-# -- from faces to the table of features, once for each data set -------------------------------------------------------
-
-
-def fitted_preprocessor(
-    ds: FaceDataset, progress: bool = True, normalizer: str = "standard", rows=None
-) -> Preprocessor:
-    """Return the Preprocessor for a data set: fitted the first time, then loaded from the cache folder.
-
-    Parameters
-    ----------
-    ds : FaceDataset
-    progress : bool
-    normalizer : str
-        One of ``NORMALIZERS``.
-    rows : array_like, optional
-        Faces to fit on; by default any 5,000 (report, 2.1).
-
-    A file there that can't be read, or that another version wrote, is replaced.
-    """
-    if len(ds) < 2:
-        raise mendable(ValueError(f"{ds.source} holds one face, and features tell faces apart: it takes two or more"))
-    path = _kept(ds, normalizer, rows).with_suffix(".npz")
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        return Preprocessor.load(path)
-    n = len(ds) if rows is None else len(rows)
-    preprocessor = Preprocessor(max(1, min(128, n - 1)), normalizer)
-    preprocessor.fit(ds if rows is None else ds.images(np.sort(rows), progress=progress), progress=progress)
-    preprocessor.save(path)
-    return preprocessor
-
-
-def feature_folder(ds: FaceDataset, progress: bool = True, normalizer: str = "standard", rows=None) -> Path:
-    """Return the folder with a data set's CSV chunks: exported the first time, in the cache folder.
-
-    Parameters are those of ``fitted_preprocessor``.
-    """
-    folder = _kept(ds, normalizer, rows)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        with contextlib.suppress(FileExistsError):  # another run was faster
-            fitted_preprocessor(ds, progress, normalizer, rows).export(ds, folder, progress=progress)
-    for name in chunk_names(-(-len(ds) // CHUNK_SIZE)):
-        if not (folder / name).is_file():
-            raise mendable(ValueError(f"{folder} is without {name}: delete the folder, and it is made again"))
-    return folder
-
-
-def _kept(ds: FaceDataset, normalizer: str, rows) -> Path:
-    """Return the folder of the cache that features made so have; with .npz, the file of their preprocessor."""
-    name = f"{ds.fingerprint}-{CODE}"
-    if one_of("normalizer", normalizer, NORMALIZERS) != "standard":
-        name += f"-{normalizer}"
-    if rows is not None:
-        name += "-" + hashlib.sha256(np.sort(rows).astype(np.int64).tobytes()).hexdigest()[:8]
-    return cache_dir() / "features" / name
-
-
-def feature_table(data=None, progress: bool = True, normalizer: str = "standard", rows=None) -> pd.DataFrame:
-    """Return the features of a FaceDataset, or of what ``FaceDataset.open`` takes: made the first time, then kept.
-
-    ``normalizer`` and ``rows`` are those of ``fitted_preprocessor``; ``attrs["drawn"]`` of the table says whether the
-    faces are the stand-in's.
-    """
-    ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
-    table = load_features(feature_folder(ds, progress, normalizer, rows))
-    table.attrs["drawn"] = ds.is_standin
-    return table

@@ -28,7 +28,7 @@ from hw1lib.checks import mendable, whole_number
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, near_duplicates
 from hw1lib.faces.features import folds as make_folds
-from hw1lib.faces.preprocess import feature_table
+from hw1lib.faces.kept import feature_table, small_pictures
 from hw1lib.files import cache_dir, write_atomically
 from hw1lib.nn import ACTIVATIONS, LOSSES, Constant, ExponentialDecay, He, Random, TrainingDiverged, Xavier, Zero
 from hw1lib.study import training
@@ -52,6 +52,12 @@ TUNED: dict[str, dict[str, Any]] = {
     "depth/64-16": {"schedule": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58, "whitening": 0.16},
     "depth/32-8": {"schedule": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58, "whitening": 0.16},
     "race/64": {"schedule": ExponentialDecay(0.15, 0.964), "weight_decay": 0.0063, "whitening": 0.21},
+}
+# Networks on small pictures: chosen with a smaller budget, since one epoch takes as long as 100 on features.
+PIXELS = Experiment("beyond the report", initializer=He(), epochs=20, filters=(16, 32, 64))
+CONV: dict[str, dict[str, Any]] = {
+    "conv/age": {"schedule": ExponentialDecay(0.0005, 0.9), "weight_decay": 0.05},
+    "conv/race": {"schedule": ExponentialDecay(0.02, 0.9), "weight_decay": 0.001},
 }
 ONE_HIDDEN = replace(START, **TUNED["width/64"])
 SIGMAS = (0.01, 0.1, 0.3, 1.0)
@@ -131,6 +137,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "race/8000/rate-1e-4-decay": replace(RACE_8000, schedule=Constant(1e-4)),
     "race/8000" + AS_PUBLISHED: replace(NEAREST, report="Fig. 2.19, 2.20", target="race", epochs=8000),
     "gender/64": replace(START, report="beyond the report: gender", target="gender", **TUNED["race/64"]),
+    # beyond the report: pixels
+    **{name: replace(PIXELS, target=name.removeprefix("conv/"), **CONV[name]) for name in CONV},
 }
 
 
@@ -293,27 +301,37 @@ class _Tables:
             self.ds = data if isinstance(data, FaceDataset) else FaceDataset.open(data, progress=progress)
         self.table = feature_table(self.ds, progress) if self.ds else data
         self.rows = make_folds(near_duplicates(self.table.iloc[:, len(LABELS) :])) if rows is None else rows
-        self.made: dict[tuple[str, int | None], tuple[np.ndarray, list[str], str]] = {
+        self.made: dict[tuple, tuple[np.ndarray, list[str], str, np.ndarray | None]] = {
             ("standard", None): self._numbers(self.table)
         }
         self.fingerprint = self.made["standard", None][2]
 
-    def _numbers(self, table) -> tuple[np.ndarray, list[str], str]:
-        """Return a table's numbers, its columns (fewer where a PCA had fewer faces), and a fingerprint of both."""
+    def _numbers(self, table, pictures=None) -> tuple[np.ndarray, list[str], str, np.ndarray | None]:
+        """Return numbers, columns (fewer where a PCA had fewer faces), a fingerprint of all, and the pictures."""
         numbers = table.iloc[:, 1:].to_numpy(np.float32)  # one array: joblib hands it to processes through a file
         columns = list(table.columns[1:])
-        return numbers, columns, hashlib.sha256(repr(columns).encode() + numbers.tobytes()).hexdigest()[:16]
+        content = repr(columns).encode() + numbers.tobytes()
+        if pictures is not None:
+            content += pictures.tobytes()
+        return numbers, columns, hashlib.sha256(content).hexdigest()[:16], pictures
 
-    def _of(self, experiment: Experiment, fold: int) -> tuple[np.ndarray, list[str], str]:
-        how = experiment.normalizer, fold if experiment.pca_faces == "training" else None
+    def _of(self, experiment: Experiment, fold: int) -> tuple[np.ndarray, list[str], str, np.ndarray | None]:
+        how: tuple = experiment.normalizer, fold if experiment.pca_faces == "training" else None
+        if experiment.filters:
+            how = "pictures", experiment.cell
         if how not in self.made:
             if self.ds is None:
                 raise mendable(
                     ValueError(
-                        "data must be faces, not a table, for an experiment with normalizer other than 'standard', or "
-                        "pca_faces='training': those features are made first, which takes a minute for 20,000 faces"
+                        "data must be faces, not a table, for an experiment with filters, normalizer other than "
+                        "'standard', or pca_faces='training': pictures or features are made first, which takes up to a "
+                        "minute for 20,000 faces"
                     )
                 )
+            if experiment.filters:
+                pictures = small_pictures(self.ds, experiment.cell, self.progress)
+                self.made[how] = self._numbers(self.table[LABELS], pictures)
+                return self.made[how]
             fitted_on = None if how[1] is None else self.rows[fold][0][:5000]  # shuffled: any 5,000 of the training
             self.made[how] = self._numbers(feature_table(self.ds, self.progress, how[0], fitted_on))
         return self.made[how]
@@ -325,7 +343,8 @@ class _Tables:
 
     def shared(self, experiment: Experiment, fold: int) -> tuple:
         """Return what a worker needs; in a tuple, Dask sends it with each task: no worker alone holds it."""
-        return *self._of(experiment, fold)[:2], self.rows[fold]
+        numbers, columns, _, pictures = self._of(experiment, fold)
+        return numbers, columns, self.rows[fold], pictures
 
 
 def _path(job: tuple[str, str]) -> Path:
@@ -359,10 +378,10 @@ def _train_one(job, experiment: Experiment, fold: int, seed: int, shared, path: 
         same = False
     if not same and not anyway:
         return job, None
-    numbers, columns, rows = shared
+    numbers, columns, rows, pictures = shared
     table = pd.DataFrame(numbers, columns=columns)
     table.insert(0, "file", "")
-    result = train_and_measure(experiment, table, fold, seed, rows)
+    result = train_and_measure(experiment, table, fold, seed, rows, pictures)
     if path is not None and same:
         text = json.dumps(result, separators=(",", ":"))
         write_atomically(path, lambda temporary: temporary.write_text(text))

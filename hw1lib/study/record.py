@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, label_noise, near_duplicates
 from hw1lib.faces.features import folds as make_folds
-from hw1lib.faces.preprocess import NORMALIZERS, feature_table, fitted_preprocessor
+from hw1lib.faces.kept import feature_table, fitted_preprocessor
+from hw1lib.faces.preprocess import NORMALIZERS
 from hw1lib.study import tuning
 from hw1lib.study.comparisons import COMPARISONS, bootstrap, compare
 from hw1lib.study.experiments import EXPERIMENTS, START, TUNED, run

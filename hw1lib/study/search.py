@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 
 from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import LABELS, folds, near_duplicates
-from hw1lib.faces.preprocess import NORMALIZERS, feature_table
+from hw1lib.faces.kept import feature_table
+from hw1lib.faces.preprocess import NORMALIZERS
 from hw1lib.files import cache_dir, write_atomically
 from hw1lib.nn import Constant, TrainingDiverged, Xavier
 from hw1lib.study.dependencies import digest

@@ -14,9 +14,22 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hw1lib.checks import one_of, real_number, whole_number
-from hw1lib.faces.features import Part, rescale, split
+from hw1lib.faces.features import Part, rescale, split, split_rows
+from hw1lib.faces.pictures import SIZE
 from hw1lib.faces.preprocess import NORMALIZERS
-from hw1lib.nn import Activation, Constant, History, Initializer, Loss, Network, Random, Schedule, TrainingDiverged
+from hw1lib.nn import (
+    Activation,
+    Constant,
+    ConvNetwork,
+    History,
+    Initializer,
+    Loss,
+    Network,
+    Random,
+    Schedule,
+    TrainingDiverged,
+    mirrored,
+)
 from hw1lib.nn.initializers import as_initializer
 from hw1lib.nn.schedules import as_schedule
 
@@ -26,6 +39,8 @@ TARGETS = {  # target: outputs, output activation, loss
     "gender": (1, "sigmoid", "logistic"),
     "race": (5, "softmax", "nll"),
 }
+OF_FEATURES = "whitening", "input_rms", "normalizer", "pca_faces"  # fields that only such networks have
+OF_PICTURES = "filters", "cell"
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,11 @@ class Experiment:
         Which 5,000 faces normaliser and PCA are fitted on: any, as in the report, or those of this fold's training.
     repeat : int
         Another number draws other networks on the same faces.
+    filters : tuple of int
+        If there are any, the network is a ``ConvNetwork`` with so many filters in each block, trained on small pictures
+        instead of features: mirrored at random, its last layer's weights drawn ten times smaller.
+    cell : int
+        Side of the squares, in pixels, that make one of a small picture, as ``faces.small_pictures`` takes it.
     """
 
     report: str
@@ -85,6 +105,8 @@ class Experiment:
     normalizer: str = "standard"
     pca_faces: str = "any"
     repeat: int = 0
+    filters: tuple[int, ...] = ()
+    cell: int = 4
 
     def __post_init__(self):
         one_of("target", self.target, TARGETS)
@@ -103,25 +125,40 @@ class Experiment:
         one_of("normalizer", self.normalizer, NORMALIZERS)
         one_of("pca_faces", self.pca_faces, ("any", "training"))
         set_field("repeat", whole_number("repeat", self.repeat, 0))
+        set_field("filters", tuple(whole_number("each of filters", n) for n in self.filters))
+        set_field("cell", whole_number("cell", self.cell))
         set_field("initializer", as_initializer(self.initializer))
         set_field("schedule", as_schedule(self.schedule))
-        Network(self.config(1), "zero")  # raises if a part is unknown, or does not go with another
+        self.network(0, 1)  # raises if a part is unknown, or does not go with another
 
     def config(self, n_features: int = 128) -> dict:
-        """Return the dictionary that describes the network."""
+        """Return the dictionary that describes the network, of so many features, or of pictures if it has filters."""
         n_outputs, output_activation, loss = TARGETS[self.target]
-        return {
-            "layers": [n_features, *self.hidden, n_outputs],
+        sizes: dict = {"layers": [n_features, *self.hidden, n_outputs]}
+        if self.filters:
+            picture = 3, SIZE // self.cell, SIZE // self.cell
+            sizes = {"picture": picture, "filters": self.filters, "hidden": self.hidden, "outputs": n_outputs}
+        return sizes | {
             "activation": self.activation,
             "output_activation": output_activation if self.output_activation is None else self.output_activation,
             "loss": loss if self.loss is None else self.loss,
         }
 
+    def network(self, seed=0, n_features: int = 128) -> Network | ConvNetwork:
+        """Return a new network; ``seed`` draws its weights, and later the order of the rows."""
+        if not self.filters:
+            return Network(self.config(n_features), self.initializer, seed)
+        net = ConvNetwork(self.config(), self.initializer, seed)
+        net.weights[-1][...] /= 10  # first outputs that differ little: gradient descent diverges otherwise
+        return net
+
     def settings(self) -> dict:
         """Return the settings as JSON has them: objects by what they show of themselves, without what is implied."""
         settings = {f.name: getattr(self, f.name) for f in fields(Experiment) if f.name != "report"}
         settings["hidden"] = list(self.hidden)
+        settings["filters"] = list(self.filters)
         implied = [name for name in ("output_activation", "loss") if settings[name] is None]
+        implied += OF_FEATURES if self.filters else OF_PICTURES
         plain = (str, int, float, list, type(None))
         with np.printoptions(legacy="1.25"):  # 0.1, not np.float64(0.1)
             return {
@@ -131,22 +168,37 @@ class Experiment:
             }
 
 
-def split_and_rescale(experiment: Experiment, table: pd.DataFrame, fold: int = 0, rows=None) -> tuple[Part, Part, Part]:
-    """Return train, validation and test of this experiment and fold, rescaled, the training part limited.
+def split_and_rescale(
+    experiment: Experiment, table: pd.DataFrame, fold: int = 0, rows=None, pictures=None
+) -> tuple[Part, Part, Part]:
+    """Return train, validation and test of this experiment and fold, the training part limited.
 
-    ``rows`` are those of ``faces.split``.
+    Features are rescaled. ``rows`` are those of ``faces.split``, ``pictures`` those of ``train``.
     """
-    train, validation, test = split(table, experiment.target, fold, rows)
-    if experiment.input_rms is not None:
-        how = {"whitening": experiment.whitening, "input_rms": experiment.input_rms}
-        train, validation, test = rescale(train, validation, test, **how)
+    if experiment.filters:
+        if pictures is None:
+            raise ValueError("pictures are missing, which filters need: faces.small_pictures(faces) returns them")
+        y = table[experiment.target].to_numpy()
+        chosen = split_rows(table, fold) if rows is None else rows
+        train, validation, test = (Part(pictures[part], y[part]) for part in chosen)
+    else:
+        train, validation, test = split(table, experiment.target, fold, rows)
+        if experiment.input_rms is not None:
+            how = {"whitening": experiment.whitening, "input_rms": experiment.input_rms}
+            train, validation, test = rescale(train, validation, test, **how)
     limit = experiment.n_train
     return Part(train.X[:limit], train.y[:limit]), validation, test
 
 
 def train(
-    experiment: Experiment, table: pd.DataFrame, fold: int = 0, seed: int = 0, rows=None, progress: bool = False
-) -> tuple[Network, History, tuple[Part, Part, Part]]:
+    experiment: Experiment,
+    table: pd.DataFrame,
+    fold: int = 0,
+    seed: int = 0,
+    rows=None,
+    progress: bool = False,
+    pictures=None,
+) -> tuple[Network | ConvNetwork, History, tuple[Part, Part, Part]]:
     """Train one network of an experiment.
 
     Parameters
@@ -160,17 +212,20 @@ def train(
         As ``faces.split`` takes them.
     progress : bool
         Show a bar.
+    pictures : ndarray, optional
+        As ``faces.small_pictures`` returns them, row by row those of the table: what an experiment with filters trains
+        on.
 
     Returns
     -------
-    net : Network
+    net : Network or ConvNetwork
     history : History
     parts : (Part, Part, Part)
         Train, validation and test, as the network saw them.
     """
-    parts = split_and_rescale(experiment, table, fold, rows)
+    parts = split_and_rescale(experiment, table, fold, rows, pictures)
     rng = np.random.default_rng([2, fold, seed, experiment.repeat])  # no stream that the folds are drawn from
-    net = Network(experiment.config(parts[0].X.shape[1]), experiment.initializer, rng)
+    net = experiment.network(rng, parts[0].X.shape[1])
     if experiment.target == "age" and experiment.output_bias == "mean":
         net.biases[-1][...] = parts[0].y.mean()
     history = net.fit(
@@ -182,16 +237,17 @@ def train(
         momentum=experiment.momentum,
         weight_decay=experiment.weight_decay,
         patience=experiment.patience,
+        augment=mirrored if experiment.filters else None,
         progress=progress,
     )
     return net, history, parts
 
 
-def train_and_measure(experiment: Experiment, table: pd.DataFrame, fold: int, seed: int, rows) -> dict:
+def train_and_measure(experiment: Experiment, table: pd.DataFrame, fold: int, seed: int, rows, pictures=None) -> dict:
     """Train one network of an experiment on one BLAS thread; return what is kept of it, see ``run``."""
     with threadpool_limits(1, "blas"):
         try:
-            net, history, (train_part, validation, test) = train(experiment, table, fold, seed, rows)
+            net, history, (train_part, validation, test) = train(experiment, table, fold, seed, rows, pictures=pictures)
         except TrainingDiverged as error:
             return {"fold": fold, "seed": seed, "diverged": str(error)}
         predicted = net.predict(test.X)
@@ -211,7 +267,7 @@ def train_and_measure(experiment: Experiment, table: pd.DataFrame, fold: int, se
         "epochs": epochs,
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds[-1], 2),
-        "effective_rank": round(effective_rank(net.weights[0]), 2),
+        "effective_rank": round(effective_rank(net.weights[0].reshape(len(net.weights[0]), -1)), 2),
         "curves": {"epoch": at.tolist(), **curves},
         "errors": [round(error, 2) for error in errors.tolist()],  # of each test face, in the order of the fold's rows
     }

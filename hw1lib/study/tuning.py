@@ -18,15 +18,20 @@ RATES, WEIGHT_DECAYS = (5e-4, 4e-3), (0.05, 1.5)  # on a logarithmic scale
 DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
 RACE_RATE = 50  # the rates are so many times larger for race, and the weight decays smaller
+# The budget of networks on pixels: six settings, each trained in full on one fold of that partition.
+CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS, CONV_SETTINGS = (2e-4, 1e-3), (0.02, 1.0), (0.85, 0.95), 6
 
 
 def candidates(experiment: Experiment) -> list[Experiment]:
-    """Return the settings that are tried: the same for every architecture."""
+    """Return the settings that are tried: the same for every architecture on features, others for one on pixels."""
+    ranges, n, whitenings = [RATES, WEIGHT_DECAYS, DECAYS], SETTINGS, WHITENINGS
+    if experiment.filters:
+        ranges, n, whitenings = [CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS], CONV_SETTINGS, (0.0, 0.0)
     rng, found = np.random.default_rng(0), []
     factor = 1 if experiment.target == "age" else RACE_RATE
-    for _ in range(SETTINGS):
-        rate, weight_decay = np.exp(rng.uniform(*np.log([RATES, WEIGHT_DECAYS]).T))
-        decay, whitening = rng.uniform(*np.transpose([DECAYS, WHITENINGS]))
+    for _ in range(n):
+        rate, weight_decay = np.exp(rng.uniform(*np.log(ranges[:2]).T))
+        decay, whitening = rng.uniform(*np.transpose([ranges[2], whitenings]))
         schedule = ExponentialDecay(_rounded(rate * factor), _rounded(decay))
         weight_decay, whitening = _rounded(weight_decay / factor), _rounded(whitening)
         found.append(replace(experiment, schedule=schedule, weight_decay=weight_decay, whitening=whitening))

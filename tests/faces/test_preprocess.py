@@ -1,7 +1,5 @@
 """The PCA is scikit-learn's, what is saved comes back, and what is damaged is named."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,10 +13,8 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from hw1lib import files
 from hw1lib.faces import features, preprocess
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import Part, batches, load_features, rescale, split
+from hw1lib.faces.features import Part, batches, load_features, rescale
 from hw1lib.faces.preprocess import Preprocessor
 
 TWINS = {
@@ -47,13 +43,6 @@ def one_thread():
     """Small products are slow on several threads that other tests keep waiting."""
     with threadpool_limits(1):
         yield
-
-
-@pytest.fixture(scope="module")
-def faces(faces_folder, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HW1_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return FaceDataset.open(faces_folder, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -453,55 +442,6 @@ def test_batches_hold_every_row_once_and_change_nothing():
             batches(X, y, bad)
     with pytest.raises(ValueError, match="same number of rows, not 300 and 2"):
         batches(X, y[:2])
-
-
-# -- the whole way ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", [2, 3])
-def test_very_few_faces(n, faces_folder, tmp_path):
-    for path in sorted(faces_folder.iterdir())[:n]:
-        shutil.copy(path, tmp_path)
-    ds = FaceDataset.open(tmp_path, progress=False)
-    table = preprocess.feature_table(ds, progress=False)
-    assert table.shape == (n, 4 + n - 1)
-    with pytest.raises(ValueError, match=f"ten folds need at least 10 faces, not {n}"):
-        split(table, "race")
-
-
-def test_one_face_alone_says_what_is_missing(faces_folder, tmp_path):
-    shutil.copy(next(faces_folder.iterdir()), tmp_path)
-    with pytest.raises(ValueError, match=r"holds one face, .* it takes two or more"):
-        preprocess.feature_table(tmp_path, progress=False)
-
-
-def test_prepare_works_once_and_says_what_to_delete(faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
-    monkeypatch.setattr(preprocess, "CHUNK_SIZE", 10)
-    monkeypatch.setattr(Preprocessor.export, "__defaults__", (10, -1, True))
-    folder = preprocess.feature_folder(faces, progress=False)
-    assert load_features(folder)["file"].tolist() == faces.labels["file"].tolist()
-    assert preprocess.fitted_preprocessor(faces).n_components == 22  # of 23 faces, no more
-    with monkeypatch.context() as patch:
-        patch.setattr(Preprocessor, "fit", None)
-        patch.setattr(Preprocessor, "export", None)
-        assert preprocess.feature_folder(faces, progress=False) == folder
-        (folder / "chunk_02.csv").unlink()
-        with pytest.raises(ValueError, match=r"is without chunk_02\.csv: delete the folder"):
-            preprocess.feature_folder(faces, progress=False)
-
-
-@pytest.mark.parametrize("damage", ["cut", "old"])
-def test_a_damaged_or_outdated_file_in_the_cache_is_made_again(damage, faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("HW1_CACHE", str(tmp_path))
-    first = preprocess.fitted_preprocessor(faces, progress=False)
-    (path,) = tmp_path.glob("features/*.npz")
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:1000])
-    else:
-        files.write_npz(path, "preprocessor", {"mean": first.center})
-    assert_same(preprocess.fitted_preprocessor(faces, progress=False), first)
-    assert_same(Preprocessor.load(path), first)
 
 
 # -- scikit-learn -----------------------------------------------------------------------------------------------------
