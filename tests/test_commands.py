@@ -34,7 +34,7 @@ from hw1lib.faces.data import FaceDataset
 from hw1lib.faces.features import load_features
 from hw1lib.study import experiments, linear, record, search, tuning
 from hw1lib.study.comparisons import COMPARISONS
-from hw1lib.study.experiments import EXPERIMENTS, TUNED
+from hw1lib.study.experiments import CONV, EXPERIMENTS, TUNED
 
 FACES = 60
 ROOT = Path(__file__).parents[1]
@@ -50,12 +50,15 @@ def environment(tmp_path, monkeypatch):
 def all_of_it_but_short(monkeypatch):
     """Let ``reproduce`` do everything, on two folds, with few epochs and a small budget."""
     short = {name: replace(e, epochs=2 + (e.epochs >= record.LONG)) for name, e in EXPERIMENTS.items()}
+    pixels = replace(tuning.PIXELS, epochs=2, filters=(2,), hidden=(3,), cell=20)
+    short |= {name: replace(pixels, target=short[name].target) for name in CONV}
     monkeypatch.setattr(record, "EXPERIMENTS", short)
     monkeypatch.setattr(record, "LONG", 3)
     monkeypatch.setattr(experiments, "_key", functools.cache(experiments._key))
     budget = {"SETTINGS": 3, "FIRST_FOLDS": 1, "BEST": 2, "FOLDS": 2, "START": replace(tuning.START, epochs=2)}
     tried = {"MOST_EPOCHS": 3, "AT": np.array([1, 3]), "RATES": (1e-4,), "NORMALIZERS": ("standard", "l2")}
-    for module, constants in ((tuning, budget), (search, tried)):
+    budget |= {"CONV_SETTINGS": 2, "PIXELS": pixels}
+    for module, constants in ((tuning, budget), (search, tried), (linear, {"SVM_SETTINGS": 2})):
         for name, value in constants.items():
             monkeypatch.setattr(module, name, value)
 
@@ -106,14 +109,17 @@ def test_reproduce_records_all_that_is_quoted(tmp_path, capsys):
     results = json.loads((tmp_path / "cache" / "reproduced.json").read_text())
     assert results["experiments"].keys() == EXPERIMENTS.keys()
     for name, one in results["experiments"].items():
-        networks = 1 if EXPERIMENTS[name].epochs >= 1000 else 2
+        networks = 1 if EXPERIMENTS[name].epochs >= 1000 or name.startswith("conv/") else 2
         told = [(run["fold"], run["seed"]) for run in one["runs"]]
         assert told == [(fold, seed) for fold in range(2) for seed in range(networks)]
         assert not any("errors" in run for run in one["runs"])
         assert [run["seed"] for run in one["runs"] if "curves" in run] == [0, 0]
     assert results["bootstrap"].keys() == {f"{one.first} - {one.second}" for one in COMPARISONS}
     assert all(low <= high for low, high in results["bootstrap"].values())
-    assert results["tuning"].keys() == TUNED.keys()
+    assert results["tuning"].keys() == {*TUNED, *CONV}
+    assert {target: len(tried) for target, tried in results["svm"].items()} == {"age": 2, "race": 2}
+    assert len(results["baselines"]["race"]["svm"]["test"]) == 2
+    assert results["by_group"].keys() == set(record.BY_GROUP)
     assert len(results["search"]["families"]) == 4
     assert results["data"]["source"] == "stand-in"
     assert results["data"]["faces"] == FACES

@@ -12,7 +12,7 @@ from hw1lib.faces.features import (
     split,
     split_rows,
 )
-from hw1lib.faces.kept import feature_folder, feature_table, fitted_preprocessor, small_pictures
+from hw1lib.faces.kept import feature_folder, feature_table, fitted_preprocessor, shrink, small_pictures
 from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
 
 open = FaceDataset.open

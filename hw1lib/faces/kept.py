@@ -88,25 +88,33 @@ def feature_table(data=None, progress: bool = True, normalizer: str = "standard"
     return table
 
 
-def small_pictures(ds: FaceDataset, cell: int = 4, progress: bool = True) -> np.ndarray:
-    """Return the pictures of all faces, made smaller: the first time, then kept, and read from the file as needed.
+def shrink(images, cell: int = 4) -> np.ndarray:
+    """Return smaller pictures of faces: the mean of each square of ``cell`` x ``cell`` pixels, rounded.
 
     Parameters
     ----------
-    ds : FaceDataset
+    images : ndarray, (n, 120000), uint8
+        As ``FaceDataset.images`` returns them.
     cell : int
-        Side of the squares, in pixels, that become one each: a divisor of 200. 4 makes pictures of 50x50.
-    progress : bool
-        Show a bar.
+        A divisor of 200.
 
     Returns
     -------
     ndarray, (n, 3, 200 // cell, 200 // cell), uint8
-        In the order of ``ds.labels``: the mean of each square, rounded.
+        Red, green and blue apart, as ``nn.ConvNetwork`` takes them.
     """
     if SIZE % whole_number("cell", cell):
         raise ValueError(f"cell must be a divisor of {SIZE}, not {cell}")
-    side = SIZE // cell
+    squares = images.reshape(-1, SIZE // cell, cell, SIZE // cell, cell, 3)
+    return np.rint(squares.mean(axis=(2, 4))).astype(np.uint8).transpose(0, 3, 1, 2)
+
+
+def small_pictures(ds: FaceDataset, cell: int = 4, progress: bool = True) -> np.ndarray:
+    """Return all pictures of a data set as ``shrink`` makes them: the first time, then kept, and read as needed.
+
+    They are in the order of ``ds.labels``, (n, 3, 200 // cell, 200 // cell), uint8.
+    """
+    side = SIZE // whole_number("cell", cell)
     path = cache_dir() / "pictures" / f"{ds.fingerprint}-{CODE}-{side}.npy"
     shape = len(ds), 3, side, side
     with contextlib.suppress(FileNotFoundError, ValueError, EOFError):  # not there, or damaged: made again
@@ -116,9 +124,8 @@ def small_pictures(ds: FaceDataset, cell: int = 4, progress: bool = True) -> np.
     pictures = np.empty(shape, np.uint8)
     with tqdm(desc="making pictures", total=len(ds), unit="face", disable=not progress, leave=False) as bar:
         for start in range(0, len(ds), BLOCK_FACES):
-            block = ds.images(slice(start, start + BLOCK_FACES))
-            squares = block.reshape(-1, side, cell, side, cell, 3)
-            pictures[start : start + len(block)] = np.rint(squares.mean(axis=(2, 4))).transpose(0, 3, 1, 2)
+            block = shrink(ds.images(slice(start, start + BLOCK_FACES)), cell)
+            pictures[start : start + len(block)] = block
             bar.update(len(block))
 
     def write(temporary: Path):

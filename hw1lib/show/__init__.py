@@ -1,5 +1,6 @@
 """What people look at: plots, pictures and tables with their captions, and the page (``hw1lib.show.report``)."""
 
+from hw1lib.show.convnets import conv_layers, filters_and_maps
 from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
 from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
 from hw1lib.show.plots import (
@@ -7,9 +8,11 @@ from hw1lib.show.plots import (
     RACES,
     activations,
     by_group,
+    by_group_and_model,
     confusion,
     forest,
     label_distributions,
+    ladder,
     layer_spreads,
     learning_curve,
     learning_rates,

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hw1lib.study.comparisons import SAME
-from hw1lib.study.results import mean_curve
+from hw1lib.study.results import OVERLAP, interval, mean_curve
 
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
@@ -333,6 +333,66 @@ def by_group(groups, ylabel: str, overall: float, limit: float | None = None) ->
             across.append(ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' limit"))
     axes[0, 0].set_ylabel(ylabel)
     figure.legend(handles=across, loc="outside upper right", ncols=2)
+    return figure
+
+
+def by_group_and_model(groups, ylabel: str, limit: float | None = None) -> Figure:
+    """Draw a number of groups of test faces for several models beside each other, with intervals.
+
+    Parameters
+    ----------
+    groups : dict of str to dict of str to DataFrame
+        Panel -> model -> table; its index names the groups, columns ``value, low, high``, and ``n`` in the first one's.
+    ylabel : str
+    limit : float, optional
+        What no model can do better than, as the labels themselves are noisy (``faces.label_noise``).
+    """
+    widths = [len(next(iter(models.values()))) + 1 for models in groups.values()]
+    figure, axes = plt.subplots(1, len(groups), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False)
+    for ax, (name, models) in zip(axes[0], groups.items(), strict=True):
+        first = next(iter(models.values()))
+        for i, (model, table) in enumerate(models.items()):
+            at = np.arange(len(table)) + 0.36 * (i / max(1, len(models) - 1) - 0.5)
+            reach = _reach(table, "value")
+            ax.errorbar(at, table["value"], reach, fmt=MARKERS[i % 4], color=f"C{i}", capsize=3, label=model)
+        if limit is not None:
+            ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' limit")
+        ax.set_xticks(range(len(first)), [f"{group}\n{int(n):,}" for group, n in first["n"].items()], fontsize=8)
+        ax.set(xlabel=f"{name} / test faces", xlim=(-0.6, len(first) - 0.4))
+        ax.grid(axis="x", visible=False)
+    axes[0, 0].set_ylabel(ylabel)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    return figure
+
+
+def ladder(table: pd.DataFrame) -> Figure:
+    """Draw what each of ``study.ladder``'s models reaches: mean with its 95 % interval, folds as dots."""
+    panels = {
+        "rmse": ("test RMSE of age (years), left is better", 1),
+        "accuracy": ("accuracy of the race label (%)", 100),
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 0.34 * len(table) + 1.2), sharey=True)
+    place = np.arange(len(table))[::-1]
+    for i, (ax, (column, (label, unit))) in enumerate(zip(axes, panels.items(), strict=True)):
+        for y, folds, printed in zip(place, table[column], table["published"], strict=True):
+            if len(folds):
+                mean, _, high = interval(folds, overlap=OVERLAP)
+                ax.plot(unit * np.array(folds), np.full(len(folds), y - 0.27), ".", color="C0", markersize=4, alpha=0.6)
+                drawn = ax.errorbar(
+                    unit * mean, y, xerr=unit * (high - mean), fmt="o", markersize=5, capsize=3, color="C1"
+                )
+                drawn.set_label("mean, 95 % interval")
+            if printed[i] is not None:
+                ax.plot(
+                    unit * printed[i], y + 0.27, "D", color="black", fillstyle="none", markersize=5, label="published"
+                )
+        ax.hlines(place[1:] + 0.5, 0, 1, color="0.9", linewidth=0.8, zorder=0, transform=ax.get_yaxis_transform())
+        ax.set(xlabel=label, ylim=(-0.5, len(table) - 0.5))
+        ax.grid(axis="y", visible=False)
+    axes[0].set_yticks(place, table.index)
+    axes[0].plot([], [], ".", color="C0", markersize=4, alpha=0.6, label="a fold")
+    once = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=3)
     return figure
 
 

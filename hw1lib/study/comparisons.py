@@ -17,6 +17,7 @@ from hw1lib.study.results import AS_PUBLISHED, fold_means, interval
 
 SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
 TUNED = "each tuned"
+PIXELS = "pixels, not features; each tuned"
 
 
 class Comparison(NamedTuple):
@@ -25,7 +26,7 @@ class Comparison(NamedTuple):
     question: str
     first: str
     second: str
-    factor: str  # the one setting, a field of Experiment; or TUNED
+    factor: str  # the one setting, a field of Experiment; or TUNED, with the same budget; or PIXELS, with its own
     claimed: bool = False  # by the report
 
 
@@ -74,6 +75,10 @@ COMPARISONS = (
     Comparison("Is the rate 1e-3 better, 8,000 epochs?", "race/8000/no-decay", "race/8000/rate-1e-4", "schedule"),
     Comparison("Is weight decay better, at 1e-4?", "race/8000/rate-1e-4-decay", "race/8000/rate-1e-4", "weight_decay"),
     Comparison("Is weight decay better, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
+    # beyond the report
+    Comparison("Is a convolutional network better than 64?", "conv/age", "width/64", PIXELS),
+    Comparison("Is a convolutional network better than (64, 16)?", "conv/age", "depth/64-16", PIXELS),
+    Comparison("Is a convolutional network better, race label?", "conv/race", "race/64", PIXELS),
 )
 
 
@@ -134,8 +139,8 @@ def holm(p_values: pd.Series) -> pd.Series:
 
 def else_differs(results: dict, comparison: Comparison) -> str:
     """Return which settings differ beside the factor: "nothing", or their names; or "each tuned"."""
-    if comparison.factor == TUNED:
-        return TUNED
+    if comparison.factor in (TUNED, PIXELS):
+        return comparison.factor
     first, second = (results["experiments"][name]["settings"] for name in (comparison.first, comparison.second))
     return ", ".join(key for key in first if first[key] != second[key] and key != comparison.factor) or "nothing"
 

@@ -17,6 +17,7 @@ BASELINES = {
     "linear": "linear regression",
     "largest": "always the largest class",
     "logistic": "logistic regression",
+    "svm": "support vectors, RBF kernel",
 }
 AS_PUBLISHED = "/as-published"  # ends a name: the settings that come nearest to the report's number
 
@@ -211,19 +212,53 @@ def where_this_stands(kept: dict | None = None) -> pd.DataFrame:
         "linear regression": kept["baselines"]["age"]["linear"]["mae"],
         "128-64-1": fold_means(kept, "width/64", "mae"),
         "128-64-16-1": fold_means(kept, "depth/64-16", "mae"),
-        "128-64-5": fold_means(kept, "race/64"),
     }
-    rows = [
-        (name, "-", mean_and_interval(numbers, "accuracy"), *here)
-        if name == "128-64-5"
-        else (name, mean_and_interval(numbers), "-", *here)
-        for name, numbers in ours.items()
-    ]
+    rows = [(name, mean_and_interval(numbers), "-", *here) for name, numbers in ours.items()]
+    rows.append(("128-64-5", "-", mean_and_interval(fold_means(kept, "race/64"), "accuracy"), *here))
+    conv = fold_means(kept, "conv/age", "mae"), fold_means(kept, "conv/race")
+    both = mean_and_interval(conv[0]), mean_and_interval(conv[1], "accuracy")
+    rows.append(("three convolutions, 64 (notebook 8)", *both, here[0], "pictures of 50x50; the same folds"))
     for other in OTHERS:
         numbers = (f"{other.value:.2f}", "-") if other.metric == "mae" else ("-", f"{100 * other.value:.1f} %")
         rows.append((other.model, *numbers, other.source, other.differs))
     columns = ["model", "age: MAE (years)", "race label: accuracy", "source", "what differs"]
     return pd.DataFrame(rows, columns=columns).set_index("model")
+
+
+def ladder(kept: dict | None = None) -> pd.DataFrame:
+    """Return what each step of the way gained on UTKFace, from the simplest model to the convolutional network.
+
+    Returns
+    -------
+    DataFrame
+        Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label), each a list of one
+        number a fold, empty where a model was not asked; ``published``, RMSE and accuracy of the report, or None.
+    """
+    kept = recorded() if kept is None else kept
+    age, race = kept["baselines"]["age"], kept["baselines"]["race"]
+
+    def of(name, what="test"):
+        return fold_means(kept, name, what).tolist() if name else []
+
+    rows: dict[str, tuple] = {
+        "mean age, largest class": (age["mean"]["test"], age["mean"]["mae"], race["largest"]["test"]),
+        "linear, logistic regression": (age["linear"]["test"], age["linear"]["mae"], race["logistic"]["test"]),
+    }
+    networks = {
+        "64, as published": ("width/64" + AS_PUBLISHED, "race/8000" + AS_PUBLISHED),
+        "(64, 16), as published": ("depth/64-16" + AS_PUBLISHED, None),
+        "64": ("width/64", "race/64"),
+        "(64, 16)": ("depth/64-16", None),
+        "convolutional network": ("conv/age", "conv/race"),
+    }
+    for row, (first, second) in networks.items():
+        rows[row] = of(first), of(first, "mae"), of(second)
+    rows["support vectors, RBF kernel"] = age["svm"]["test"], age["svm"]["mae"], race["svm"]["test"]
+    rows["convolutional network"] = rows.pop("convolutional network")  # the last
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["rmse", "mae", "accuracy"])
+    printed = {"64, as published": ("width/64", "race/8000"), "(64, 16), as published": ("depth/64-16", None)}
+    table["published"] = [[PUBLISHED[n].value if n else None for n in printed.get(row, (None, None))] for row in rows]
+    return table
 
 
 def network_noise(results: dict, name: str, what: str = "test") -> float:
@@ -390,6 +425,19 @@ def rmse_by_group(true, predicted, groups) -> pd.DataFrame:
         mean, low, high = interval(errors)
         rows[group] = (len(errors), mean**0.5, max(low, 0) ** 0.5 if low == low else low, high**0.5)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
+
+
+def rmse_by_label(results: dict, name: str, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
+    """Return the recorded test RMSE by age decade, gender label and race label, as ``accuracy_by_label`` does.
+
+    ``results`` are recorded ones, ``name`` an experiment of ``study.record.BY_GROUP``.
+    """
+    tables = {}
+    for kind, columns in results["by_group"][name].items():
+        table = pd.DataFrame(columns).set_index("group").query("n >= @least")
+        names = {"gender label": genders, "race label": races}.get(kind)
+        tables[kind] = table if names is None else table.rename(index=dict(enumerate(names)))
+    return tables
 
 
 def counts(results: dict, name: str, kind: str) -> np.ndarray:

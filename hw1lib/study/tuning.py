@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.faces.features import LABELS, folds, near_duplicates
+from hw1lib.faces.kept import feature_table
 from hw1lib.nn import ExponentialDecay
-from hw1lib.study.experiments import EXPERIMENTS, START, TUNED, run
+from hw1lib.study.experiments import CONV, EXPERIMENTS, PIXELS, START, TUNED, run
 from hw1lib.study.training import Experiment
 
 # The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds of another
@@ -43,29 +44,38 @@ def _rounded(value: float) -> float:
     return float(f"{value:.2g}") if value < 0.9 else round(float(value), 3)
 
 
-def tune(table: pd.DataFrame, names=tuple(TUNED), n_jobs: int = -1, progress: bool = True) -> dict[str, list[dict]]:
+def untuned(name: str) -> Experiment:
+    """Return what the settings of an architecture are tried on."""
+    start = PIXELS if name in CONV else START
+    return replace(start, hidden=EXPERIMENTS[name].hidden, target=EXPERIMENTS[name].target)
+
+
+def tune(data, names=(*TUNED, *CONV), n_jobs: int = -1, progress: bool = True) -> dict[str, list[dict]]:
     """Return what was tried for each architecture, the best first.
+
+    ``data`` is what ``study.run`` takes; networks on pixels need the faces.
 
     Returns
     -------
     dict
-        Name -> list of ``schedule, weight_decay, whitening`` as JSON has them, and ``validation``: RMSE in years, or
-        accuracy, of each fold; None where a network diverged.
+        Name -> list of ``schedule, weight_decay, whitening`` (of features) as JSON has them, and ``validation``: RMSE
+        in years, or accuracy, of each fold; None where a network diverged.
     """
+    table = data if isinstance(data, pd.DataFrame) else feature_table(data, progress)
     rows = folds(near_duplicates(table.iloc[:, len(LABELS) :]), FOLDS, PARTITION)
     found: dict[str, list[dict]] = {}
     for name in names:
-        experiment = replace(START, hidden=EXPERIMENTS[name].hidden, target=EXPERIMENTS[name].target)
+        experiment, chosen = untuned(name), CONV.get(name) or TUNED[name]
         sign = 1 if experiment.target == "age" else -1
         tried = {str(i): candidate for i, candidate in enumerate(candidates(experiment))}
-        for n_folds in (FIRST_FOLDS, FOLDS):
-            results = run(tried, table, range(n_folds), n_jobs=n_jobs, progress=progress, rows=rows, may_diverge=True)[
+        for n_folds in (1,) if name in CONV else (FIRST_FOLDS, FOLDS):
+            results = run(tried, data, range(n_folds), n_jobs=n_jobs, progress=progress, rows=rows, may_diverge=True)[
                 "experiments"
             ]
             scores = {i: [one.get("validation", np.inf * sign) for one in results[i]["runs"]] for i in tried}
             order = sorted(tried, key=lambda i: sign * np.mean(scores[i]))
             found[name] = [
-                {key: results[i]["settings"][key] for key in TUNED[name]}
+                {key: results[i]["settings"][key] for key in chosen}
                 | {"validation": [score if np.isfinite(score) else None for score in scores[i]]}
                 for i in order
             ] + found.get(name, [])[BEST:]

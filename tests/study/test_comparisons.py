@@ -18,7 +18,7 @@ from hw1lib.study.comparisons import (
     holm,
     verdict,
 )
-from hw1lib.study.experiments import EXPERIMENTS, START, TUNED
+from hw1lib.study.experiments import CONV, EXPERIMENTS, START, TUNED
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.results import AS_PUBLISHED
 
@@ -59,6 +59,11 @@ def test_a_comparison_is_fair(one):
             assert chosen <= {"report", "hidden", *TUNED[name]}
             assert TUNED[name].keys() == TUNED[one.first].keys()
             assert TUNED[name].items() <= vars(experiment).items()
+    elif one.factor == comparisons.PIXELS:
+        assert first.filters
+        assert not second.filters
+        assert (first.target, one.first in CONV, one.second in TUNED) == (second.target, True, True)
+        assert differ <= {"filters", "hidden", "initializer", "epochs", *TUNED[one.second]}
     else:
         assert differ == {one.factor}
     names = [name.removesuffix(AS_PUBLISHED) for name in (one.first, one.second)]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hw1lib.faces import Preprocessor, folds, split, split_rows
+from hw1lib.faces import Preprocessor, feature_table, folds, small_pictures, split, split_rows
 from hw1lib.faces.data import FaceDataset
-from hw1lib.nn import Constant, Random, TrainingDiverged, Zero
+from hw1lib.nn import Constant, ConvNetwork, He, Random, TrainingDiverged, Zero, mirrored
 from hw1lib.study import experiments, results
 from hw1lib.study.experiments import EXPERIMENTS, limit_epochs, run
 from hw1lib.study.linear import baselines
@@ -86,6 +86,57 @@ def test_features_stay_as_the_pca_gives_them(table):
     assert not np.array_equal(split_and_rescale(SHORT, table, 2)[0].X, split(table, "age", 2)[0].X)
 
 
+ON_PIXELS = replace(SHORT, filters=(3, 4), hidden=(5,), cell=20, initializer=He(), schedule=Constant(1e-4))
+
+
+def test_filters_make_a_convolutional_network_on_small_pictures(table):
+    """Trained by hand: mirrored pictures, the last layer ten times smaller, the bias at the mean age."""
+    pictures = np.random.default_rng(0).integers(0, 256, (len(table), 3, 10, 10), np.uint8)
+    for target, hand_y in (("age", table["age"]), ("race", table["race"])):
+        experiment = replace(ON_PIXELS, target=target, n_train=150)
+        net, history, (train_part, _, test) = train(experiment, table, 3, 1, pictures=pictures)
+        rows = split_rows(table, 3)
+        assert np.array_equal(train_part.X, pictures[rows[0][:150]])
+        assert np.array_equal(test.y, hand_y.to_numpy()[rows[2]])
+        hand = ConvNetwork(experiment.config(), He(), np.random.default_rng([2, 3, 1, 0]))
+        hand.weights[-1][...] /= 10
+        if target == "age":
+            hand.biases[-1][...] = train_part.y.mean()
+        kept = hand.fit(*train_part, epochs=3, schedule=1e-4, augment=mirrored, progress=False)
+        assert np.array_equal(hand.parameters, net.parameters)
+        assert kept.train_loss == history.train_loss
+    with pytest.raises(ValueError, match=r"pictures are missing.*faces\.small_pictures"):
+        train(ON_PIXELS, table)
+
+
+def test_what_only_features_or_only_pictures_have_is_not_among_the_settings():
+    of_pixels, of_features = ON_PIXELS.settings(), SHORT.settings()
+    assert of_pixels.keys() - of_features.keys() == {"filters", "cell"}
+    assert of_features.keys() - of_pixels.keys() == {"whitening", "input_rms", "normalizer", "pca_faces"}
+    assert of_pixels["filters"] == [3, 4]
+
+
+def test_pictures_come_from_the_faces_and_are_kept_apart(faces, monkeypatch):
+    two = {"small": ON_PIXELS, "smaller": replace(ON_PIXELS, cell=40)}
+    found = run(two, faces, [0], n_jobs=1, progress=False)
+    (one,), (other,) = (found["experiments"][name]["runs"] for name in two)
+    assert one["test"] != other["test"]
+    assert len(one["errors"]) == 2  # of 23 faces
+    expected = train_and_measure(
+        two["small"],
+        feature_table(faces, False),
+        0,
+        0,
+        split_rows(feature_table(faces, False)),
+        small_pictures(faces, 20),
+    )
+    assert without_seconds(one) == without_seconds(expected)
+    monkeypatch.setattr(experiments, "_train_one", None)
+    assert run(two, faces, [0], n_jobs=1, progress=False) == found  # kept
+    with pytest.raises(ValueError, match="data must be faces, not a table, for an experiment with filters"):
+        run(two, feature_table(faces, False), [0], progress=False)
+
+
 def test_effective_ranks_that_are_known():
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.standard_normal((9, 4)))[0]
@@ -128,7 +179,7 @@ def test_same_results_with_one_and_two_processes_and_from_the_cache(table, cache
 def test_what_is_finished_is_not_run_twice_and_the_same_setting_is_run_once(table, monkeypatch):
     trained = []
 
-    def counting(experiment, table, fold, seed, rows):
+    def counting(experiment, table, fold, seed, rows, pictures):
         trained.append((fold, seed))
         if len(trained) == 3:
             raise KeyboardInterrupt
@@ -177,14 +228,14 @@ def test_other_rows_are_another_result(table, cache):
 
 @pytest.mark.parametrize("other", [{"normalizer": "l2"}, {"pca_faces": "training"}])
 def test_a_table_has_one_normaliser_and_pca(other, table):
-    with pytest.raises(ValueError, match="data must be faces, not a table, for an experiment with normalizer"):
+    with pytest.raises(ValueError, match="data must be faces, not a table, for an experiment with filters, normalizer"):
         run({"mine": replace(SHORT, **other)}, table, [0], n_jobs=1, progress=False)
 
 
 def test_features_are_made_as_an_experiment_asks(faces_folder, monkeypatch):
     seen = {}
 
-    def noting(experiment, table, fold, seed, rows):
+    def noting(experiment, table, fold, seed, rows, pictures):
         seen[experiment.normalizer, experiment.pca_faces, fold] = table.iloc[:, 4:].to_numpy(), rows
         return train_and_measure(experiment, table, fold, seed, rows)
 
@@ -334,6 +385,9 @@ def test_what_run_does_not_take_is_told_before_the_features_are_made(arguments, 
         ({"output_bias": 35}, "output_bias must be one of mean, zero, not 35"),
         ({"normalizer": "L2"}, "normalizer must be one of standard, .*, not 'L2'"),
         ({"pca_faces": "all"}, "pca_faces must be one of any, training, not 'all'"),
+        ({"filters": (8, 0)}, "each of filters must be a whole number >= 1, not 0"),
+        ({"filters": (8,), "cell": 150}, r"config\['picture'\] must be .* at least 2 for each block"),
+        ({"filters": (8,), "activation": "softmax"}, r"config\['activation'\] of a convolutional network must"),
         ({"repeat": -1}, "repeat must be a whole number >= 0, not -1"),
     ],
 )

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from hw1lib.study import results
-from hw1lib.study.comparisons import COMPARISONS, compare
-from hw1lib.study.experiments import EXPERIMENTS, NEAREST, TUNED
-from hw1lib.study.record import LONG
+from hw1lib.study.comparisons import COMPARISONS, PIXELS, compare
+from hw1lib.study.experiments import CONV, EXPERIMENTS, NEAREST, TUNED
+from hw1lib.study.linear import SVM_SETTINGS
+from hw1lib.study.record import BY_GROUP, LONG
 from hw1lib.study.search import AT, FITTED, MOST_EPOCHS
-from hw1lib.study.tuning import BEST, FIRST_FOLDS, FOLDS, SETTINGS, candidates
+from hw1lib.study.tuning import BEST, CONV_SETTINGS, FIRST_FOLDS, FOLDS, SETTINGS, candidates
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_every_run_is_complete(kept):
     for name, recorded in kept["experiments"].items():
         networks = {run["seed"] for run in recorded["runs"]}
         assert networks == set(range(len(networks)))
-        assert len(networks) == 1 or EXPERIMENTS[name].epochs < LONG
+        assert len(networks) == (1 if EXPERIMENTS[name].epochs >= LONG or EXPERIMENTS[name].filters else 3)
         found = [(run["fold"], run["seed"]) for run in recorded["runs"]]
         assert found == [(fold, seed) for fold in range(10) for seed in range(len(networks))]
         for run in recorded["runs"]:
@@ -44,7 +45,7 @@ def test_every_run_is_complete(kept):
 def test_every_comparison_is_recorded_and_changes_one_thing(kept):
     compared = compare(kept)
     assert list(compared.index) == [one.question for one in COMPARISONS]
-    assert set(compared["else_differs"]) == {"nothing", "each tuned"}
+    assert set(compared["else_differs"]) == {"nothing", "each tuned", PIXELS}
     assert kept["bootstrap"].keys() == {f"{one.first} - {one.second}" for one in COMPARISONS}
 
 
@@ -53,14 +54,16 @@ def test_the_same_setting_with_other_networks_is_the_same(kept):
 
 
 def test_the_best_that_was_tried_is_what_is_used(kept):
-    assert kept["tuning"].keys() == TUNED.keys()
+    assert kept["tuning"].keys() == {*TUNED, *CONV}
     for name, tried in kept["tuning"].items():
         settings = EXPERIMENTS[name].settings()
-        assert {key: tried[0][key] for key in TUNED[name]} == {key: settings[key] for key in TUNED[name]}
-        offered = [{key: one.settings()[key] for key in TUNED[name]} for one in candidates(EXPERIMENTS[name])]
-        recorded = [{key: one[key] for key in TUNED[name]} for one in tried]
+        chosen = {**TUNED, **CONV}[name]
+        assert {key: tried[0][key] for key in chosen} == {key: settings[key] for key in chosen}
+        offered = [{key: one.settings()[key] for key in chosen} for one in candidates(EXPERIMENTS[name])]
+        recorded = [{key: one[key] for key in chosen} for one in tried]
         assert sorted(map(str, recorded)) == sorted(map(str, offered))
-        assert [len(one["validation"]) for one in tried] == [FOLDS] * BEST + [FIRST_FOLDS] * (SETTINGS - BEST)
+        budget = [1] * CONV_SETTINGS if name in CONV else [FOLDS] * BEST + [FIRST_FOLDS] * (SETTINGS - BEST)
+        assert [len(one["validation"]) for one in tried] == budget
         means = [np.mean(one["validation"]) for one in tried[:BEST]]
         assert means[0] == (min(means) if settings["target"] == "age" else max(means))
 
@@ -87,6 +90,35 @@ def test_recorded_numbers_agree_with_known_facts(kept):
     )
     assert len(kept["baselines"]["race"]["logistic"]["test"]) == 10
     assert sum(kept["variance"]) == pytest.approx(0.918, abs=0.003)
+
+
+def test_the_goals_of_the_convolutional_network_are_met(kept):
+    """At most 10.8 years and at least 80 %; better than the networks on features by paired intervals."""
+    assert results.fold_means(kept, "conv/age").mean() < 10.8
+    assert results.fold_means(kept, "conv/race").mean() > 0.8
+    assert compare(kept, "conv/")["verdict"].tolist() == ["yes"] * 3
+    assert (compare(kept, "conv/")["holm"] < 0.05).all()
+
+
+def test_support_vectors_are_recorded_with_what_was_tried(kept):
+    for target, tried in kept["svm"].items():
+        assert len(tried) == SVM_SETTINGS
+        sign = 1 if target == "age" else -1
+        scores = [sign * one["validation"] for one in tried]
+        assert scores == sorted(scores)
+        assert len(kept["baselines"][target]["svm"]["test"]) == 10
+    assert kept["svm"].keys() == {"age", "race"}
+
+
+def test_errors_by_group_are_those_of_all_test_faces(kept):
+    assert kept["by_group"].keys() == set(BY_GROUP)
+    for name, kinds in kept["by_group"].items():
+        rmse = np.array([run["test"] for run in kept["experiments"][name]["runs"] if run["seed"] == 0])
+        for kind in kinds.values():
+            n, value = np.array(kind["n"]), np.array(kind["value"])
+            assert 19_900 < n.sum() <= 20_002
+            together = np.sqrt(np.sum(n * value**2) / n.sum())
+            assert together == pytest.approx(np.sqrt(np.mean(rmse**2)), abs=0.01)
 
 
 def test_the_check_is_not_counted_among_the_questions(kept):

@@ -9,12 +9,12 @@ from hw1lib.faces import feature_table, folds, near_duplicates
 from hw1lib.faces.data import FaceDataset
 from hw1lib.nn import Constant, ExponentialDecay
 from hw1lib.study import search, tuning
-from hw1lib.study.experiments import EXPERIMENTS, NEAREST, START, TUNED, run
+from hw1lib.study.experiments import CONV, EXPERIMENTS, NEAREST, PIXELS, START, TUNED, run
 from hw1lib.study.published import PUBLISHED
 
 
 def settings_tried(name):
-    experiment = replace(START, hidden=EXPERIMENTS[name].hidden, target=EXPERIMENTS[name].target)
+    experiment = tuning.untuned(name)
     return experiment, tuning.candidates(experiment)
 
 
@@ -35,6 +35,28 @@ def test_every_architecture_is_tuned_with_the_same_budget():
             tuning.RACE_RATE * other.schedule.rate, rel=0.05
         )  # two digits are kept
         assert one.weight_decay == pytest.approx(other.weight_decay / tuning.RACE_RATE, rel=0.05)
+
+
+def test_networks_on_pixels_have_a_budget_of_their_own():
+    age, race = (settings_tried(name)[1] for name in CONV)
+    assert len(set(age)) == len(set(race)) == tuning.CONV_SETTINGS
+    for name, tried in zip(CONV, (age, race), strict=True):
+        for one in tried:
+            differ = {f.name for f in fields(one) if getattr(one, f.name) != getattr(EXPERIMENTS[name], f.name)}
+            assert differ <= {"report", *CONV[name]}
+    for one in age:
+        assert tuning.CONV_RATES[0] <= one.schedule.rate <= tuning.CONV_RATES[1]
+        assert tuning.CONV_DECAYS[0] <= one.schedule.decay <= tuning.CONV_DECAYS[1]
+
+
+def test_networks_on_pixels_are_tuned_on_one_fold(faces, monkeypatch):
+    monkeypatch.setattr(tuning, "CONV_SETTINGS", 3)
+    monkeypatch.setattr(tuning, "PIXELS", replace(PIXELS, epochs=2, filters=(2,), hidden=(3,), cell=20))
+    found = tuning.tune(faces, ["conv/race"], n_jobs=1, progress=False)["conv/race"]
+    assert [list(one) for one in found] == [["schedule", "weight_decay", "validation"]] * 3
+    scores = [one["validation"][0] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert {len(one["validation"]) for one in found} == {1}
 
 
 @pytest.mark.parametrize("name", ["width/16", "race/64"])
