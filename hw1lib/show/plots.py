@@ -342,7 +342,8 @@ def by_group_and_model(groups, ylabel: str, limit: float | None = None) -> Figur
     Parameters
     ----------
     groups : dict of str to dict of str to DataFrame
-        Panel -> model -> table; its index names the groups, columns ``value, low, high``, and ``n`` in the first one's.
+        Panel -> model -> table; its index names the groups, columns ``value, low, high``, and ``n`` in the first one's,
+        which stands below the groups.
     ylabel : str
     limit : float, optional
         What no model can do better than, as the labels themselves are noisy (``faces.label_noise``).
@@ -358,7 +359,7 @@ def by_group_and_model(groups, ylabel: str, limit: float | None = None) -> Figur
         if limit is not None:
             ax.axhline(limit, color="C3", linestyle=":", linewidth=1.5, label="the labels' limit")
         ax.set_xticks(range(len(first)), [f"{group}\n{int(n):,}" for group, n in first["n"].items()], fontsize=8)
-        ax.set(xlabel=f"{name} / test faces", xlim=(-0.6, len(first) - 0.4))
+        ax.set(xlabel=name, xlim=(-0.6, len(first) - 0.4))
         ax.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel(ylabel)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=4)

@@ -56,7 +56,7 @@ TUNED: dict[str, dict[str, Any]] = {
 # Networks on small pictures: chosen with a smaller budget, since one epoch takes as long as 100 on features.
 PIXELS = Experiment("beyond the report", initializer=He(), epochs=20, filters=(16, 32, 64))
 CONV: dict[str, dict[str, Any]] = {
-    "conv/age": {"schedule": ExponentialDecay(0.0005, 0.9), "weight_decay": 0.05},
+    "conv/age": {"schedule": ExponentialDecay(0.0008, 0.88), "weight_decay": 0.17},
     "conv/race": {"schedule": ExponentialDecay(0.02, 0.9), "weight_decay": 0.001},
 }
 ONE_HIDDEN = replace(START, **TUNED["width/64"])

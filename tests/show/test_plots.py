@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 
 from hw1lib import show
+from hw1lib.nn import ConvNetwork
 from hw1lib.nn.activations import ACTIVATIONS
 from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, StepDecay
 
@@ -79,6 +80,15 @@ SIZES = {
 TRUE = np.array([*range(10, 20), *range(40, 46), 80])
 PREDICTED = TRUE + np.where(TRUE < 30, 6.0, -4.0) + np.arange(len(TRUE)) / 7
 GROUPS = {"age decade": group_table([0, 10, 20], 3), "gender label": group_table(["male", "female"], 4)}
+MODELS = {name: {"one": table, "other": table.assign(value=6.0)} for name, table in GROUPS.items()}
+LADDER = pd.DataFrame({"rmse": [[20, 19, 21], [12, 12.5, 13]], "accuracy": [[0.4, 0.42, 0.44], []]}, ["mean", "net"])
+LADDER["published"] = [[None, None], [14.9, 0.722]]
+CONV = {"picture": (3, 50, 40), "filters": (16, 4), "hidden": (64,), "outputs": 5, "activation": "leaky_relu"}
+SEEN = (
+    RNG.integers(0, 256, (3, 8, 6)).astype(np.uint8),
+    RNG.normal(0, 1, (9, 3, 3, 3)),
+    {"b": RNG.normal(0, 1, (2, 4, 3))},
+)
 SOURCES = {"recorded on UTKFace": trained("abcd"), "this run": trained("bd")}  # the first panel is empty in one
 COUNTS = np.array([[50, 50, 0], [1, 3, 0], [0, 0, 0]])
 SHARES = RNG.dirichlet(np.ones(5), 5)
@@ -122,8 +132,12 @@ MAKERS = {
     "predicted_against_true": (lambda: show.predicted_against_true(TRUE, PREDICTED), "age.*years", "age.*years"),
     "by_group": (lambda: show.by_group(GROUPS, "RMSE (years)", 7.0), "age decade|gender label", "RMSE.*years"),
     "limited": (lambda: show.by_group(GROUPS, "RMSE (years)", 7.0, 4.0), "age decade|gender label", "RMSE.*years"),
+    "models": (lambda: show.by_group_and_model(MODELS, "RMSE (years)", 4.0), "age decade|gender label", "RMSE.*years"),
+    "ladder": (lambda: show.ladder(LADDER), "years|%", ""),
     "learned_filter": (lambda: show.learned_filter([3, 2, 0.1], LEARNED), "step", "loss"),
     # pictures, without axes
+    "conv_layers": (lambda: show.conv_layers(CONV), None, None),
+    "filters_and_maps": (lambda: show.filters_and_maps(*SEEN), None, None),
     "face_sheet": (lambda: show.face_sheet(FACES, list("abcde"), columns=4, scale=1.9), None, None),
     "eigenfaces": (lambda: show.eigenfaces(RNG.normal(size=(3, 48)), [0.5, 0.3, 0.1], columns=4), None, None),
     "face_maps": (lambda: show.face_maps(*maps()), None, None),
@@ -137,6 +151,8 @@ SERIES = {
     "rmse": ["training", "validation"],
     "accuracy": ["training", "validation"],
     "spreads": ["zero: all 0", "random"],
+    "models": ["one", "other", "the labels' limit"],
+    "ladder": ["a fold", "mean, 95 % interval", "published"],
     "forest": ["called the same", "a fold", "mean, 95 % interval", "published"],
     "forest of one": ["called the same", "a fold", "mean, 95 % interval"],
     "learning_curve": list(SIZES),
@@ -544,3 +560,47 @@ def test_small_pictures_and_filters_share_their_colours():
     for group in (small, panels):
         assert len({ax.images[0].get_clim() for ax in group}) == 1
     assert sum(panels[0].images[0].get_clim()) == 0  # 0 is white
+
+
+def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers():
+    """As ``ConvNetwork`` has them: their product with the weights must work out."""
+    (ax,) = show.conv_layers(CONV).axes
+    sizes = [text.get_text() for text in ax.texts if re.match(r"[\d,]+( x|$)", text.get_text())]
+    assert sizes == ["3 x 50x40", "16 x 25x20", "4 x 12x10", "480", "64", "5"]
+    net = ConvNetwork(CONV | {"output_activation": "softmax", "loss": "nll"})
+    assert net.head.weights[0].shape == (480, 64)
+    sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert len(sheets) == 3 + 8 + 4 + 3
+
+
+def test_filters_are_grey_where_they_are_zero_and_on_one_scale():
+    picture, filters, maps = SEEN
+    filters = filters.copy()
+    filters[0] = 0
+    axes = np.reshape(show.filters_and_maps(picture, filters, maps).axes, (2, 9))
+    drawn = [np.asarray(ax.images[0].get_array()) for ax in axes[0, 1:]]
+    assert np.all(drawn[0] == 0.5)
+    shown = np.moveaxis([2 * image - 1 for image in drawn], -1, 1)
+    assert shown == pytest.approx(filters[:8] / np.abs(filters).max())
+    assert np.array_equal(axes[1, 2].images[0].get_array(), maps["b"][1])
+    assert not any(ax.images for ax in axes[1, 3:])
+
+
+def test_the_ladder_draws_folds_intervals_and_what_is_published():
+    rmse, accuracy = show.ladder(LADDER).axes
+    lines = {line.get_label(): line for line in rmse.lines}
+    assert lines["published"].get_xydata().tolist() == [[14.9, 0.27]]
+    dots = [line for line in accuracy.lines if len(line.get_xdata()) == 3]
+    assert np.concatenate([d.get_xdata() for d in dots]) == pytest.approx([40, 42, 44])
+    middles = [bar.lines[0].get_xydata()[0].tolist() for bar in rmse.containers]
+    assert middles == [[20, 1], [12.5, 0]]
+    assert [label.get_text() for label in rmse.get_yticklabels()] == ["mean", "net"]
+
+
+def test_models_stand_beside_each_other_in_each_group():
+    first, _ = show.by_group_and_model(MODELS, "RMSE (years)", 4.0).axes
+    one, other = (bar.lines[0].get_xydata() for bar in first.containers)
+    assert one[:, 1] == pytest.approx(GROUPS["age decade"]["value"])
+    assert np.all(other[:, 1] == 6)
+    assert np.all((other[:, 0] - one[:, 0] > 0.2) & (other[:, 0] - one[:, 0] < 0.5))
+    assert [label.get_text() for label in first.get_xticklabels()] == ["0\n1,000", "10\n1,001", "20\n1,002"]

@@ -60,6 +60,30 @@ def test_counts_are_summed_over_folds_of_the_first_network():
 
 def test_where_this_stands_names_each_source():
     table = results.where_this_stands()
-    assert len(table) == 4 + len(published.OTHERS)
+    assert len(table) == 5 + len(published.OTHERS)
     assert (table["source"].str.contains(r"\d{4}$") | (table["source"] == "this project")).all()
-    assert ((table["age: MAE (years)"] == "-") != (table["race label: accuracy"] == "-")).all()
+    both = (table["age: MAE (years)"] != "-") & (table["race label: accuracy"] != "-")
+    assert table.index[both].tolist() == ["three convolutions, 64 (notebook 8)"]
+    assert not ((table["age: MAE (years)"] == "-") & (table["race label: accuracy"] == "-")).any()
+
+
+def test_the_ladder_goes_from_the_simplest_model_to_the_convolutional_network():
+    table = results.ladder()
+    assert (table.index[0], table.index[-1]) == ("mean age, largest class", "convolutional network")
+    assert all(len(folds) == 10 for folds in [*table["rmse"], *table["mae"], *table["accuracy"]] if len(folds))
+    kept = results.recorded()
+    assert table.loc["(64, 16)", "rmse"] == results.fold_means(kept, "depth/64-16").tolist()
+    assert table.loc["support vectors, RBF kernel", "mae"] == kept["baselines"]["age"]["svm"]["mae"]
+    assert table.loc["64, as published", "published"] == [14.9183, 0.722]
+    means = [np.mean(folds) for folds in table.loc[["mean age, largest class", "64", "convolutional network"], "rmse"]]
+    assert means == sorted(means, reverse=True)
+
+
+def test_recorded_errors_by_label_have_names_and_leave_small_groups_out():
+    columns = {"n": [30, 5], "value": [7.0, 9.0], "low": [6.0, 8.0], "high": [8.0, 10.0]}
+    kept = {
+        "by_group": {"a": {"age decade": {"group": [0, 100], **columns}, "race label": {"group": [1, 2], **columns}}}
+    }
+    tables = results.rmse_by_label(kept, "a", ("x", "y", "z"), ("f", "m"))
+    assert tables["age decade"].index.tolist() == [0]
+    assert tables["race label"].loc["y"].tolist() == [30, 7.0, 6.0, 8.0]
