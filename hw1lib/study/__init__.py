@@ -32,3 +32,4 @@ from hw1lib.study.results import (
     wilson,
 )
 from hw1lib.study.training import TARGETS, Experiment, effective_rank, split_and_rescale, train
+from hw1lib.study.tuning import within_one_error

@@ -57,7 +57,7 @@ TUNED: dict[str, dict[str, Any]] = {
 PIXELS = Experiment("beyond the report", initializer=He(), epochs=20, filters=(16, 32, 64))
 CONV: dict[str, dict[str, Any]] = {
     "conv/age": {"schedule": ExponentialDecay(0.0008, 0.88), "weight_decay": 0.17},
-    "conv/race": {"schedule": ExponentialDecay(0.02, 0.9), "weight_decay": 0.001},
+    "conv/race": {"schedule": ExponentialDecay(0.04, 0.88), "weight_decay": 0.0033},
 }
 ONE_HIDDEN = replace(START, **TUNED["width/64"])
 SIGMAS = (0.01, 0.1, 0.3, 1.0)

@@ -19,7 +19,7 @@ RATES, WEIGHT_DECAYS = (5e-4, 4e-3), (0.05, 1.5)  # on a logarithmic scale
 DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
 RACE_RATE = 50  # the rates are so many times larger for race, and the weight decays smaller
-# The budget of networks on pixels: six settings, each trained in full on one fold of that partition.
+# The budget of networks on pixels: six settings, each on one fold of that partition; of them ``within_one_error``.
 CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS, CONV_SETTINGS = (2e-4, 1e-3), (0.02, 1.0), (0.85, 0.95), 6
 
 
@@ -48,6 +48,25 @@ def untuned(name: str) -> Experiment:
     """Return what the settings of an architecture are tried on."""
     start = PIXELS if name in CONV else START
     return replace(start, hidden=EXPERIMENTS[name].hidden, target=EXPERIMENTS[name].target)
+
+
+def within_one_error(tried: list[dict], target: str, n: int) -> dict:
+    """Return the setting with the largest weight decay of those that one fold can't tell from the best.
+
+    One standard error of the best score is what it can't tell (Breiman et al. 1984, section 3.4.3).
+
+    Parameters
+    ----------
+    tried : list of dict
+        As ``tune`` returns them.
+    target : {"age", "race"}
+    n : int
+        Validation faces. An RMSE's standard error is taken as RMSE / sqrt(2 n), that of normal errors.
+    """
+    best = tried[0]["validation"][0]
+    error = best / (2 * n) ** 0.5 if target == "age" else (best * (1 - best) / n) ** 0.5
+    near = [one for one in tried if None not in one["validation"] and abs(one["validation"][0] - best) <= error]
+    return max(near, key=lambda one: one["weight_decay"])
 
 
 def tune(data, names=(*TUNED, *CONV), n_jobs: int = -1, progress: bool = True) -> dict[str, list[dict]]:

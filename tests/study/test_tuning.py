@@ -59,6 +59,13 @@ def test_networks_on_pixels_are_tuned_on_one_fold(faces, monkeypatch):
     assert {len(one["validation"]) for one in found} == {1}
 
 
+def test_the_largest_weight_decay_within_one_standard_error():
+    tried = [{"weight_decay": w, "validation": [v]} for w, v in ((0.1, 10.0), (0.3, 10.4), (0.2, 10.5), (0.9, 10.51))]
+    assert tuning.within_one_error(tried, "age", 200)["weight_decay"] == 0.3  # 10 / sqrt(400) is 0.5
+    tried = [{"weight_decay": w, "validation": [v]} for w, v in ((0.1, 0.8), (0.3, 0.77), (0.2, None), (0.9, 0.75))]
+    assert tuning.within_one_error(tried, "race", 100)["weight_decay"] == 0.3  # sqrt(0.8 * 0.2 / 100) is 0.04
+
+
 @pytest.mark.parametrize("name", ["width/16", "race/64"])
 def test_the_best_mean_over_all_folds_is_chosen(name, table, monkeypatch):
     budget = {"SETTINGS": 5, "FIRST_FOLDS": 1, "BEST": 3, "FOLDS": 3, "START": replace(START, epochs=4)}
