@@ -2,6 +2,7 @@
 
 from hw1lib.show.convnets import conv_layers, filters_and_maps
 from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
+from hw1lib.show.lessons import passes, receptive_field, through_pooling
 from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
 from hw1lib.show.plots import (
     GENDERS,

@@ -43,9 +43,10 @@ def figure(figure: Figure, caption: str) -> None:
     _display_image(f"image/{kind}", content, caption)
 
 
-def drawing(name: str, caption: str) -> None:
-    """Display a drawing that never changes, "network" (Fig. 2.2) or "question3", with a caption as for ``figure``."""
-    _display_image("image/svg+xml", (ASSETS / f"{name}.svg").read_text(encoding="utf-8"), caption)
+def drawing(drawn: str, caption: str) -> None:
+    """Display a drawing, "network" (Fig. 2.2), "question3", or any as SVG, with a caption as for ``figure``."""
+    svg = drawn if drawn.startswith("<svg") else (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
+    _display_image("image/svg+xml", svg, caption)
 
 
 def side_by_side(caption: str, *tables: str) -> None:
