@@ -52,8 +52,8 @@ def fold_dots(results, titles: dict[str, str], ylabel: str) -> Figure:
     ax.plot(place, table, "-", color="0.8", linewidth=1, zorder=1)
     ax.plot(place, table, ".", color="C0", markersize=6, alpha=0.7, label="a fold, lines join the same")
     mean, low, high = np.array([interval(folds, overlap=OVERLAP) for folds in table]).T
-    error = {"fmt": "o", "color": "C1", "markersize": 6, "capsize": 4, "zorder": 4}
-    ax.errorbar(place + 0.12, mean, [mean - low, high - mean], label="mean, 95 % interval", **error)
+    reach, label = [mean - low, high - mean], "mean, 95 % interval"
+    ax.errorbar(place + 0.12, mean, reach, fmt="o", color="C1", markersize=6, capsize=4, zorder=4, label=label)
     ax.set_xticks(place, titles.values())
     ax.set(ylabel=ylabel, xlim=(-0.4, len(place) - 0.5))
     ax.grid(axis="x", visible=False)
