@@ -1,8 +1,8 @@
 """What people look at: plots, pictures and tables with their captions, and the page (``hw1lib.show.report``)."""
 
-from hw1lib.show.convnets import conv_layers, filters_and_maps
+from hw1lib.show.convolutions import conv_layers, filters_and_maps, passes, receptive_field, through_pooling
 from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
-from hw1lib.show.lessons import passes, receptive_field, through_pooling
+from hw1lib.show.lessons import fitted_curves, fold_dots, unit_paths, weight_sizes
 from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
 from hw1lib.show.plots import (
     GENDERS,

@@ -2,142 +2,104 @@
 
 from __future__ import annotations
 
-import re
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon, Rectangle
 
-from hw1lib.nn.conv import Pooled, conv2d, max_pool2d, pad
-from hw1lib.nn.gradients import PARAMETERS
-from hw1lib.show.display import ASSETS
-from hw1lib.show.tables import COLOURS, padded_cells
+from hw1lib.show.plots import STYLES
+from hw1lib.study.results import OVERLAP, fold_means, interval
 
-# -- 06 and 07: convolution, pooling, and the gradients of question 3 -------------------------------------------------
-
-QUADRANTS = ("#9ad0f5", "#f7c04a", "#8fd9b6", "#e8b4d2")  # as in the drawing "question3"
-BACKWARD = "#9c3a00"  # numbers of the backward pass, dark enough on white
+# -- 03 ---------------------------------------------------------------------------------------------------------------
 
 
-def _number(value: float, digits: int) -> str:
-    """Return a number as text, with a minus that is as wide as a digit, and none before 0."""
-    return f"{value:z.{digits}f}".replace("-", "−")
-
-
-def _grid(ax, cells, corner, title: str, fills) -> None:
-    """Write a table (h, w) into cells of size 1, the upper left one at ``corner`` (x, y), y downwards."""
-    (x, y), (height, width) = corner, np.shape(cells)
-    for r, c in np.ndindex(height, width):
-        fill = fills.get((r, c), "white")
-        strong = fill not in ("white", COLOURS["padding"])
-        look = {"color": "black", "weight": "bold"} if strong else {"color": "#444444"}
-        ax.add_patch(Rectangle((x + c, y + r), 1, 1, facecolor=fill, edgecolor="#888888"))
-        ax.text(x + c + 0.5, y + r + 0.52, cells[r][c], ha="center", va="center", fontsize=10, **look)
-    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    ax.text(x + width / 2, y - 0.25, title, ha="center", va="bottom", fontsize=10, bbox=behind)
-
-
-def _blank(width: float, height: float):
-    """Return a figure and its axes for cells of size 1: ``width`` x ``height`` of them, y downwards, no frame."""
-    figure, ax = plt.subplots(figsize=(9.4, 9.4 * height / width))
-    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
-    ax.axis("off")
-    return figure, ax
-
-
-def receptive_field(picture, weights, cell, padding: int = 1, pool: int = 2) -> Figure:
-    """Draw what one cell depends on after a convolution with stride 1 and max pooling (report, Tables 3.2 to 3.12).
+def unit_paths(paths) -> Figure:
+    """Draw one weight of each hidden unit over the epochs, a panel for each start.
 
     Parameters
     ----------
-    picture, weights : (H, W), (k, k)
-    cell : (row, column)
-        Of the pooled output. Blue are its square in the convolution's output, and all cells under the windows of that
-        square; orange are the largest cell of the square, and its window.
-    padding, pool : int
-        As for ``conv2d`` and ``max_pool2d``.
+    paths : dict of str to array_like, (epochs + 1, units)
+        Title and weights, before training and after each epoch. Lines get thinner from unit to unit, so that those
+        which lie on each other are all seen.
     """
-    padded, output = pad(picture, padding), conv2d(picture, weights, padding=padding)
-    pooled = max_pool2d(output, pool)
-    k, square, largest = len(weights), np.multiply(cell, pool), divmod(int(pooled.cells[cell]), output.shape[1])
-    regions = [  # of each table: (row, column, size) of the blue cells, and of the orange ones
-        ((*square, pool + k - 1), (*largest, k)),
-        ((*square, pool), (*largest, 1)),
-        ((*cell, 1), (*cell, 1)),
-    ]
-    tables = {"picture, padded": padded, "output of the filter": output, "max pooled": pooled.values}
-    figure, ax = _blank(sum(values.shape[1] for values in tables.values()) + 5.2, len(padded) + 1)
-    x, before = 0.1, None
-    for (title, values), region in zip(tables.items(), regions, strict=True):
-        y = 0.95 + (len(padded) - len(values)) / 2
-        fills = padded_cells(values.shape, padding) if values is padded else {}
-        for (r, c, size), mark in zip(region, ("window", "selected"), strict=True):
-            fills |= {(r + i, c + j): mark for i, j in np.ndindex(size, size)}
-            if before:  # under the cells, so that it is seen between the tables
-                left, top, wide = before[mark]
-                ends = [(left, top), (x + c, y + r), (x + c, y + r + size), (left, top + wide)]
-                ax.add_patch(Polygon(ends, facecolor=COLOURS[mark], edgecolor="#555555", alpha=0.4, zorder=0.5))
-        _grid(ax, values, (x, y), title, {at: COLOURS[mark] for at, mark in fills.items()})
-        before = {mark: (x + c + s, y + r, s) for (r, c, s), mark in zip(region, ("window", "selected"), strict=True)}
-        x += values.shape[1] + 2.5
+    figure, axes = plt.subplots(1, len(paths), figsize=(9.4, 3.1), squeeze=False)
+    for ax, (title, weights) in zip(axes[0], paths.items(), strict=True):
+        weights = np.asarray(weights)
+        for unit, path in enumerate(weights.T):
+            width = 1.5 + 2.5 * (weights.shape[1] - 1 - unit)
+            ax.plot(path, color=f"C{unit}", linewidth=width, label=f"unit {unit + 1}")
+        ax.set(title=title, xlabel="epoch")
+        middle, half = np.mean(ax.get_ylim()), max(np.ptp(ax.get_ylim()) / 2, 0.01)
+        ax.set_ylim(middle - half, middle + half)  # where nothing moves, rounding is not made to look like something
+    axes[0, 0].set_ylabel("weight from the first feature")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     return figure
 
 
-def through_pooling(output, pooled: Pooled, to_pooled, to_output) -> Figure:
-    """Draw max pooling 2x2 of a 4x4 output, and how the loss's gradient comes back through it.
+def fold_dots(results, titles: dict[str, str], ylabel: str) -> Figure:
+    """Draw each fold as a dot, the mean of its networks, behind the mean over the folds and its 95 % interval.
 
     Parameters
     ----------
-    output : (4, 4)
-    pooled : Pooled
-        As ``max_pool2d`` returns it; a chosen cell has one colour, forward and backward.
-    to_pooled, to_output : (2, 2), (4, 4)
-        The loss's gradient with respect to the pooled cells and to the output's.
+    results : dict
+        As ``study.recorded`` returns them.
+    titles : dict of str to str
+        Experiments, from left to right, and what stands below them. Grey lines join the dots of a fold.
+    ylabel : str
     """
-    square = dict(zip(np.ndindex(2, 2), QUADRANTS, strict=True))
-    chosen = {divmod(int(pooled.cells[at]), 4): colour for at, colour in square.items()}
-    back, on = ([[_number(value, 1) for value in row] for row in gradient] for gradient in (to_output, to_pooled))
-    figure, ax = _blank(20.2, 5)
-    _grid(ax, output, (0.1, 0.9), "output of the filter", chosen)
-    _grid(ax, pooled.values, (6.1, 1.9), "max pooled", square)
-    _grid(ax, on, (10.1, 1.9), "$\\partial L/\\partial$ pooled", square)
-    _grid(ax, back, (16.1, 0.9), "$\\partial L/\\partial$ output", chosen)
-    for left in (0.1, 16.1):
-        ax.plot([left, left + 4], [2.9, 2.9], color="#444444", linewidth=2)
-        ax.plot([left + 2, left + 2], [0.9, 4.9], color="#444444", linewidth=2)
-    for left, right, text in ((4.3, 5.9, "max"), (8.3, 9.9, "loss"), (12.3, 15.9, "to the cell chosen")):
-        ax.annotate("", (right, 2.9), (left, 2.9), arrowprops={"arrowstyle": "->", "color": "#444444"})
-        ax.text((left + right) / 2, 2.7, text, ha="center", va="bottom", fontsize=10)
+    figure, ax = plt.subplots(figsize=(9.4, 3.8))
+    table = np.array([fold_means(results, name) for name in titles])  # (experiments, folds)
+    place = np.arange(len(table))
+    ax.plot(place, table, "-", color="0.8", linewidth=1, zorder=1)
+    ax.plot(place, table, ".", color="C0", markersize=6, alpha=0.7, label="a fold, lines join the same")
+    mean, low, high = np.array([interval(folds, overlap=OVERLAP) for folds in table]).T
+    reach, label = [mean - low, high - mean], "mean, 95 % interval"
+    ax.errorbar(place + 0.12, mean, reach, fmt="o", color="C1", markersize=6, capsize=4, zorder=4, label=label)
+    ax.set_xticks(place, titles.values())
+    ax.set(ylabel=ylabel, xlim=(-0.4, len(place) - 0.5))
+    ax.grid(axis="x", visible=False)
+    handles, labels = ax.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside upper right", ncols=2)
     return figure
 
 
-def passes(x, kernel, w, values, gradients) -> str:
-    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing``.
+# -- 04 ---------------------------------------------------------------------------------------------------------------
+
+
+def fitted_curves(points, x, true, fits) -> Figure:
+    """Draw what a network makes of noisy points, a panel for each moment of its training.
 
     Parameters
     ----------
-    x, kernel, w : (4, 4), (2, 2), (4,)
-        As for ``nn.gradients.forward``, which gives ``values``: written above their names.
-    values, gradients : dict of str to float
-        As ``nn.gradients.forward`` and ``closed_form`` return them; the gradients are written below the names.
+    points : (array_like, array_like), (n,) each
+        The points' places and values.
+    x, true : array_like, (m,)
+        Places, from left to right, and the curve without noise there.
+    fits : dict of str to array_like, (m,)
+        Title, and what the network predicts at ``x``.
     """
-    pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
-    values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
-    gradients = gradients | {"output": gradients["error"]}
-    back = f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
+    figure, axes = plt.subplots(1, len(fits), figsize=(9.4, 3.2), sharex=True, sharey=True, squeeze=False)
+    for ax, (title, predicted) in zip(axes[0], fits.items(), strict=True):
+        ax.plot(x, true, "--", color="black", linewidth=1, label="the curve behind the points")
+        ax.plot(x, predicted, color="C1", label="the network")
+        ax.plot(*points, "o", color="C0", markersize=5, label="training points")
+        ax.set(title=title, xlabel="x")
+    axes[0, 0].set_ylabel("y")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
-    def numbered(found):
-        name, x, y = found[1], found[2], float(found[3])
-        step = 25 if name[0] in "cy" else 20  # clear of the circles
-        texts = [f'<text x="{x}" y="{y - step:g}" font-size="13">{_number(values[name], 2)}</text>']
-        if name in gradients:
-            texts.append(f'<text x="{x}" y="{y + step:g}" {back}>{_number(gradients[name], 2)}</text>')
-        return found[0] + "".join(texts)
 
-    drawn = (ASSETS / "question3.svg").read_text(encoding="utf-8").replace("question3-", "passes-")
-    drawn = re.sub(r'<text class="(\w+)" x="(\S+)" y="(\S+)">.*?</text>', numbered, drawn)
-    legend = (
-        f'<text x="882" y="24" font-size="13">above: value</text><text x="882" y="44" {back}>below: gradient</text>'
-    )
-    return drawn.replace("</svg>", f"{legend}</svg>")
+def weight_sizes(sizes) -> Figure:
+    """Draw the size of all weights together, the root of the sum of their squares, over the epochs.
+
+    Parameters
+    ----------
+    sizes : dict of str to array_like, (epochs + 1,)
+        A line each: its label, and the size before training and after each epoch.
+    """
+    figure, ax = plt.subplots(figsize=(6.8, 3.2))
+    for i, (label, size) in enumerate(sizes.items()):
+        ax.plot(size, STYLES[i % 4], color=f"C{i}", label=label)
+    ax.set(xlabel="epoch", ylabel="size of the weights", ylim=(0, None))
+    figure.legend(loc="outside right upper")
+    return figure

@@ -1,0 +1,152 @@
+"""Pictures of convolutions: what is coloured, written and joined is what a computation by other means says."""
+
+import re
+from itertools import combinations
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Polygon
+from scipy.signal import correlate2d
+
+from hw1lib import nn, show
+from hw1lib.show import display
+from hw1lib.show.tables import COLOURS
+
+# -- 06 and 07: convolution, pooling, and the gradients of question 3 -------------------------------------------------
+
+
+def grids(figure):
+    """Return title -> text and colour of each cell, by row, as they lie in the figure."""
+    (ax,) = figure.axes
+    faces = {tuple(np.add(patch.get_xy(), 0.5).round(1)): patch for patch in ax.patches if hasattr(patch, "get_x")}
+    found, cells = {}, {}
+    for text in ax.texts:
+        x, y = text.get_position()
+        place = next((at for at in faces if np.allclose(at, (x, y), atol=0.1)), None)
+        if place:
+            cells[place[::-1]] = text.get_text(), to_hex(faces[place].get_facecolor())
+        elif cells:  # a title comes after its cells
+            rows = sorted({y for y, _ in cells})
+            ordered = [[cells[at] for at in sorted(cells) if at[0] == row] for row in rows]
+            found[text.get_text()], cells = np.array(ordered), {}
+    return found
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (0, 1), (1, 0), (2, 1)])
+def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
+    rng = np.random.default_rng(4)
+    picture, weights = rng.integers(0, 50, (6, 4)), rng.integers(1, 9, (3, 3))
+
+    def layers(padded):
+        output = correlate2d(padded, weights, mode="valid")
+        return output, np.array(
+            [[output[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].max() for c in (0, 1)] for r in range(3)]
+        )
+
+    padded = np.pad(picture, 1)
+    output, pooled = layers(padded)
+    raised = padded + 10**4 * np.eye(padded.size, dtype=int).reshape(-1, *padded.shape)  # one cell at a time
+    changes = np.reshape([layers(values)[1][cell] != pooled[cell] for values in raised], padded.shape)
+    drawn = grids(figure := show.receptive_field(picture, weights, cell))
+    for title, values in (("picture, padded", padded), ("output of the filter", output), ("max pooled", pooled)):
+        assert drawn[title][..., 0].tolist() == values.astype(str).tolist()
+    colours = drawn["picture, padded"][..., 1]
+    orange, blue = colours == COLOURS["selected"], colours == COLOURS["window"]
+    assert (orange | blue).tolist() == changes.tolist()
+    assert (padded[orange] * weights.ravel()).sum() == pooled[cell]
+    assert (colours[0] == COLOURS["padding"]).tolist() == (~changes[0]).tolist()
+    marked = drawn["output of the filter"][..., 1]
+    assert output[marked == COLOURS["selected"]].tolist() == [pooled[cell]]
+    assert (marked == COLOURS["window"]).sum() == 3
+    assert np.argwhere(drawn["max pooled"][..., 1] == COLOURS["selected"]).tolist() == [list(cell)]
+
+    reach = [patch.get_xy() for patch in figure.axes[0].patches if isinstance(patch, Polygon)]
+    assert [np.ptp(shape[:, 1][[0, 3]]) for shape in reach] == pytest.approx(
+        [4, 3, 2, 1]
+    )  # from the blue and the orange cells
+    assert [np.ptp(shape[:, 1][[1, 2]]) for shape in reach] == pytest.approx([2, 1, 1, 1])  # to those of the next table
+
+
+def test_the_gradient_goes_back_to_the_largest_of_each_square():
+    output = np.array([[1, 2, 9, 3], [7, 4, 5, 5], [0, 0, 1, 2], [1, 6, 8, 3]])
+    largest = [(1, 0), (0, 2), (3, 1), (3, 2)]
+    gradient = np.array([[1.24, -0.5], [-0.04, 2.0]])
+    back = np.zeros((4, 4))
+    for at, value in zip(largest, gradient.flat, strict=True):
+        back[at] = value
+    figure = show.through_pooling(output, nn.max_pool2d(output, 2), gradient, back)
+    forward, pooled, to_pooled, to_output = grids(figure).values()
+    assert forward[..., 0].tolist() == output.astype(str).tolist()
+    assert pooled[..., 0].tolist() == [["7", "9"], ["6", "8"]]
+    assert to_pooled[..., 0].tolist() == [["1.2", "−0.5"], ["0.0", "2.0"]]
+    assert [to_output[at][0] for at in largest] == ["1.2", "−0.5", "0.0", "2.0"]
+    assert (to_output[..., 0] == "0.0").sum() == 13
+    four = pooled[..., 1].ravel().tolist()
+    assert len({*four, "#ffffff"}) == 5
+    assert to_pooled[..., 1].ravel().tolist() == four
+    for table in (forward, to_output):
+        assert [table[at][1] for at in largest] == four
+        assert (table[..., 1] == "#ffffff").sum() == 12
+
+
+@pytest.mark.parametrize("make", ["receptive_field", "through_pooling"])
+def test_no_text_covers_another_or_is_cut_off(make):
+    picture, weights = np.arange(16).reshape(4, 4) * 7 % 11, np.ones((3, 3), int)
+    pooled = nn.max_pool2d(output := nn.conv2d(picture, weights, padding=1), 2)
+    figure = {
+        "receptive_field": lambda: show.receptive_field(picture, weights, (0, 1)),
+        "through_pooling": lambda: show.through_pooling(output, pooled, -np.ones((2, 2)), -np.ones((4, 4))),
+    }[make]()
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    assert all(figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max) for box in boxes)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_both_passes_are_written_above_and_below_the_names():
+    rng = np.random.default_rng(2)
+    given = x, kernel, w, t = rng.normal(size=(4, 4)), rng.normal(size=(2, 2)), rng.normal(size=4), 0.3
+    forward = nn.gradients.forward(*given, "sigmoid")
+    svg = show.passes(x, kernel, w, forward, nn.gradients.closed_form(*given, "sigmoid"))
+
+    c = [np.sum(x[r : r + 2, k : k + 2] * kernel) for r in (0, 2) for k in (0, 2)]
+    y = 1 / (1 + np.exp(-np.array(c)))
+    values = dict(zip([f"x{r}{k}" for r in "1234" for k in "1234"], x.flat, strict=True))
+    values |= dict(zip(["w11", "w12", "w21", "w22"], kernel.flat, strict=True))
+    values |= {f"w{i + 1}": w[i] for i in range(4)} | {f"y{i + 1}": y[i] for i in range(4)}
+    values |= dict(zip(["c11", "c12", "c21", "c22"], c, strict=True))
+    values |= {"output": y @ w, "loss": (y @ w - t) ** 2 / 2}
+    measured = nn.gradients.central_differences(*given, "sigmoid")
+    measured["output"] = measured.pop("error")
+
+    texts = [
+        (node, float(node.get("x")), float(node.get("y")))
+        for node in ElementTree.fromstring(svg).iter()
+        if node.tag.endswith("text")
+    ]
+    found = {1: {}, -1: {}}
+    for name, across, down in texts:
+        for number, x_of, y_of in texts:
+            if name.get("class") and number is not name and x_of == across and abs(y_of - down) < 30:
+                assert (number.get("fill") is None) == (y_of < down)
+                found[1 if y_of < down else -1][name.get("class")] = float(number.text.replace("−", "-"))
+    assert found[1] == pytest.approx(values, abs=0.0051)
+    assert found[-1] == pytest.approx(measured, abs=0.0051)
+    assert len([node for node, *_ in texts if re.fullmatch(r"−?\d+\.\d\d", node.text or "")]) == 34 + 17
+
+
+def test_a_drawing_with_numbers_is_shown_as_it_is_and_shares_no_id(monkeypatch):
+    shown = []
+    monkeypatch.setattr(display, "display", lambda *what, **how: shown.append(what))
+    given = np.ones((4, 4)), np.ones((2, 2)), np.ones(4), 1, "tanh"
+    svg = show.passes(*given[:3], nn.gradients.forward(*given), nn.gradients.closed_form(*given))
+    show.drawing(svg, "Both: passes.")
+    show.drawing("question3", "Question 3: the network.")
+    drawn = [what["image/svg+xml"] for (what,) in shown[::2]]
+    assert drawn[0] == svg
+    ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in drawn)
+    assert ids
+    assert not ids & others
+    assert all(f"url(#{name})" in svg for name in ids)
