@@ -1,6 +1,7 @@
 """What people look at: plots, pictures and tables with their captions, and the page (``hw1lib.show.report``)."""
 
 from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
+from hw1lib.show.lessons import cloud, descents, face_sum, hidden_units, small_network
 from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
 from hw1lib.show.plots import (
     GENDERS,
