@@ -12,7 +12,7 @@ from hw1lib.show.plots import MARKERS, STYLES
 # -- 01 ---------------------------------------------------------------------------------------------------------------
 
 
-def cloud(points, pca) -> Figure:
+def cloud(points, pca, names) -> Figure:
     """Draw a PCA of points in the plane: its components, the points' feet on the first, the variance by direction.
 
     Parameters
@@ -20,6 +20,8 @@ def cloud(points, pca) -> Figure:
     points : (n, 2)
     pca : faces.Preprocessor
         Of two components, normaliser "unit", fitted on the points.
+    names : (str, str)
+        What the two numbers of a point are.
     """
     points = np.asarray(points, float)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9))
@@ -32,12 +34,13 @@ def cloud(points, pca) -> Figure:
     directions = np.column_stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))])
     right.plot(angles, (points @ directions.T).var(axis=0, ddof=1), color="black", linewidth=1)
     variances = pca.explained_variance * pca.scale[0] ** 2
-    for i, (axis, variance, share) in enumerate(zip(pca.components, variances, pca.explained_variance_ratio)):
+    shares = pca.explained_variance_ratio
+    for i, (axis, variance, share) in enumerate(zip(pca.components, variances, shares, strict=True)):
         ends = pca.center + 2 * np.sqrt(variance) * np.outer((-1, 1), axis)
         label = f"component {i + 1}: {100 * share:.0f} % of the variance"
         left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=2.5, label=label)
         right.plot(np.degrees(np.arctan2(axis[1], axis[0])) % 180, variance, MARKERS[i], color=f"C{i}", markersize=8)
-    left.set(xlabel="first pixel (0 to 255)", ylabel="second pixel (0 to 255)", aspect="equal", title="The points")
+    left.set(xlabel=names[0], ylabel=names[1], aspect="equal", title="The points")
     right.set(xlabel="direction (degrees from the horizontal)", ylabel="variance along it", ylim=(0, None))
     right.set(xticks=range(0, 181, 45), title="Looking for the largest variance")
     figure.legend(loc="outside lower center", ncols=2)
@@ -61,7 +64,7 @@ def face_sum(preprocessor, image, until=(1, 2, 3, 16, 64, 128)) -> Figure:
     until = sorted({min(k, preprocessor.n_components) for k in until})
     sums = [preprocessor.center, *(preprocessor.inverse_transform(features, k)[0] for k in until)]
     added, titles = map(around_grey, np.diff(sums, axis=0)), []
-    for first, last in zip([1, *(k + 1 for k in until)], until):
+    for first, last in zip([1, *(k + 1 for k in until[:-1])], until, strict=True):
         titles.append(f"{features[0, first - 1]:+.0f} × no. {first}" if first == last else f"+ no. {first} to {last}")
     below = ["the face itself", *(f"sum to no. {k}" for k in until)]
     rows = [sums[0], *added, image, *sums[1:]]
@@ -105,17 +108,17 @@ def small_network(net, x, t=None) -> Figure:
             below = f"∂L/∂z = {slope:.3g}"
             ax.annotate(below, place, (0, -31), textcoords="offset points", ha="center", va="top", color="C1")
 
-    layers = zip(at, at[1:], (np.asarray(x), hidden), net.weights, net.weight_gradients, (0.3, 0.45))
-    for starts, ends, values, weights, slopes, along in layers:
+    layers = (net.weights, net.weight_gradients, (x, hidden), (0.3, 0.45))
+    for starts, ends, weights, slopes, values, along in zip(at[:-1], at[1:], *layers, strict=True):
         for i, j in np.ndindex(weights.shape):
             (x0, y0), (x1, y1) = starts[i], ends[j]
             ax.plot([x0, x1], [y0, y1], color="0.7", linewidth=1.2, zorder=1)
             place = x0 + along * (x1 - x0), y0 + along * (y1 - y0)
             product = f"{weights[i, j]:g} · {values[i]:.3g} = {weights[i, j] * values[i]:.3g}"
             write(place, product, ("w", slopes[i, j]), 1)
-    for place, value in zip(at[0], x):
+    for place, value in zip(at[0], x, strict=True):
         unit(place, [f"x {value:g}"], None)
-    for place, z, a, b, slope in zip(at[1], sums, hidden, b1, net.bias_gradients[0]):
+    for place, z, a, b, slope in zip(at[1], sums, hidden, b1, net.bias_gradients[0], strict=True):
         unit(place, [f"b {b:g}", f"z {z:.3g}", f"a {a:.3g}"], slope)
     z = float(hidden @ W2[:, 0] + b2[0])
     unit(at[2][0], [f"b {b2[0]:g}", f"z {z:.4g}", f"p {p:.4g}"], net.bias_gradients[1][0])
@@ -143,19 +146,20 @@ def descents(loss, paths) -> Figure:
     low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 200).T), axis=-1)  # (200, 200, 2)
     heights = loss(grid)
-    left.contour(*np.moveaxis(grid, -1, 0), heights, heights.max() * 0.5 ** np.arange(9)[::-1], colors="0.7", linewidths=0.8)
+    levels = heights.max() * 0.5 ** np.arange(9.0)[::-1]
+    left.contour(*np.moveaxis(grid, -1, 0), heights, levels, colors="0.7", linewidths=0.8)
     for i, (name, path) in enumerate(paths.items()):
         look = {"color": f"C{i}", "label": name, "linestyle": STYLES[i % 4], "marker": MARKERS[i % 4], "markersize": 3}
         left.plot(*path.T, linewidth=1, **look)
         right.plot(loss(path), markevery=5, **look)
     left.plot(*every[0], "*", color="black", markersize=11)
-    left.set(xlabel="first weight", ylabel="second weight", title="The paths, from the star on, and lines of equal loss")
+    left.set(xlabel="first weight", ylabel="second weight", title="Paths from the star, and lines of equal loss")
     right.set(xlabel="step", ylabel="loss", yscale="log", title="The loss on the way")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(paths))
     return figure
 
 
-def hidden_units(templates, faces, titles) -> Figure:
+def hidden_units(templates, faces, titles, below) -> Figure:
     """Draw what hidden units look for: grey is 0, each scaled by its own largest entry; below each a face.
 
     Parameters
@@ -163,8 +167,7 @@ def hidden_units(templates, faces, titles) -> Figure:
     templates : (n, n_pixels)
         The weights of each unit, carried back to the pixels.
     faces : (n, n_pixels)
-    titles : sequence of str
-        One above each template.
+    titles, below : sequence of str
+        One above each template, and one above each face.
     """
-    rows = [*map(around_grey, templates), *faces]
-    return face_sheet(rows, [*titles, *[""] * len(faces)], columns=len(titles), scale=1.5)
+    return face_sheet([*map(around_grey, templates), *faces], [*titles, *below], columns=len(titles), scale=1.5)
