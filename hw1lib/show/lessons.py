@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -85,46 +87,40 @@ def small_network(net, x, t=None) -> Figure:
     t : float, optional
         The target; with it the loss and its gradients are drawn, too.
     """
-    (W1, W2), (b1, b2) = net.weights, net.biases
-    p = float(net.forward([x])[0, 0])
-    sums = np.asarray(x) @ W1 + b1
-    hidden = net.activation(sums)
+    (p,) = net.forward([x])[0]
     if t is not None:
         net.backward([t])
     figure, ax = plt.subplots(figsize=(9.2, 4.4))
-    at = [[(0, 1), (0, 0)], [(1, 1), (1, 0)], [(2, 0.5)]]
+    at = [(0.0, 1.0), (0.0, 0.0)], [(1.0, 1.0), (1.0, 0.0)], [(2.0, 0.5)]
 
-    def write(place, text, slope, points):  # what goes forward stands above, its gradient below
-        look = {"ha": "center", "fontsize": 10, "zorder": 4, "bbox": {"color": "white", "pad": 0.5}}
-        ax.annotate(text, place, (0, points), textcoords="offset points", va="bottom", color="C0", **look)
-        if t is not None:
-            below = f"∂L/∂{slope[0]} = {slope[1]:.3g}"
-            ax.annotate(below, place, (0, points - 2), textcoords="offset points", va="top", color="C1", **look)
+    def write(place, text, gradient, above=1, below=-1):  # what goes forward is blue, gradients are orange
+        look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "zorder": 4}
+        look["bbox"] = {"color": "white", "pad": 0.5}
+        ax.annotate(text, place, (0, above), va="bottom", color="C0", **look)
+        if t is not None and gradient:
+            ax.annotate(gradient, place, (0, below), va="top", color="C1", **look)
 
-    def unit(place, values, slope):
+    def unit(place, text, gradient="", outside=""):
         ax.plot(*place, "o", markersize=54, color="white", markeredgecolor="black", zorder=3)
-        ax.annotate("\n".join(values), place, ha="center", va="center", color="C0", fontsize=10, zorder=4)
-        if t is not None and slope is not None:
-            below = f"∂L/∂z = {slope:.3g}"
-            ax.annotate(below, place, (0, -31), textcoords="offset points", ha="center", va="top", color="C1")
+        ax.annotate(text, place, ha="center", va="center", color="C0", zorder=4)
+        write(place, outside, gradient, 34, -31)
 
-    layers = (net.weights, net.weight_gradients, (x, hidden), (0.3, 0.45))
-    for starts, ends, weights, slopes, values, along in zip(at[:-1], at[1:], *layers, strict=True):
-        for i, j in np.ndindex(weights.shape):
-            (x0, y0), (x1, y1) = starts[i], ends[j]
-            ax.plot([x0, x1], [y0, y1], color="0.7", linewidth=1.2, zorder=1)
-            place = x0 + along * (x1 - x0), y0 + along * (y1 - y0)
-            product = f"{weights[i, j]:g} · {values[i]:.3g} = {weights[i, j] * values[i]:.3g}"
-            write(place, product, ("w", slopes[i, j]), 1)
     for place, value in zip(at[0], x, strict=True):
-        unit(place, [f"x {value:g}"], None)
-    for place, z, a, b, slope in zip(at[1], sums, hidden, b1, net.bias_gradients[0], strict=True):
-        unit(place, [f"b {b:g}", f"z {z:.3g}", f"a {a:.3g}"], slope)
-    z = float(hidden @ W2[:, 0] + b2[0])
-    unit(at[2][0], [f"b {b2[0]:g}", f"z {z:.4g}", f"p {p:.4g}"], net.bias_gradients[1][0])
-    if t is not None:
-        loss = f"t = {t:g}\nL = ½ (t - p)² = {(t - p) ** 2 / 2:.3g}"
-        ax.annotate(loss, at[2][0], (0, 34), textcoords="offset points", ha="center", va="bottom", color="C0")
+        unit(place, f"x {value:g}")
+    A = np.asarray(x)
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        for i, j in np.ndindex(W.shape):
+            (x0, y0), (x1, y1) = at[layer][i], at[layer + 1][j]
+            ax.plot([x0, x1], [y0, y1], color="0.7", linewidth=1.2, zorder=1)
+            place = 0.65 * x0 + 0.35 * x1, 0.65 * y0 + 0.35 * y1
+            product = f"{W[i, j]:g} · {A[i]:.3g} = {W[i, j] * A[i]:.3g}"
+            write(place, product, f"∂L/∂w = {net.weight_gradients[layer][i, j]:.3g}")
+        Z = A @ W + b
+        A = net.activation(Z) if layer == 0 else np.array([p])
+        for j, place in enumerate(at[layer + 1]):
+            text = f"b {b[j]:g}\nz {Z[j]:.3g}\n{'ap'[layer]} {A[j]:.3g}"
+            loss = f"t = {t:g}\nL = ½ (t - p)² = {(t - p) ** 2 / 2:.3g}" if layer and t is not None else ""
+            unit(place, text, f"∂L/∂z = {net.bias_gradients[layer][j]:.3g}", loss)
     ax.set(xlim=(-0.2, 2.35), ylim=(-0.3, 1.25))
     ax.axis("off")
     return figure
