@@ -31,7 +31,8 @@ def cloud(points, pca, names) -> Figure:
     feet = pca.inverse_transform(pca.transform(points), 1)
     pairs = np.stack([points, feet, np.full_like(points, np.nan)], axis=1)  # NaN: the line breaks off
     left.plot(*pairs.reshape(-1, 2).T, color="0.75", linewidth=0.6, zorder=1)
-    left.plot(*feet.T, "o", color="C5", markersize=3, zorder=3, label="its foot on component 1")
+    foot = {"color": "white", "markeredgecolor": "C0", "markeredgewidth": 0.8, "markersize": 3}
+    left.plot(*feet.T, "o", zorder=4, label="its foot on component 1", **foot)
     angles = np.arange(181)
     directions = np.column_stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))])
     right.plot(angles, (points @ directions.T).var(axis=0, ddof=1), color="black", linewidth=1)
@@ -40,7 +41,7 @@ def cloud(points, pca, names) -> Figure:
     for i, (axis, variance, share) in enumerate(zip(pca.components, variances, shares, strict=True)):
         ends = pca.center + 2 * np.sqrt(variance) * np.outer((-1, 1), axis)
         label = f"component {i + 1}: {100 * share:.0f} % of the variance"
-        left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=2.5, label=label)
+        left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=4, label=label)
         right.plot(np.degrees(np.arctan2(axis[1], axis[0])) % 180, variance, MARKERS[i], color=f"C{i}", markersize=8)
     left.set(xlabel=names[0], ylabel=names[1], aspect="equal", title="The points")
     right.set(xlabel="direction (degrees from the horizontal)", ylabel="variance along it", ylim=(0, None))
