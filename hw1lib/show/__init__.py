@@ -2,7 +2,17 @@
 
 from hw1lib.show.convolutions import conv_layers, filters_and_maps, passes, receptive_field, through_pooling
 from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
-from hw1lib.show.lessons import fitted_curves, fold_dots, unit_paths, weight_sizes
+from hw1lib.show.lessons import (
+    cloud,
+    descents,
+    face_sum,
+    fitted_curves,
+    fold_dots,
+    hidden_units,
+    small_network,
+    unit_paths,
+    weight_sizes,
+)
 from hw1lib.show.pictures import eigenfaces, face_maps, face_sheet, learned_filter, probabilities, small_pictures
 from hw1lib.show.plots import (
     GENDERS,

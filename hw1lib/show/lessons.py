@@ -2,12 +2,174 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from hw1lib.show.plots import STYLES
+from hw1lib.show.pictures import around_grey, face_sheet
+from hw1lib.show.plots import MARKERS, STYLES
 from hw1lib.study.results import OVERLAP, fold_means, interval
+
+# -- 01 ---------------------------------------------------------------------------------------------------------------
+
+
+def cloud(points, pca, names) -> Figure:
+    """Draw a PCA of points in the plane: its components, the points' feet on the first, the variance by direction.
+
+    Parameters
+    ----------
+    points : (n, 2)
+    pca : faces.Preprocessor
+        Of two components, normaliser "unit", fitted on the points.
+    names : (str, str)
+        What the two numbers of a point are.
+    """
+    points = np.asarray(points, float)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9))
+    left.plot(*points.T, ".", color="0.6", markersize=5, label="a face")
+    feet = pca.inverse_transform(pca.transform(points), 1)
+    pairs = np.stack([points, feet, np.full_like(points, np.nan)], axis=1)  # NaN: the line breaks off
+    left.plot(*pairs.reshape(-1, 2).T, color="0.75", linewidth=0.6, zorder=1)
+    foot = {"color": "white", "markeredgecolor": "C0", "markeredgewidth": 0.8, "markersize": 3}
+    left.plot(*feet.T, "o", zorder=4, label="its foot on component 1", **foot)
+    angles = np.arange(181)
+    directions = np.column_stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))])
+    right.plot(angles, (points @ directions.T).var(axis=0, ddof=1), color="black", linewidth=1)
+    variances = pca.explained_variance * pca.scale[0] ** 2
+    shares = pca.explained_variance_ratio
+    for i, (axis, variance, share) in enumerate(zip(pca.components, variances, shares, strict=True)):
+        ends = pca.center + 2 * np.sqrt(variance) * np.outer((-1, 1), axis)
+        label = f"component {i + 1}: {100 * share:.0f} % of the variance"
+        left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=4, label=label)
+        right.plot(np.degrees(np.arctan2(axis[1], axis[0])) % 180, variance, MARKERS[i], color=f"C{i}", markersize=8)
+    left.set(xlabel=names[0], ylabel=names[1], aspect="equal", title="The points")
+    right.set(xlabel="direction (degrees from the horizontal)", ylabel="variance along it", ylim=(0, None))
+    right.set(xticks=range(0, 181, 45), title="Looking for the largest variance")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def face_sum(preprocessor, image, until=(1, 2, 3, 16, 64, 128)) -> Figure:
+    """Draw a face as the mean and a sum of features times components, and how far each sum comes.
+
+    Parameters
+    ----------
+    preprocessor : faces.Preprocessor
+    image : (n_pixels,)
+    until : sequence of int
+        The numbers of components, rising, after which the sum is shown.
+
+    Upper row: the mean, and what is added to it (grey is 0, each scaled by its own largest entry). Lower row: the face,
+    and the sums.
+    """
+    features = preprocessor.transform(image[None])
+    until = sorted({min(k, preprocessor.n_components) for k in until})
+    sums = [preprocessor.center, *(preprocessor.inverse_transform(features, k)[0] for k in until)]
+    added, titles = map(around_grey, np.diff(sums, axis=0)), []
+    for first, last in zip([1, *(k + 1 for k in until[:-1])], until, strict=True):
+        titles.append(f"{features[0, first - 1]:+.0f} × no. {first}" if first == last else f"+ no. {first} to {last}")
+    below = ["the face itself", *(f"sum to no. {k}" for k in until)]
+    rows = [sums[0], *added, image, *sums[1:]]
+    return face_sheet(rows, ["mean", *titles, *below], columns=len(sums), scale=1.32)
+
+
+# -- 02 ---------------------------------------------------------------------------------------------------------------
+
+
+def small_network(net, x, t=None) -> Figure:
+    """Draw a network of two inputs, two hidden units and one output, with the numbers of one sample.
+
+    Parameters
+    ----------
+    net : nn.Network
+        ``layers`` [2, 2, 1].
+    x : (2,)
+    t : float, optional
+        The target; with it the loss and its gradients are drawn, too.
+    """
+    (p,) = net.forward([x])[0]
+    if t is not None:
+        net.backward([t])
+    figure, ax = plt.subplots(figsize=(9.2, 4.4))
+    at = [(0.0, 1.0), (0.0, 0.0)], [(1.0, 1.0), (1.0, 0.0)], [(2.0, 0.5)]
+
+    def write(place, text, gradient, above=1, below=-1):  # what goes forward is blue, gradients are orange
+        look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "zorder": 4}
+        look["bbox"] = {"color": "white", "pad": 0.5}
+        ax.annotate(text, place, (0, above), va="bottom", color="C0", **look)
+        if t is not None and gradient:
+            ax.annotate(gradient, place, (0, below), va="top", color="C1", **look)
+
+    def unit(place, text, gradient="", outside=""):
+        ax.plot(*place, "o", markersize=54, color="white", markeredgecolor="black", zorder=3)
+        ax.annotate(text, place, ha="center", va="center", color="C0", zorder=4)
+        write(place, outside, gradient, 34, -31)
+
+    for place, value in zip(at[0], x, strict=True):
+        unit(place, f"x {value:g}")
+    A = np.asarray(x)
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        for i, j in np.ndindex(W.shape):
+            (x0, y0), (x1, y1) = at[layer][i], at[layer + 1][j]
+            ax.plot([x0, x1], [y0, y1], color="0.7", linewidth=1.2, zorder=1)
+            place = 0.65 * x0 + 0.35 * x1, 0.65 * y0 + 0.35 * y1
+            product = f"{W[i, j]:g} · {A[i]:.3g} = {W[i, j] * A[i]:.3g}"
+            write(place, product, f"∂L/∂w = {net.weight_gradients[layer][i, j]:.3g}")
+        Z = A @ W + b
+        A = net.activation(Z) if layer == 0 else np.array([p])
+        for j, place in enumerate(at[layer + 1]):
+            text = f"b {b[j]:g}\nz {Z[j]:.3g}\n{'ap'[layer]} {A[j]:.3g}"
+            loss = f"t = {t:g}\nL = ½ (t - p)² = {(t - p) ** 2 / 2:.3g}" if layer and t is not None else ""
+            unit(place, text, f"∂L/∂z = {net.bias_gradients[layer][j]:.3g}", loss)
+    ax.set(xlim=(-0.2, 2.35), ylim=(-0.3, 1.25))
+    ax.axis("off")
+    return figure
+
+
+def descents(loss, paths) -> Figure:
+    """Draw paths over the contours of a loss of two weights, and the loss after each step.
+
+    Parameters
+    ----------
+    loss : callable
+        From weights (..., 2) to losses (...).
+    paths : dict of str to (n, 2)
+        The weights before the first step, after it, and so on.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.5, 1))
+    every = np.concatenate(list(paths.values()))
+    low, high = every.min(axis=0), every.max(axis=0)
+    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
+    grid = np.stack(np.meshgrid(*np.linspace(low, high, 200).T), axis=-1)  # (200, 200, 2)
+    heights = loss(grid)
+    levels = heights.max() * 0.5 ** np.arange(9.0)[::-1]
+    left.contour(*np.moveaxis(grid, -1, 0), heights, levels, colors="0.7", linewidths=0.8)
+    for i, (name, path) in enumerate(paths.items()):
+        look = {"color": f"C{i}", "label": name, "linestyle": STYLES[i % 4], "marker": MARKERS[i % 4], "markersize": 3}
+        left.plot(*path.T, linewidth=1, **look)
+        right.plot(loss(path), markevery=5, **look)
+    left.plot(*every[0], "*", color="black", markersize=11)
+    left.set(xlabel="first weight", ylabel="second weight", title="Paths from the star, and lines of equal loss")
+    right.set(xlabel="step", ylabel="loss", yscale="log", title="The loss on the way")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(paths))
+    return figure
+
+
+def hidden_units(templates, faces, titles, below) -> Figure:
+    """Draw what hidden units look for: grey is 0, each scaled by its own largest entry; below each a face.
+
+    Parameters
+    ----------
+    templates : (n, n_pixels)
+        The weights of each unit, carried back to the pixels.
+    faces : (n, n_pixels)
+    titles, below : sequence of str
+        One above each template, and one above each face.
+    """
+    return face_sheet([*map(around_grey, templates), *faces], [*titles, *below], columns=len(titles), scale=1.5)
+
 
 # -- 03 ---------------------------------------------------------------------------------------------------------------
 

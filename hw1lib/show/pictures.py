@@ -29,12 +29,15 @@ def face_sheet(images, titles=None, columns: int = 8, scale: float = 0.95) -> Fi
     return figure
 
 
+def around_grey(picture) -> np.ndarray:
+    """Return a picture's numbers as pixels: grey is 0, the largest of them black or white."""
+    return 127.5 + 127.5 * picture / np.abs(picture).max()
+
+
 def eigenfaces(components, ratio, n: int = 16, columns: int = 8) -> Figure:
     """Draw components (k, 120000) as pictures: grey is 0, each scaled by its own largest entry."""
-    pictures = [127.5 + 127.5 * c / np.abs(c).max() for c in components[:n]]
-    return face_sheet(
-        pictures, [f"{i}: {100 * r:.1f} %" for i, r in enumerate(ratio[:n], start=1)], columns, scale=1.15
-    )
+    titles = [f"{i}: {100 * r:.1f} %" for i, r in enumerate(ratio[:n], start=1)]
+    return face_sheet([*map(around_grey, components[:n])], titles, columns, scale=1.15)
 
 
 def probabilities(images, shares, names, titles) -> Figure:

@@ -253,21 +253,21 @@ def misfits(epochs, families: pd.DataFrame, best: int = 3) -> Figure:
     return figure
 
 
-def learning_curve(tables, ylabel: str) -> Figure:
-    """Draw means with 95 % intervals over the number of training faces.
+def learning_curve(tables, ylabel: str, xlabel: str = "training faces") -> Figure:
+    """Draw means with 95 % intervals over a number, of training faces or of something else.
 
     Parameters
     ----------
     tables : dict of str to DataFrame
-        A line each; the index is the number of training faces, columns ``mean, low, high``.
-    ylabel : str
+        A line each; the index is the number, columns ``mean, low, high``.
+    ylabel, xlabel : str
     """
     figure, ax = plt.subplots(figsize=(6.8, 3.6))
     for i, (name, table) in enumerate(tables.items()):
         reach = _reach(table, "mean")
         ax.errorbar(table.index, table["mean"], reach, fmt=MARKERS[i] + STYLES[i], color=f"C{i}", capsize=4, label=name)
     ticks = sorted(set().union(*(table.index for table in tables.values())))
-    ax.set(xlabel="training faces", ylabel=ylabel, xscale="log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     figure.legend(loc="outside upper right", ncols=2)

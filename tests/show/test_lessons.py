@@ -1,10 +1,131 @@
-"""The pictures that teach: what is drawn is what was given, and named."""
+"""Pictures that teach: what is drawn is what was computed, held against numbers found in another way."""
+
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from hw1lib import show
+from hw1lib import faces, nn, show
+
+# -- 01 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cloud_s_components_feet_and_variances():
+    rng = np.random.default_rng(0)
+    points = 100 + rng.normal(size=(60, 2)) @ [[20, 12], [-3, 6]]
+    pca = faces.Preprocessor(2, "unit").fit(points, progress=False)
+    values, vectors = np.linalg.eigh(np.cov(points.T))
+    largest, axis = values[1], vectors[:, 1]
+    figure = show.cloud(points, pca, ("red", "blue"))
+    left, right = figure.axes
+    lines = {line.get_label(): line for line in left.lines}
+    share = f"component 1: {100 * largest / values.sum():.0f} % of the variance"
+    for line in (lines[share], lines["its foot on component 1"]):  # along the first eigenvector, through the mean
+        off = line.get_xydata() - points.mean(axis=0)
+        assert off @ [-axis[1], axis[0]] == pytest.approx(0, abs=0.01)
+    ends = lines[share].get_xydata()
+    assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(4 * np.sqrt(largest), rel=1e-4)
+    assert (lines["its foot on component 1"].get_xydata() - points) @ axis == pytest.approx(0, abs=0.01)
+    curve, *marks = right.lines
+    assert curve.get_ydata()[[0, 90, 180]] == pytest.approx(np.diag(np.cov(points.T))[[0, 1, 0]])
+    assert [float(mark.get_ydata()[0]) for mark in marks] == pytest.approx(values[::-1], rel=1e-4)
+    assert curve.get_xdata()[curve.get_ydata().argmax()] == pytest.approx(float(marks[0].get_xdata()[0]), abs=1)
+    assert (left.get_xlabel(), left.get_ylabel()) == ("red", "blue")
+
+
+def test_a_face_is_the_mean_and_a_sum():
+    rng = np.random.default_rng(1)
+    images = rng.uniform(60, 200, (12, 2 * 2 * 3))
+    pca = faces.Preprocessor(6).fit(images, progress=False)
+    mean, spread = images.mean(axis=0), images.std(axis=0)
+    vectors = np.linalg.svd((images - mean) / spread)[2]
+    face = images[3]
+    features = vectors @ ((face - mean) / spread)
+    sums = [mean + spread * (features[:k] @ vectors[:k]) for k in (0, 1, 4, 6)]
+    figure = show.face_sum(pca, face, until=(1, 4, 99))
+    drawn = [ax.images[0].get_array().ravel().astype(int) for ax in figure.axes]
+    for picture, wanted in zip([drawn[0], drawn[4], *drawn[5:]], [mean, face, *sums[1:]], strict=True):
+        assert np.abs(picture - np.clip(wanted, 0, 255)).max() <= 1
+    for picture, (before, after) in zip(drawn[1:4], pairwise(sums), strict=True):
+        added = after - before
+        assert np.abs(picture - 127.5 * (1 + added / np.abs(added).max())).max() <= 1
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[1].split(" × ")[1:] == ["no. 1"]
+    assert abs(float(titles[1].split(" × ")[0])) == pytest.approx(abs(features[0]), abs=0.51)  # a sign is arbitrary
+    assert titles[2:4] == ["+ no. 2 to 4", "+ no. 5 to 6"]
+    assert titles[5:] == ["sum to no. 1", "sum to no. 4", "sum to no. 6"]
+
+
+def test_a_learning_curve_over_something_else():
+    lines = pd.DataFrame({"mean": [2.0, 1.0], "low": [1.5, 0.5], "high": [2.5, 1.5]}, [1, 2])
+    (ax,) = show.learning_curve({"here": lines}, "RMSE", "components").axes
+    assert ax.get_xlabel() == "components"
+
+
+# -- 02 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network():
+    config = {"layers": [2, 2, 1], "activation": "leaky_relu", "output_activation": "identity", "loss": "l2"}
+    net = nn.Network(config, dtype=np.float64)
+    net.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
+    return net
+
+
+def test_a_small_network_s_numbers_stand_where_they_belong(network):
+    """z = (0.5 + 2 + 0.1, -1 + 0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, then times 2, 4 * 0.01."""
+    (ax,) = show.small_network(network, [1, 2], 4).axes
+    told = {text.get_text(): text.xy for text in ax.texts}
+    units = {"x 1": (0, 1), "x 2": (0, 0), "b 0.1\nz 2.6\na 2.6": (1, 1), "b 0\nz -0.5\na -0.005": (1, 0)}
+    units |= {"b 0.5\nz 5.68\np 5.68": (2, 0.5), "∂L/∂z = 3.36": (1, 1), "∂L/∂z = 0.0672": (1, 0)}
+    units |= {"∂L/∂z = 1.68": (2, 0.5), "t = 4\nL = ½ (t - p)² = 1.41": (2, 0.5)}
+    assert {text: told[text] for text in units} == units
+    edges = {  # product and gradient, from where and to where
+        ("0.5 · 1 = 0.5", "∂L/∂w = 3.36"): ((0, 1), (1, 1)),
+        ("-1 · 1 = -1", "∂L/∂w = 0.0672"): ((0, 1), (1, 0)),
+        ("1 · 2 = 2", "∂L/∂w = 6.72"): ((0, 0), (1, 1)),
+        ("0.25 · 2 = 0.5", "∂L/∂w = 0.134"): ((0, 0), (1, 0)),
+        ("2 · 2.6 = 5.2", "∂L/∂w = 4.37"): ((1, 1), (2, 0.5)),
+        ("4 · -0.005 = -0.02", "∂L/∂w = -0.0084"): ((1, 0), (2, 0.5)),
+    }
+    for texts, ends in edges.items():
+        along = [(told[text][0] - ends[0][0]) / (ends[1][0] - ends[0][0]) for text in texts]
+        assert along[0] == along[1] < 0.5  # before two edges cross
+        assert told[texts[0]][1] == pytest.approx(ends[0][1] + along[0] * (ends[1][1] - ends[0][1]))
+
+
+def test_forward_alone_has_no_gradients(network):
+    (ax,) = show.small_network(network, [1, 2]).axes
+    texts = [text.get_text() for text in ax.texts]
+    assert "b 0.5\nz 5.68\np 5.68" in texts
+    assert not any("∂" in text or "t =" in text for text in texts)
+
+
+def test_descents_are_drawn_over_their_loss():
+    paths = {"one": np.array([[4.0, 2.0], [2.0, 1.0], [1.0, 0.5]]), "other": np.array([[4.0, 2.0], [-1.0, 3.0]])}
+    figure = show.descents(lambda w: w[..., 0] ** 2 + 10 * w[..., 1] ** 2, paths)
+    left, right = figure.axes
+    for line, path in zip(left.lines, paths.values(), strict=False):
+        assert line.get_xydata() == pytest.approx(path)
+        assert np.all((path > [left.get_xlim()[0], left.get_ylim()[0]]) & (path < [left.get_xlim()[1], 9]))
+    assert [line.get_ydata().tolist() for line in right.lines] == [[56, 14, 3.5], [56, 91]]
+    (contours,) = left.collections
+    for level, outline in zip(contours.levels, contours.get_paths(), strict=True):
+        x, y = outline.vertices.T
+        assert x**2 + 10 * y**2 == pytest.approx(level, rel=0.02, abs=0.02)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "other"]
+
+
+def test_hidden_units_are_grey_at_0_above_their_faces():
+    templates = np.array([[0.0, 0.5, -0.25, 0.125] * 3, [0.0, -2.0, 1.0, 0.0] * 3])
+    figure = show.hidden_units(templates, np.full((2, 12), [[7.0], [9.0]]), ["-1", "+1"], ["old", "young"])
+    pixels = [ax.images[0].get_array().ravel().tolist()[:4] for ax in figure.axes]
+    assert pixels == [[128, 255, 64, 159], [128, 0, 191, 128], [7] * 4, [9] * 4]
+    assert [ax.get_title() for ax in figure.axes] == ["-1", "+1", "old", "young"]
+
 
 # -- 03 ---------------------------------------------------------------------------------------------------------------
 
