@@ -178,7 +178,7 @@ def _expanded(run):
 
 @every_notebook
 def test_nothing_of_the_machine_is_stored(path):
-    """What nbstripout (see .pre-commit-config.yaml) takes away is away, and so are widgets' states and bars."""
+    """What `make format` takes away is away, and so are widgets' states and bars."""
     notebook = read(path)
     assert "widgets" not in notebook.metadata
     assert "version" not in notebook.metadata["language_info"]
