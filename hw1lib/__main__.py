@@ -20,8 +20,8 @@ def main(arguments=None) -> int:
     prepare = commands.add_parser(
         "prepare",
         help="make the features once, so that no notebook waits for them (1 to 3 minutes)",
-        epilog="It takes 1 to 3 minutes, 1.1 GB of memory and 330 MB of disk, in the folder that HW1_CACHE names (default: "
-        ".cache). Done once, it returns at once.",
+        epilog="It takes 1 to 3 minutes on two cores, 1.1 GB of memory, and 330 MB of disk in the folder that HW1_CACHE "
+        "names (default: .cache). The next time it returns at once.",
     )
     report = commands.add_parser("report", help="run every notebook and write the report as one HTML page")
     report.add_argument("--output", type=Path, default=NOTEBOOKS.parent / "report" / "index.html")
@@ -30,8 +30,7 @@ def main(arguments=None) -> int:
         "lab",
         help="make the features once, then open JupyterLab on the notebooks",
         epilog="JupyterLab's own options may follow, such as --no-browser or --port=8899; where a port is taken, it "
-        "takes the next one, and prints the address. Before JupyterLab opens for the first time, the features are made, "
-        "as prepare makes them.",
+        "takes the next one, and prints the address. The first time the features are made, which takes 1 to 3 minutes.",
     )
     reproduce = commands.add_parser(
         "reproduce",
@@ -169,16 +168,16 @@ def _check_notebooks() -> None:
 
 
 def _check_lab_options(given: list[str]) -> None:
-    """Raise ValueError for an option that JupyterLab has not: it would open without it, and say nothing."""
+    """Raise ValueError for an option that JupyterLab does not have: JupyterLab itself would open without it."""
     from jupyterlab.labapp import LabApp
 
-    known = sorted(f"--{name}" for name in [*LabApp.flags, *LabApp.aliases] if len(name) > 1)
+    known = {f"--{name}" for name in [*LabApp.flags, *LabApp.aliases] if len(name) > 1}
     for option in given:
         name = option.partition("=")[0]
         if name.startswith("--") and "." not in name and name not in known:
             raise ValueError(
-                f"lab has no option {name}; it has --data, those of JupyterLab ({', '.join(known)}), and any "
-                "setting such as --ServerApp.port=8899"
+                f"lab has no option {name}: there are --data, JupyterLab's {', '.join(sorted(known))}, and settings of "
+                "its parts, such as --ServerApp.token=..."
             )
 
 

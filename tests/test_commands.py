@@ -256,6 +256,26 @@ def test_lab_gives_jupyter_what_it_needs(user, tmp_path, monkeypatch, capsys):
     assert "what you change in them can't be saved" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("nothing_long")
+def test_lab_tells_what_is_no_option_of_jupyterlab(monkeypatch, capsys):
+    monkeypatch.setattr(LabApp, "launch_instance", None)
+    assert main(["lab", "--port=8899", "--no-browsr"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hw1lib: lab has no option --no-browsr: there are --data, ")
+    assert "--no-browser, " in line
+    assert main(["lab", "--prot", "8899"]) == 1
+    assert "no option --prot:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--ServerApp.token=x", "--port=8899", "--debug", "03_init_sweep.ipynb"])
+def test_lab_passes_on_what_jupyterlab_knows(option, monkeypatch):
+    given = []
+    monkeypatch.setattr(LabApp, "launch_instance", given.extend)
+    monkeypatch.setattr(command_line, "_prepare", lambda options: 0)
+    assert main(["lab", option]) == 0
+    assert option in given
+
+
 def answer(address, token, tries=100):
     """Return what a server says; it prints its address a moment before it listens."""
     for last in [*[False] * tries, True]:
