@@ -20,8 +20,8 @@ def main(arguments=None) -> int:
     prepare = commands.add_parser(
         "prepare",
         help="make the features once, so that no notebook waits for them (1 to 3 minutes)",
-        epilog="It takes 1 to 3 minutes on two cores, 1.1 GB of memory, and 330 MB of disk in the folder that HW1_CACHE "
-        "names (default: .cache). The next time it returns at once.",
+        epilog="It takes 1 to 3 minutes on two cores, 1.1 GB of memory, and 330 MB of disk in the folder that "
+        "HW1_CACHE names (default: .cache). The next time it returns at once.",
     )
     report = commands.add_parser("report", help="run every notebook and write the report as one HTML page")
     report.add_argument("--output", type=Path, default=NOTEBOOKS.parent / "report" / "index.html")
