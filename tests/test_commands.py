@@ -291,7 +291,9 @@ def answer(address, token, tries=100):
 @pytest.mark.slow
 def test_lab_opens_as_make_lab_opens_it(tmp_path):
     """The server answers, whoever runs it: in a container that is root, which Jupyter refuses unless it is told."""
-    (recipe,) = re.findall(r"^lab:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    (recipe,) = re.findall(
+        r"^lab:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     environment = os.environ | {name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     environment |= {"BROWSER": "true", "HW1_SCALE": ""}  # a browser that opens nothing
     arguments = [sys.executable, *recipe.split()]

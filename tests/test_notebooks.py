@@ -227,7 +227,9 @@ def opening(path, folder, **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in PATHS if "FaceDataset" in p.read_text(encoding="utf-8")], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in PATHS if "FaceDataset" in p.read_text(encoding="utf-8")], ids=lambda path: path.stem
+)
 def test_it_opens_in_any_folder(path, tmp_path):
     faces = tmp_path / "my faces"
     standin.make(faces, 60, progress=False)

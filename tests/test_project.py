@@ -109,8 +109,8 @@ def test_where_there_is_no_make_the_same_tests_are_run():
 
 def test_make_help_names_every_command():
     make = shutil.which("make")
-    if not make:
-        pytest.skip("there is no make")
+    if not make or sys.platform == "win32":
+        pytest.skip("there is no make, or no awk")
     told = subprocess.run([make, "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (phony,) = re.findall(r"^\.PHONY: (.*)$", page("Makefile"), re.MULTILINE)
     assert [line.split()[1] for line in told.splitlines()] == phony.split()
@@ -167,8 +167,7 @@ def test_the_readme_s_first_screen_holds_what_a_newcomer_needs(capsys):
     assert re.findall(r"\d\.\d\d", capsys.readouterr().out) == told
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_contributing_s_examples_run_as_written(number, table, tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "feature_table", lambda: table)
     monkeypatch.chdir(tmp_path)
@@ -183,7 +182,8 @@ def test_links_lead_to_files_and_headings_that_are_there(name):
         path, _, heading = link.partition("#")
         if not re.match("https?:", link):
             assert ((ROOT / name).parent / path).exists(), link
-            titles = re.findall(r"^#+ (.*)$", page(name), re.MULTILINE)
+            there = (ROOT / name).parent / path if path else ROOT / name
+            titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
             assert not heading or heading in [title.lower().replace(" ", "-") for title in titles], link
 
 
