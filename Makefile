@@ -1,4 +1,4 @@
-# make report | test | test-fast | test-lower | lab | check | bench | coverage | test-browser; each makes its own virtual environment first. Needs python3 (3.11 or later) and make.
+# Every command makes its virtual environment first. Needs python3 (3.11 or later) and make; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 REQUIREMENTS := requirements.txt
@@ -7,7 +7,13 @@ READY := $(VENV)/.ready
 # What differs between machines is stripped from stored notebooks; the outputs stay.
 STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets cell.metadata.execution"
 
-.PHONY: report test test-fast test-lower test-browser bench coverage lab check format
+.PHONY: help lab report test test-fast test-lower test-browser bench coverage check format
+
+help:  ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
+	$(BIN)/python -m hw1lib lab
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
@@ -17,11 +23,11 @@ test test-fast test-browser coverage: export HW1_FACES = 1500
 test test-fast test-browser coverage: export HW1_SCALE = quick
 test test-fast test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
 test test-fast test-browser coverage: export HW1_DATA =
-test: $(READY)
+test: $(READY)  ## the tests, and every notebook as a test
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
-test-fast: $(READY)  ## without notebooks, killed runs and damage at random: for whoever edits
+test-fast: $(READY)  ## the tests without notebooks, killed runs and damage at random: for whoever edits
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
 
 test-lower:  ## test-fast with the oldest versions that pyproject.toml allows, on the oldest Python: PYTHON=python3.11
@@ -34,7 +40,7 @@ test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the 
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q tests/browser/check_report.py tests/browser/check_lab.py
 
-bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (about twenty minutes; keep the machine quiet)
+bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (twenty minutes; keep the machine quiet)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
 	$(BIN)/python tests/benchmarks/run.py
 
@@ -43,22 +49,20 @@ coverage: $(READY)  ## which lines and branches of hw1lib the tests run
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
-	$(BIN)/python -m hw1lib lab
-
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 
-format: $(READY)
+format: $(READY)  ## mend lint and format, strip from notebooks what differs between machines
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
 
 $(READY): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(PYTHON) -c 'import sys; print("This Python makes no virtual environments: install the package python3.%d-venv (Debian, Ubuntu)" % sys.version_info[1])'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@

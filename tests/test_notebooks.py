@@ -178,7 +178,7 @@ def _expanded(run):
 
 @every_notebook
 def test_nothing_of_the_machine_is_stored(path):
-    """What nbstripout (see .pre-commit-config.yaml) takes away is away, and so are widgets' states and bars."""
+    """What `make format` takes away is away, and so are widgets' states and bars."""
     notebook = read(path)
     assert "widgets" not in notebook.metadata
     assert "version" not in notebook.metadata["language_info"]
@@ -227,7 +227,9 @@ def opening(path, folder, **environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in PATHS if "FaceDataset" in p.read_text()], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in PATHS if "FaceDataset" in p.read_text(encoding="utf-8")], ids=lambda path: path.stem
+)
 def test_it_opens_in_any_folder(path, tmp_path):
     faces = tmp_path / "my faces"
     standin.make(faces, 60, progress=False)

@@ -1,8 +1,9 @@
-"""The project's own files: requirements that agree, a README that says what was recorded, imports that go one way."""
+"""The project's own files: requirements that agree, pages that say what was recorded, imports that go one way."""
 
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,11 +15,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from hw1lib import faces, study
+from hw1lib import faces, show, study
 from hw1lib.study.published import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGE = ROOT / "hw1lib"
 ROOMS = {
     "nn": set(),
@@ -28,8 +29,26 @@ ROOMS = {
 }  # what each may import
 
 
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "MODEL_CARD.md", "tests/benchmarks/README.md")
+
+
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def examples(name):
+    """Return the Python that stands in a page."""
+    return re.findall(r"```python\n(.*?)```", page(name), re.DOTALL)
+
+
+def rows(begins, name="README.md"):
+    """Return the other cells of a page's table rows whose first cell is ``begins``."""
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page(name).splitlines() if line[:2] == "| "]
+    return [row[1:] for row in found if row[0] == begins]
+
+
 def pinned():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = page("requirements.txt").splitlines()
     lines = [line.split("#")[0].strip() for line in lines]
     return [line for line in lines if line]
 
@@ -55,13 +74,13 @@ def test_the_oldest_versions_that_are_allowed_are_those_that_are_tried():
         assert str(requirement.specifier)[:2] == ">="
         assert str(tried[requirement.name]) == "==" + str(requirement.specifier)[2:]
     assert "-e ." in printed
-    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    jobs = yaml.safe_load(page(".github/workflows/ci.yml"))["jobs"]
     oldest = next(job for job in jobs.values() if {"run": "make test-lower"} in job["steps"])
     assert f">={oldest['steps'][1]['with']['python-version']}" == PROJECT["requires-python"]
 
 
 def test_environment_delegates_to_requirements_and_pins_python():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load(page("environment.yml"))
     python, _, pip = environment["dependencies"]
     assert pip == {"pip": ["-r requirements.txt"]}
     assert re.fullmatch(r"python=3\.\d+", python)
@@ -69,7 +88,7 @@ def test_environment_delegates_to_requirements_and_pins_python():
 
 
 def test_continuous_integration_tries_the_pythons_that_are_stated():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    workflow = yaml.safe_load(page(".github/workflows/ci.yml"))
     tried = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert tried == ["3.11", "3.12", "3.13", "3.14"]
     stated = [c.split(" :: ")[-1] for c in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d", c)]
@@ -77,9 +96,30 @@ def test_continuous_integration_tries_the_pythons_that_are_stated():
     assert PROJECT["requires-python"] == f">={tried[0]}"
 
 
+def test_where_there_is_no_make_the_same_tests_are_run():
+    makefile = page("Makefile")
+    (command,) = re.findall(r"^test-fast:.*\n\t\$\(BIN\)/(python .*)$", makefile, re.MULTILINE)
+    exported = dict(re.findall(r"^test test-fast .*: export (\w+) = (\w+)$", makefile, re.MULTILINE))
+    job = yaml.safe_load(page(".github/workflows/ci.yml"))["jobs"]["test-fast"]
+    assert {"run": command} in job["steps"]
+    assert job["env"] == exported
+    assert {system.split("-")[0] for system in job["strategy"]["matrix"]["os"]} == {"windows", "macos"}
+    assert command in page("CONTRIBUTING.md")
+
+
+def test_make_help_names_every_command():
+    make = shutil.which("make")
+    if not make or sys.platform == "win32":
+        pytest.skip("there is no make, or no awk")
+    told = subprocess.run([make, "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", page("Makefile"), re.MULTILINE)
+    assert [line.split()[1] for line in told.splitlines()] == phony.split()
+    assert all(len(line.split()) > 3 for line in told.splitlines())
+
+
 def imported(path, everywhere=True):
     """Return the hw1lib modules that a file imports, as dotted names; ``everywhere``: inside functions, too."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     inside = {id(node) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (everywhere or id(node) not in inside):
@@ -106,7 +146,7 @@ def test_imports_go_one_way():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_and_module_is_named_in_the_readme(room):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = page("README.md")
     row = next(line for line in readme.splitlines() if line.startswith(f"| `hw1lib.{room}`"))
     for path in (PACKAGE / room).glob("[a-z]*.py"):
         assert f"`{path.stem}`" in row
@@ -114,12 +154,50 @@ def test_every_room_and_module_is_named_in_the_readme(room):
         assert notebook.stem in readme
 
 
-def test_contributing_s_examples_run_as_written(table, monkeypatch):
+def test_the_readme_s_first_screen_holds_what_a_newcomer_needs(capsys):
+    first = page("README.md").partition("\n## ")[0]
+    assert len(first.splitlines()) <= 45
+    assert all(f"python -m hw1lib {command}" in first for command in ("lab", "report"))
+    (example,) = examples("README.md")
+    lines = [line for line in example.splitlines() if line and not re.match("import|from", line)]
+    assert example in first
+    assert len(lines) <= 10
+    exec(compile(example, "README.md", "exec"), {})
+    told = re.findall(r"\d\.\d\d", example.partition("  # ")[2].rpartition("  # ")[2])
+    assert re.findall(r"\d\.\d\d", capsys.readouterr().out) == told
+
+
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+def test_contributing_s_examples_run_as_written(number, table, tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "feature_table", lambda: table)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        exec(compile(block, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
+    monkeypatch.chdir(tmp_path)
+    found = examples("CONTRIBUTING.md")
+    assert len(found) == 3
+    exec(compile(found[number], "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings_that_are_there(name):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page(name)):
+        path, _, heading = link.partition("#")
+        if not re.match("https?:", link):
+            assert ((ROOT / name).parent / path).exists(), link
+            there = (ROOT / name).parent / path if path else ROOT / name
+            titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+            assert not heading or heading in [title.lower().replace(" ", "-") for title in titles], link
+
+
+def test_the_version_is_the_same_everywhere():
+    cited = yaml.safe_load(page("CITATION.cff"))
+    assert cited["version"] == PROJECT["version"]
+    assert cited["license"] == PROJECT["license"]
+    assert re.search(r"^## (\S+)", page("CHANGELOG.md"), re.MULTILINE)[1] == PROJECT["version"]
+
+
+@pytest.mark.skipif(not shutil.which("cffconvert"), reason="cffconvert is not beside JupyterLab, see .ci/run")
+def test_the_citation_file_is_valid():
+    done = subprocess.run(["cffconvert", "--validate"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,34 +209,27 @@ def test_importing_brings_nothing_heavy(what, heavy):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def readme_rows(begins):
-    """Return the cells of the README's table rows whose first cell is ``begins``."""
-    lines = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    return [row[1:] for row in rows if row[0] == begins]
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_readme_quotes_the_recorded_numbers(name):
     table = study.beside_published(PUBLISHED, {"experiments": {}}, study.recorded())
-    assert table.columns.tolist()[:4] == readme_rows("experiment")[0][:4]
-    (row,) = readme_rows(f"`{name}`")
+    assert table.columns.tolist()[:4] == rows("experiment")[0][:4]
+    (row,) = rows(f"`{name}`")
     assert row[:4] == table.loc[name].tolist()[:4]
 
 
 def test_readme_quotes_every_verdict_on_what_the_report_concludes():
     compared = study.compare(study.recorded())
     table = study.verdict_table(compared)
-    assert table.columns.tolist() == readme_rows("question")[0]
-    quoted = [question for question in table.index if readme_rows(question)]
+    assert table.columns.tolist() == rows("question")[0]
+    quoted = [question for question in table.index if rows(question)]
     assert set(compared.index[compared["claimed"]]) <= set(quoted)
     assert compared.index[0] in quoted  # the check: a setting beside itself
     for question in quoted:
-        assert readme_rows(question) == [table.loc[question].tolist()]
+        assert rows(question) == [table.loc[question].tolist()]
 
 
 def test_readme_quotes_the_recorded_baselines():
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    readme = " ".join(page("README.md").split())
     kept = study.recorded()["baselines"]
     for name, said in (("mean", "Always guessing the mean age"), ("linear", "linear regression")):
         rmse, mae = (study.mean_and_interval(kept["age"][name][what]) for what in ("test", "mae"))
@@ -167,10 +238,107 @@ def test_readme_quotes_the_recorded_baselines():
     assert f"logistic regression for race: {race}" in readme
 
 
-def test_readme_quotes_the_measured_speeds():
-    measured = json.loads((ROOT / "tests" / "benchmarks" / "results.json").read_text())
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for row in measured["rows"]:
-        assert f"| {row['what']} | {row['against']} | {row['ratio']:.2f} | {row['goal']:.2f} |" in readme
+def measured():
+    return json.loads(page("tests/benchmarks/results.json"))
+
+
+def speed(row):
+    return f"| {row['what']} | {row['against']} | {row['ratio']:.2f} | {row['goal']:.2f} |"
+
+
+def test_every_measured_speed_stands_beside_the_benchmarks_and_five_in_the_readme():
+    every = [speed(row) for row in measured()["rows"]]
+    named = [line for line in page("tests/benchmarks/README.md").splitlines() if line in every]
+    assert named == every
+    assert len([line for line in page("README.md").splitlines() if line in every]) == 5
     for word in ("processor", "python", "numpy", "scikit-learn"):
-        assert measured["machine"][word] in readme
+        assert measured()["machine"][word] in page("tests/benchmarks/README.md")
+
+
+def test_the_readme_says_what_a_face_costs_as_it_was_measured():
+    """From the seconds that the benchmarks' names tell: "export 20,000 faces, s (9.6 and 4.4)"."""
+    told = {row["what"] for row in measured()["rows"]}
+    export = next(m for what in told if (m := re.match(r"export 20,000 faces, s \((\d+\.\d) and", what)))
+    epochs = next(m for what in told if (m := re.match(r"8,000 epochs .*, 16,200 faces \((\d+\.\d) minutes\)", what)))
+    once, each = 1e3 * float(export[1]) / 20_000, 1e6 * 60 * float(epochs[1]) / 8_000 / 16_200
+    readme = " ".join(page("README.md").split())
+    assert f"about {once:.1f} ms and {128 * 4} bytes once" in readme
+    assert f"{each:.1f} µs in each epoch" in readme
+
+
+# -- the model card ---------------------------------------------------------------------------------------------------
+
+CARD = {"age": "depth/64-16", "race": "race/64", "gender": "gender/64"}
+
+
+def test_the_model_card_describes_the_networks_that_are_recorded():
+    recorded = study.recorded()["experiments"]
+    settings = [recorded[name]["settings"] for name in CARD.values()]
+    outputs = {"age": 1, "race": 5, "gender": 1}
+    assert rows("experiment (`study.EXPERIMENTS`)", "MODEL_CARD.md") == [[f"`{name}`" for name in CARD.values()]]
+    layers = ["-".join(map(str, [128, *one["hidden"], outputs[one["target"]]])) for one in settings]
+    assert rows("layers", "MODEL_CARD.md") == [layers]
+    assert rows("epochs", "MODEL_CARD.md") == [[str(one["epochs"]) for one in settings]]
+    assert [name in study.TUNED for name in CARD.values()] == [True, True, False]
+    chosen = ("schedule", "weight_decay", "whitening")
+    assert [settings[1][key] for key in chosen] == [settings[2][key] for key in chosen]
+    assert {one["activation"] for one in settings} == {"leaky_relu"}
+
+
+def test_the_model_card_quotes_the_recorded_numbers():
+    kept = study.recorded()
+    named = {
+        "age, RMSE in years": ("age", "test", {"linear": "linear regression", "mean": "always the mean"}),
+        "age, MAE in years": ("age", "mae", {"linear": "linear regression", "mean": "always the mean"}),
+        "race label, accuracy": (
+            "race",
+            "test",
+            {"logistic": "logistic regression", "largest": "always the largest class"},
+        ),
+        "gender label, accuracy": (
+            "gender",
+            "test",
+            {"logistic": "logistic regression", "largest": "always the larger class"},
+        ),
+    }
+    for row, (target, what, simple) in named.items():
+        metric = "rmse" if target == "age" else "accuracy"
+        network = study.mean_and_interval(study.fold_means(kept, CARD[target], what), metric)
+        others = [
+            f"{study.mean_and_interval(kept['baselines'][target][key][what], metric)}, {name}"
+            for key, name in simple.items()
+        ]
+        assert rows(row, "MODEL_CARD.md") == [[network, "; ".join(others)]]
+
+
+def test_the_model_card_says_how_good_the_labels_are():
+    kept, text = study.recorded(), " ".join(page("MODEL_CARD.md").split())
+    data, noise = kept["data"], kept["label_noise"]
+    for said in (
+        f"Recorded are {data['faces']:,} of them; {data['set_aside']} more were set aside",
+        f"{noise['faces']} of the faces are, but for rounding, the same picture as another. Of the {noise['pairs']} ",
+        f"{noise['age_differs']:.0%} differ in age, {noise['gender_differs']:.0%} in the gender label and "
+        f"{noise['race_differs']:.0%} in the race label".replace("%", " %"),
+        f"off by {noise['age_spread']:.1f} years (root mean square), and {100 * noise['race_wrong']:.0f} % of the race",
+        f"({noise['near_duplicates']:,} faces have one)",
+    ):
+        assert said in text
+
+
+def test_the_model_card_tells_for_whom_it_works_with_intervals():
+    groups = study.accuracy_by_label(study.recorded(), CARD["race"], show.RACES, show.GENDERS)
+    quoted = 0
+    for kind, table in groups.items():
+        for group, one in table.iterrows():
+            name = f"age label {group} to {group + 9}" if kind == "age decade" else f"{kind} {group}"
+            low, value, high = (f"{100 * one[key]:.1f}" for key in ("low", "value", "high"))
+            assert rows(name, "MODEL_CARD.md") == [[f"{one['n']:,.0f}", f"{value} %", f"{low} to {high} %"]]
+            quoted += 1
+    section = page("MODEL_CARD.md").partition("## For whom")[2].partition("\n## ")[0]
+    assert quoted == len(re.findall(r"^\| \w+ label ", section, re.MULTILINE))
+    race = groups["race label"]
+    best, worst = race["value"].idxmax(), race["value"].idxmin()
+    assert (best, worst) == (race["n"].idxmax(), race["n"].idxmin())
+    most, least = (f"{100 * race['value'][label]:.1f} %" for label in (best, worst))
+    said = f'{most} of the label "{best}", the most frequent, and for {least} of "{worst}", the least frequent'
+    assert said in " ".join(page("MODEL_CARD.md").split())

@@ -124,7 +124,7 @@ def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
 
 
 def test_drawings_are_figures_that_can_be_read_aloud():
-    drawings = [(report.ASSETS.parent / f"{name}.svg").read_text() for name in ("network", "question3")]
+    drawings = [(report.ASSETS.parent / f"{name}.svg").read_text(encoding="utf-8") for name in ("network", "question3")]
     outputs = [each for drawing in drawings for each in (shown(svg=drawing), shown(md="**Fig. 2.2:** layers"))]
     soup = BeautifulSoup(page([text_of("# 1. T"), code("drawings", *outputs)]), "html.parser")
     assert [figure.svg["role"] for figure in soup.find_all("figure")] == ["img", "img"]
