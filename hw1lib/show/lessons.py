@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from hw1lib.study.results import wilson
@@ -32,35 +32,36 @@ def softmax_bars(x, p) -> str:
     return f'<svg {size} font-size="14" role="img" aria-label="p = {said}">{"".join(rows)}</svg>'
 
 
-def decision_regions(nets, X, y, names) -> Figure:
+def decision_regions(panels, names, most: int = 250) -> Figure:
     """Draw what classifiers of two features say everywhere in the plane, and faces with their labels.
 
     Parameters
     ----------
-    nets : dict of str to Network
-        What a panel is called, and a network with two inputs.
-    X : (n, 2)
-    y : (n,)
-        Class codes: ``names`` says what they stand for.
+    panels : dict of str to (Network, Part, sequence of str)
+        What a panel is called: a network with two inputs, faces (X (n, 2), class codes y (n,)), the inputs' names.
+    names : sequence of str
+        What the codes stand for.
+    most : int
+        Only so many faces are drawn.
     """
-    colours = np.array([to_rgb(f"C{code}") for code in range(len(names))])
-    low, high = np.quantile(X, (0.01, 0.99), axis=0) + 0.1 * np.ptp(X, axis=0) * [[-1], [1]]
-    a, b = np.meshgrid(*np.linspace(low, high, 200).T)
-    figure, axes = plt.subplots(1, len(nets), figsize=(4.4 * len(nets), 4.0), sharex=True, sharey=True, squeeze=False)
-    for ax, (title, net) in zip(axes[0], nets.items(), strict=True):
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3.6), squeeze=False)
+    for ax, (title, (net, (X, y), (first, second))) in zip(axes[0], panels.items(), strict=True):
+        low, high = np.quantile(X, (0.01, 0.99), axis=0)
+        a, b = np.meshgrid(*np.linspace(low, high, 200).T)
         shares = net.forward(np.column_stack([a.ravel(), b.ravel()])).reshape(*a.shape, -1)
-        winner, sure = shares.argmax(axis=-1), shares.max(axis=-1)[..., None]
-        shade = 1 - 0.75 * sure * (1 - colours[winner])  # white where nothing is sure
-        ax.imshow(shade, extent=(low[0], high[0], low[1], high[1]), origin="lower", aspect="auto", interpolation="none")
+        winner, sure = shares.argmax(axis=-1), shares.max(axis=-1)
         for code, name in enumerate(names):
             where = winner == code
+            shade = LinearSegmentedColormap.from_list(name, ["white", f"C{code}"])  # white where nothing is sure
+            look = {"vmin": 1 / len(names), "vmax": 1.3, "origin": "lower", "aspect": "auto", "interpolation": "none"}
+            ax.imshow(np.where(where, sure, np.nan), shade, extent=np.ravel([low, high], "F"), **look)
             if where.any() and not where.all():
                 ax.contour(a, b, where, levels=[0.5], colors="black", linewidths=0.8)
-            look = {"color": colours[code] * 0.75, "edgecolor": "white", "linewidth": 0.4}
-            ax.scatter(*X[y == code].T, s=22, marker="osD^v"[code % 5], label=name, **look)
-        ax.set(title=title, xlabel="component 1 (rescaled)", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            faces = X[:most][y[:most] == code]
+            ax.plot(*faces.T, "osD^v"[code % 5], color=f"C{code}", ms=5, mec="white", mew=0.5, label=name)
+        ax.set(title=title, xlabel=f"{first} (rescaled)", ylabel=f"{second} (rescaled)")
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.grid(visible=False)
-    axes[0, 0].set_ylabel("component 2 (rescaled)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     return figure
 
@@ -86,7 +87,7 @@ def calibration(shares, y) -> Figure:
     top.errorbar(
         middle, value, [value - low, high - value], fmt="o", capsize=3, label="faces of a tenth, 95 % interval"
     )
-    top.set(ylabel="share that is right", xlim=(1 / shares.shape[1], 1), ylim=(0, 1))
+    top.set(ylabel="share that is right", xlim=(1 / shares.shape[1], 1), ylim=(-0.03, 1.03))
     bars = bottom.bar(tenths / 10 + 0.05, n, width=0.09, color="C2")
     bottom.bar_label(bars, [f"{m:,}" for m in n], fontsize=8)
     bottom.set(xlabel="the largest of the probabilities", ylabel="test faces")
