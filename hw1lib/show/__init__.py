@@ -1,15 +1,18 @@
 """What people look at: plots, pictures and tables with their captions, and the page (``hw1lib.show.report``)."""
 
 from hw1lib.show.convolutions import conv_layers, filters_and_maps, passes, receptive_field, through_pooling
-from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, use_style
+from hw1lib.show.display import Markdown, captioned, drawing, figure, picture, side_by_side, steps, use_style
 from hw1lib.show.lessons import (
+    calibration,
     cloud,
+    decision_regions,
     descents,
     face_sum,
     fitted_curves,
     fold_dots,
     hidden_units,
     small_network,
+    softmax_bars,
     unit_paths,
     weight_sizes,
 )
@@ -33,4 +36,4 @@ from hw1lib.show.plots import (
     scree,
     training_curves,
 )
-from hw1lib.show.tables import Stepper, film_strip, padded_cells, pooled_cells, products, table
+from hw1lib.show.tables import convolution_step, padded_cells, pooled_cells, products, table

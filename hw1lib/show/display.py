@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
@@ -52,6 +55,39 @@ def drawing(drawn: str, caption: str) -> None:
 def side_by_side(caption: str, *tables: str) -> None:
     """Display HTML tables beside each other with a caption as for ``figure``."""
     display(HTML(beside(*tables)), _bold_head(caption))
+
+
+def steps(states, sliders, caption: str, still=None) -> None:
+    """Display states that sliders, or the arrow keys, switch between, with a caption as for ``figure``.
+
+    The states themselves are stored, so that a saved page shows them without a kernel. Where no script runs, and on
+    paper, some of them stand beside each other instead.
+
+    Parameters
+    ----------
+    states : sequence of str
+        HTML or SVG, one for each place of the sliders in the order of ``itertools.product``: the last slider moves
+        first.
+    sliders : dict of str to sequence
+        What each is called, and what its places are called.
+    caption : str
+    still : sequence of int, optional
+        The states that stand beside each other, by default all. The sliders begin at the first of them.
+    """
+    states, labels = list(states), [[str(label) for label in places] for places in sliders.values()]
+    shape = tuple(map(len, labels))
+    if len(states) != np.prod(shape):
+        raise ValueError(f"states must be one for each place of the sliders, {np.prod(shape)}, not {len(states)}")
+    still = range(len(states)) if still is None else still
+    pieces: dict[str, int] = {}  # states share most of their elements: each is stored once
+    coded = [[pieces.setdefault(piece, len(pieces)) for piece in re.split("(?=<)", state)] for state in states]
+    starts = map(int, np.unravel_index(still[0], shape))
+    kept = {"pieces": list(pieces), "sliders": list(zip(sliders, labels, starts, strict=True)), "states": coded}
+    data = json.dumps(kept, separators=(",", ":")).replace("<", r"\u003c")  # no element to a browser, nor to the page
+    script = (ASSETS / "steps.js").read_text(encoding="utf-8")
+    html = f"<div>{beside(*(states[i] for i in still))}</div>"
+    html += f'<script type="application/json">{data}</script><script>{script}</script>'
+    display(HTML(f'<div class="steps">{html}</div>'), _bold_head(caption))
 
 
 def captioned(table, caption: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html import escape
 
-import ipywidgets as widgets
 import numpy as np
 
 from hw1lib.nn.conv import conv2d, max_pool2d, pad
@@ -84,15 +83,6 @@ def products(window, weights) -> str:
     )
 
 
-def _at_step(picture, weights, stride: int, padding: int, step: int):
-    """Return the padded picture, its marks, the output, which of it is computed, and the place of this step in it."""
-    padded, output = pad(picture, padding), conv2d(picture, weights, stride, padding)
-    row, column = divmod(step - 1, output.shape[1])
-    window = {(row * stride + i, column * stride + j): "window" for i, j in np.ndindex(np.shape(weights))}
-    computed = np.arange(output.size).reshape(output.shape) < step
-    return padded, padded_cells(padded.shape, padding) | window, output, computed, (row, column)
-
-
 def _only(values, where) -> np.ndarray:
     """Return an array's values, and None in the place of the others."""
     chosen = np.full(np.shape(values), None)
@@ -100,7 +90,7 @@ def _only(values, where) -> np.ndarray:
     return chosen
 
 
-def step_html(picture, weights, stride: int, padding: int, pool: int, step: int) -> str:
+def convolution_step(picture, weights, stride: int, padding: int, pool: int, step: int) -> str:
     """Return one step of question 2 as HTML: the window, its products, and what is known of both layers' outputs.
 
     Parameters
@@ -112,8 +102,12 @@ def step_html(picture, weights, stride: int, padding: int, pool: int, step: int)
     step : int
         The window's number, from 1.
     """
-    padded, marks, output, computed, place = _at_step(picture, weights, stride, padding, step)
-    window = np.reshape([padded[at] for at in sorted(marks) if marks[at] == "window"], np.shape(weights))
+    padded, output = pad(picture, padding), conv2d(picture, weights, stride, padding)
+    place = row, column = divmod(step - 1, output.shape[1])
+    seen = [(row * stride + i, column * stride + j) for i, j in np.ndindex(np.shape(weights))]
+    marks = padded_cells(padded.shape, padding) | dict.fromkeys(seen, "window")
+    window = np.reshape([padded[at] for at in seen], np.shape(weights))
+    computed = np.arange(output.size).reshape(output.shape) < step
     output_marks: dict = {}
     pooled_table = "<i>pooling: its window is larger than the output</i>"
     if pool <= min(output.shape):
@@ -131,52 +125,3 @@ def step_html(picture, weights, stride: int, padding: int, pool: int, step: int)
         pooled_table,
     )
     return f"{tables}<div><code>{products(window, weights)} = <b>{output[place]}</b></code></div>"
-
-
-def film_strip(picture, weights, steps, padding: int = 1) -> list[str]:
-    """Return steps of a convolution with stride 1 as HTML: the window above, the output so far below.
-
-    Parameters
-    ----------
-    picture, weights : (H, W), (kh, kw)
-    steps : sequence of int
-        The windows' numbers, from 1, in row order.
-    """
-    strip = []
-    for step in steps:
-        padded, marks, output, computed, place = _at_step(picture, weights, 1, padding, step)
-        above = table(padded, f"step {step}", marks, compact=True)
-        strip.append(above + table(_only(output, computed), f"sum {output[place]}", {place: "window"}, compact=True))
-    return strip
-
-
-class Stepper(widgets.VBox):
-    """Sliders for the window's step, padding, stride and pooling, a choice of filter, and ``step_html`` below them.
-
-    Parameters
-    ----------
-    picture : (H, W)
-    filters : dict of str to (kh, kw)
-    """
-
-    def __init__(self, picture, filters):
-        def slider(name, value, least, most):
-            return widgets.IntSlider(value=value, min=least, max=most, description=name)
-
-        self.picture, self.filters = picture, filters
-        self.filter = widgets.ToggleButtons(options=list(filters), description="filter")
-        self.step, self.padding = slider("step", 1, 1, 16), slider("padding", 1, 0, 2)
-        self.stride, self.pooling = slider("stride", 1, 1, 3), slider("pooling", 2, 1, 3)
-        self.view = widgets.HTML()
-        controls = [self.filter, self.step, self.padding, self.stride, self.pooling]
-        for control in controls:
-            control.observe(self._draw, names="value")
-        self._draw()
-        rows = [widgets.HBox(controls[1:3]), widgets.HBox(controls[3:])]
-        super().__init__([self.filter, *rows, self.view])
-
-    def _draw(self, change=None):
-        weights = self.filters[self.filter.value]
-        settings = self.stride.value, self.padding.value
-        self.step.max = conv2d(self.picture, weights, *settings).size  # which moves the step back if it is beyond
-        self.view.value = step_html(self.picture, weights, *settings, self.pooling.value, self.step.value)

@@ -1,13 +1,17 @@
 """The report's page in a browser: nothing is fetched, every formula is drawn, it fits a phone and prints."""
 
+import json
 import re
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from hw1lib.show import report
 
+# HTML as the browser writes it
+NORMALISED = "(html) => Object.assign(document.createElement('div'), { innerHTML: html }).innerHTML"
 PHONE = {"width": 390, "height": 844}
 
 
@@ -125,6 +129,47 @@ def test_code_can_be_put_away_with_the_keyboard(desktop):
     assert desktop.locator("details.code[open]").count() == 0
     desktop.get_by_role("button", name="Show all code").press("Enter")
     assert desktop.locator("details.code:not([open])").count() == 0
+
+
+def test_arrow_keys_move_every_slider_through_all_its_states(desktop):
+    """What a state shows is what was stored: of each place of all sliders of a figure, another one."""
+    figures = desktop.locator(".steps")
+    assert figures.count() >= 2
+    for i in range(figures.count()):
+        figure = figures.nth(i)
+        stored = json.loads(figure.locator("script").first.text_content())
+        states = ["".join(stored["pieces"][piece] for piece in state) for state in stored["states"]]
+        sizes = [len(labels) for _, labels, _ in stored["sliders"]]
+        assert figure.locator("input").count() == len(sizes)
+        assert not figure.locator("> div").nth(1).is_visible()  # those that stand still
+        for at in (0, len(sizes) - 1):
+            slider = figure.locator("input").nth(at)
+            slider.press("Home")
+            for place in range(sizes[at]):
+                values = [int(value.input_value()) for value in figure.locator("input").all()]
+                assert values[at] == place
+                shown = figure.locator(".live > div").evaluate("(e) => e.innerHTML")
+                assert shown == desktop.evaluate(NORMALISED, states[int(np.ravel_multi_index(values, sizes))])
+                label = stored["sliders"][at][1][place]
+                assert figure.locator("output").nth(at).text_content() == label
+                assert slider.get_attribute("aria-valuetext") == label
+                slider.press("ArrowRight")
+            assert figure.locator(".live > div").evaluate("(e) => e.innerHTML") == shown  # at its end
+
+
+def test_without_script_and_on_paper_some_states_stand_still(browser, desktop, file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.locator(".steps").count() == desktop.locator(".steps").count()
+    desktop.emulate_media(media="print")
+    for shown in (page, desktop):
+        for figure in shown.locator(".steps").all():
+            still = figure.locator("> div:not(.live)")
+            assert still.is_visible()
+            assert still.locator("> div > div").count() >= 3
+            assert not figure.locator("input").first.is_visible()
+    context.close()
 
 
 def test_the_keyboard_can_skip_the_contents(desktop):

@@ -1,6 +1,7 @@
 """What a cell shows: one picture and its caption."""
 
 import io
+import json
 import re
 from xml.etree import ElementTree
 
@@ -79,6 +80,33 @@ def test_tables_are_shown_beside_each_other_with_a_caption(displayed):
     assert html.data.index(tables[0]) < html.data.index(tables[1])
     assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "2"]
     assert html.data.count("<caption") == 1
+
+
+def test_steps_hold_every_state_and_some_stand_still(displayed):
+    states = [f'<b class="n{a}">{a}</b> &lt; <i>{b}</i></script>' for a in range(2) for b in "xyz"]
+    show.steps(states, {"first": (10, 20), "second": "xyz"}, "Steps: *six*.", still=[4, 0])
+    (((html, below), _),) = displayed
+    assert below.data == "**Steps:** *six*."
+    data, script = re.findall("<script.*?>(.*?)</script>", html.data.partition(states[0])[2], re.DOTALL)
+    assert "<" not in data
+    kept = json.loads(data)
+    assert ["".join(kept["pieces"][i] for i in state) for state in kept["states"]] == states
+    assert kept["sliders"] == [["first", ["10", "20"], 1], ["second", ["x", "y", "z"], 1]]  # at the first that stands
+    assert script == (display.ASSETS / "steps.js").read_text()
+    still, _, _ = html.data.partition('<script type="application/json">')
+    assert [states[i] in still for i in range(6)] == [True, False, False, False, True, False]
+    assert still.index(states[4]) < still.index(states[0])
+
+
+def test_without_a_choice_all_states_stand_still(displayed):
+    show.steps(["<b>one</b>", "<b>two</b>"], {"n": (1, 2)}, "Steps: two.")
+    assert "<b>one</b>" in displayed[0][0][0].data
+    assert "<b>two</b>" in displayed[0][0][0].data
+
+
+def test_states_must_be_as_many_as_the_sliders_have_places(displayed):
+    with pytest.raises(ValueError, match="one for each place of the sliders, 6, not 5"):
+        show.steps(["a"] * 5, {"first": (1, 2), "second": "xyz"}, "Steps: five.")
 
 
 def test_a_table_is_shown_with_its_caption(displayed):
