@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import re
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +14,7 @@ import pandas as pd
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from PIL import Image
 
 from hw1lib.show.formulas import Formulas
 from hw1lib.show.running import without_widgets
@@ -43,7 +46,7 @@ def to_html(notebooks, facts=None) -> str:
     exporter = HTMLExporter(
         template_name=ASSETS.name,
         extra_template_basedirs=[str(ASSETS.parent)],
-        filters={"markdown2html": page.markdown},
+        filters={"markdown2html": page.markdown, "webp": _webp},
     )
     parts = [page.part(number, notebook, exporter) for number, notebook in enumerate(notebooks, start=1)]
     return exporter.environment.get_template("page.html.j2").render(
@@ -205,6 +208,13 @@ def _verdicts() -> pd.DataFrame:
     """Return the recorded verdicts on what the report concludes, and on the orders that its tables print."""
     compared = compare(recorded())
     return verdict_table(compared[compared["claimed"] | compared["published"].notna()])
+
+
+def _webp(png: str) -> str:
+    """Return a picture as WebP, exactly the same in less than half as many bytes."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).save(file, "webp", lossless=True, method=1, quality=25)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _is_shown(output) -> bool:
