@@ -81,7 +81,10 @@ def test_picture_closes_only_its_own_figure():
 def test_a_drawing_is_shown_with_its_caption(displayed, name):
     show.drawing(name, "Fig. 2.2: *layers*")
     ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {"image/svg+xml": {"alt": ElementTree.fromstring(bundle["image/svg+xml"]).findtext("{*}title")}}}
+    assert how == {
+        "raw": True,
+        "metadata": {"image/svg+xml": {"alt": ElementTree.fromstring(bundle["image/svg+xml"]).findtext("{*}title")}},
+    }
     assert below.data == "**Fig. 2.2:** *layers*"
     root = ElementTree.fromstring(bundle["image/svg+xml"])  # nothing in it is loaded from elsewhere
     assert not [value for node in root.iter() for key, value in node.items() if "href" in key or "http" in value]
