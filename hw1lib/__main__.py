@@ -43,8 +43,8 @@ def main(arguments=None) -> int:
     lab = commands.add_parser(
         "lab",
         help="make the features once, then open JupyterLab on the notebooks",
-        epilog="Takes what prepare takes, then a few seconds. Further options go to JupyterLab, such as --no-browser or "
-        "--port=8899; where a port is taken, it takes the next one, and prints the address.",
+        epilog="Takes what prepare takes, then a few seconds. Further options go to JupyterLab, such as --no-browser "
+        "or --port=8899; where a port is taken, it takes the next one, and prints the address.",
     )
     reproduce = commands.add_parser(
         "reproduce",

@@ -72,24 +72,18 @@ def run_notebooks(notebooks: dict, finished: Callable, progress: bool = True) ->
             finished(path)
 
     async def run_all():
-        async with asyncio.TaskGroup() as tasks:
-            for path in sorted(notebooks, key=_rank):
-                tasks.create_task(run(path))
+        await asyncio.gather(*map(run, sorted(notebooks, key=_rank)))
 
     with bar:
         asyncio.run(run_all())
     return {path: failures[path] for path in notebooks if path in failures}
 
 
-def run_notebook(notebook, folder: Path) -> str:
+async def _run(notebook, folder: Path, cores: int) -> str:
     """Run a notebook from top to bottom, its kernel in ``folder``; return which cell failed and how, or "".
 
-    The outputs are put into the notebook. That of a cell that failed is its error; the cells below it have none.
+    The output of a cell that failed is its error; the cells below it have none.
     """
-    return asyncio.run(_run(notebook, folder, joblib.cpu_count()))
-
-
-async def _run(notebook, folder: Path, cores: int) -> str:
     started: list = []  # code cells; their number is what JupyterLab shows at the last of them
     failure = ""
     for cell in notebook.cells:
@@ -108,8 +102,9 @@ async def _run(notebook, folder: Path, cores: int) -> str:
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
     )
     try:
-        # n_jobs=-1 means these cores in the kernel: two kernels at once do not fight over them
-        await client.async_execute(env=os.environ | {"LOKY_MAX_CPU_COUNT": f"{cores}"})
+        # what n_jobs=-1 and BLAS take for all cores in the kernel: two kernels at once do not fight over them
+        share = {"OMP_NUM_THREADS": f"{cores}"} | os.environ | {"LOKY_MAX_CPU_COUNT": f"{cores}"}
+        await client.async_execute(env=share)
     except CellExecutionError as error:
         if error.ename == "KeyboardInterrupt":  # Ctrl-C reached the kernel first
             raise KeyboardInterrupt from None

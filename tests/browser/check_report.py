@@ -194,7 +194,8 @@ def test_it_fits_a_phone(phone):
     ).map((e) => e.outerHTML.slice(0, 200))""")
     assert cut == []
     wide = phone.evaluate("""() => [...document.querySelectorAll(".scroll, .output, .picture, .formula, main pre")]
-      .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && e.tabIndex !== 0).map((e) => e.outerHTML.slice(0, 200))""")
+      .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && e.tabIndex !== 0)
+      .map((e) => e.outerHTML.slice(0, 200))""")
     assert wide == []  # whatever scrolls can be reached with the keyboard
     shown = phone.evaluate("""() => [...document.querySelectorAll(".scroll, .formula.block")].map((e) =>
       [e.scrollWidth > e.clientWidth + 1, e.classList.contains("more-right")])""")

@@ -372,8 +372,9 @@ study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=
 
 def assert_one_sentence(folder, source, said):
     write(folder, "01_a.ipynb", source)
-    notebook = running.read_notebook(folder / "01_a.ipynb")
-    assert running.run_notebook(notebook, folder).startswith(f"cell [1]: {said}")
+    path = folder / "01_a.ipynb"
+    notebook = running.read_notebook(path)
+    assert running.run_notebooks({path: notebook}, print, progress=False)[path].startswith(f"cell [1]: {said}")
     (error,) = (output for output in notebook.cells[0].outputs if output.output_type == "error")
     (line,) = error.traceback
     assert line.startswith(said)
