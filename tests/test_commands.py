@@ -328,6 +328,15 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "hw1lib: interrupted; what was finished is kept\n"
 
 
+def test_report_takes_its_scale_from_the_command_line(monkeypatch):
+    monkeypatch.setenv("HW1_SCALE", "quick")
+    monkeypatch.setattr(command_line, "_report", lambda options: 0)
+    assert main(["report", "--scale", "full"]) == 0
+    assert os.environ["HW1_SCALE"] == "full"
+    with pytest.raises(SystemExit):
+        main(["report", "--scale", "huge"])
+
+
 def test_without_a_command_the_usage_is_shown():
     done = subprocess.run([sys.executable, "-m", "hw1lib"], check=False, capture_output=True, text=True)
     assert done.returncode == 2

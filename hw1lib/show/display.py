@@ -6,6 +6,7 @@ import io
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,14 +43,15 @@ def figure(figure: Figure, caption: str) -> None:
     caption : str
         Markdown; starts with the report's figure or table, e.g. ``"Fig. 2.3: ..."``.
     """
+    alt = described(figure)
     kind, content = picture(figure)
-    _display_image(f"image/{kind}", content, caption)
+    _display_image(f"image/{kind}", content, caption, alt)
 
 
 def drawing(drawn: str, caption: str) -> None:
     """Display a drawing, "network" (Fig. 2.2), "question3", or any as SVG, with a caption as for ``figure``."""
     svg = drawn if drawn.startswith("<svg") else (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
-    _display_image("image/svg+xml", svg, caption)
+    _display_image("image/svg+xml", svg, caption, ElementTree.fromstring(svg).findtext("{*}title") or caption)
 
 
 def side_by_side(caption: str, *tables: str) -> None:
@@ -96,8 +98,27 @@ def captioned(table, caption: str) -> None:
         display(table, _bold_head(caption))
 
 
-def _display_image(kind: str, content: bytes | str, caption: str) -> None:
-    display({kind: content}, raw=True, metadata={kind: {"alt": caption}})
+def described(figure: Figure) -> str:
+    """Return in words what a figure shows, for who cannot see it: its panels, their axes, and where lines lead."""
+    said = []
+    for ax in figure.axes:
+        parts = [ax.get_title(loc) for loc in ("left", "center", "right")]
+        if ax.images and not ax.axison:
+            parts.append("" if any(parts) else "a picture")
+        elif ax.get_xlabel() or ax.get_ylabel():
+            parts.append(" against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))))
+        for line in ax.lines[:8]:
+            y = np.asarray(line.get_ydata(), float)
+            if not str(line.get_label()).startswith("_") and len(y) > 1:
+                parts.append(f"{line.get_label()} from {y[0]:.3g} to {y[-1]:.3g}")
+        said.append(", ".join(" ".join(part.split()) for part in parts if part))
+    said = list(filter(None, said))
+    panels = f"{len(said)} panels: " if len(said) > 1 else ""
+    return panels + "; ".join(said) or "a drawing"
+
+
+def _display_image(kind: str, content: bytes | str, caption: str, alt: str) -> None:
+    display({kind: content}, raw=True, metadata={kind: {"alt": alt}})
     display(_bold_head(caption))
 
 

@@ -45,9 +45,9 @@ def table(cells, caption: str = "", marks=None, block: int | None = None, compac
                 style += f"background-color:{COLOURS[mark]};color:{'#444444' if mark == 'padding' else '#000000'};"
                 text = text if mark == "padding" else f"<b>{text}</b>"
             if block and c and c % block == 0:
-                style += "border-left:3px solid #444444;"
+                style += "border-left:3px solid #777777;"
             if block and r and r % block == 0:
-                style += "border-top:3px solid #444444;"
+                style += "border-top:3px solid #777777;"
             html.append(f'<td style="{style}">{text}</td>')
         rows.append(f"<tr>{''.join(html)}</tr>")
     style = "caption-side:top;text-align:left;white-space:nowrap;padding:4px 0px"

@@ -34,7 +34,7 @@ def displayed(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (lambda: show.face_sheet(FACE, columns=1), "jpeg"),
+        (lambda: show.face_sheet(FACE, ["3 y"], columns=1), "jpeg"),
         (lambda: show.probabilities(FACE, [[0.1, 0.2, 0.3, 0.2, 0.2]], show.RACES, "a"), "jpeg"),
         (lambda: show.confusion({"a": ([[3, 1], [0, 2]], "xy")}), "png"),  # an image, but of colours for numbers
         (lambda: show.learning_rates({"a": Constant(0.1)}, 3), "png"),
@@ -43,16 +43,32 @@ def displayed(monkeypatch):
 )
 def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind, caption, markdown):
     figure = make()
+    alt = display.described(figure)
     show.figure(figure, caption)
     assert not plt.get_fignums()
     ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": caption}}}
+    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": alt}}}
     assert below.data == markdown
     image = Image.open(io.BytesIO(bundle.pop(f"image/{kind}")))
     assert not bundle
     assert image.format == kind.upper()
     assert image.size == pytest.approx(figure.get_size_inches() * mpl.rcParams["savefig.dpi"], abs=1)
     assert len(np.unique(np.asarray(image))) > 10
+
+
+def test_a_figure_is_told_by_its_panels_axes_and_lines():
+    figure, (left, right, picture) = plt.subplots(1, 3)
+    left.set(title="zero", xlabel="epoch", ylabel="loss")
+    left.plot([300, 200, 120.04], label="training")
+    left.plot([1, 2])  # a guide, without a name
+    right.set_xlabel("age")
+    picture.imshow([[0]])
+    picture.axis("off")
+    expected = "3 panels: zero, loss against epoch, training from 300 to 120; age; a picture"
+    assert display.described(figure) == expected
+    plt.close(figure)
+    assert display.described(plt.figure()) == "a drawing"
+    plt.close()
 
 
 def test_picture_closes_only_its_own_figure():
@@ -66,7 +82,10 @@ def test_picture_closes_only_its_own_figure():
 def test_a_drawing_is_shown_with_its_caption(displayed, name):
     show.drawing(name, "Fig. 2.2: *layers*")
     ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {"image/svg+xml": {"alt": "Fig. 2.2: *layers*"}}}
+    assert how == {
+        "raw": True,
+        "metadata": {"image/svg+xml": {"alt": ElementTree.fromstring(bundle["image/svg+xml"]).findtext("{*}title")}},
+    }
     assert below.data == "**Fig. 2.2:** *layers*"
     root = ElementTree.fromstring(bundle["image/svg+xml"])  # nothing in it is loaded from elsewhere
     assert not [value for node in root.iter() for key, value in node.items() if "href" in key or "http" in value]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -13,7 +14,10 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from hw1lib.faces import standin
-from hw1lib.show import report
+from hw1lib.show import page as page_of
+from hw1lib.show import report, running
+from hw1lib.study.comparisons import compare
+from hw1lib.study.results import recorded
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -60,8 +64,16 @@ def soup():
             shown(md="**Fig. 2.3:** the loss $a<b$. More of it."),
             shown(png=PIXEL),
             shown(md="**Sheet:** faces"),
-            shown(md="**Table 2.6:** test RMSE"),
             shown(html="<style scoped>td {}</style><table><tr><td>1</td></tr></table>", text="1"),
+            shown(md="**Table 2.6:** test RMSE"),
+            shown(png=PIXEL),
+            shown(md="**Fig. 2.11, 2.12:** depth, $\\frac{a}{b_1}$. More."),
+            shown(
+                html="<table><caption>Table 3.4: one</caption><tr><th></th></tr></table>"
+                "<table><caption>Table 3.5</caption></table>"
+            ),
+            shown(md="**Tables 3.4 and 3.5:** outputs"),
+            shown(html="<table><tr><th>Is random better than zero initialisation?</th><td>yes</td></tr></table>"),
         ),
         text_of("## Summary"),
     ]
@@ -90,10 +102,10 @@ def test_ids_are_unique_and_every_inner_link_leads_somewhere(soup):
 
 
 def test_contents_have_every_title_and_section_in_order(soup):
-    links = [(a["href"], a.text) for a in soup.select("nav > details > ul a")]
+    links = [(a["href"], a.text) for a in soup.select(".contents a")]
     assert links == [
         ("#1", "1. First & foremost (section 2.1)"),
-        ("#1.1", "1.1 In the middle of a cell, $\\lambda$"),
+        ("#1.1", "1.1 In the middle of a cell, λ"),
         ("#1-summary", "Summary"),
         ("#2", "2. Second"),
         ("#2-summary", "Summary"),
@@ -112,19 +124,61 @@ def test_a_link_to_another_notebook_leads_to_its_part(soup):
 
 
 def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
-    first, second = soup.find_all("figure")
+    first, second, *_ = soup.find_all("figure")
     assert first["id"] == "fig-2.3"
     assert first.img["alt"] == 'the "alt" text'
-    assert first.figcaption.text.strip() == "Fig. 2.3: the loss $a<b$. More of it."
+    assert first.figcaption.find(class_="typed").text == "a<b"
     assert first.figcaption.strong.text == "Fig. 2.3:"
     assert second.figcaption.text.strip() == "Sheet: faces"
-    assert soup.find(id="table-2.6").text.strip() == "Table 2.6: test RMSE"
+    assert soup.find(id="table-2.6").td.text == "1"  # the table itself
+    assert soup.find(id="fig-2.12").parent == soup.find(id="fig-2.11")
+    assert "Fig. 2.11, Fig. 2.12:" in soup.main.text  # a search finds the second, too
+    assert [soup.find(id=f"table-3.{k}").caption.text for k in (4, 5)] == ["Table 3.4: one", "Table 3.5"]
     listed = [(a["href"], a.text) for a in soup.select(".figures a")]
-    assert listed == [("#fig-2.3", "Fig. 2.3: the loss $a<b$"), ("#table-2.6", "Table 2.6: test RMSE")]
+    assert listed == [
+        ("#fig-2.3", "Fig. 2.3 the loss a<b"),
+        ("#table-2.6", "Table 2.6 test RMSE"),
+        ("#fig-2.11", "Fig. 2.11 depth, a/b1"),
+        ("#fig-2.12", "Fig. 2.12 depth, a/b1"),
+        ("#table-3.4", "Table 3.4 outputs"),
+        ("#table-3.5", "Table 3.5 outputs"),
+    ]
+
+
+def test_what_the_report_claims_is_at_the_top_with_its_verdict_and_a_link_to_where_it_is_shown(soup):
+    claimed = compare(recorded()).query("claimed")
+    lines = {line.text.partition("? ")[0] + "?": line for line in soup.select(".findings li")}
+    assert set(claimed.index) <= set(lines)
+    for question, row in claimed.iterrows():
+        assert f"{row['verdict'].capitalize()}: {row['mean']:+.2f} years ({row['low']:+.2f} to" in lines[question].text
+    (link,) = soup.select(".findings a")  # the one that these notebooks show
+    assert soup.find(id=link["href"][1:]).th.text == link.text == "Is random better than zero initialisation?"
+
+
+def test_answers_are_folded_and_links_lead_into_their_notebook():
+    exercise = [text_of("# 1. T"), text_of("## Try it\n\n1. Do. [Answer](02_answers.ipynb#answer-01-1)")]
+    answer = [code("1 + 1"), text_of("Because.")]
+    for cell in answer:
+        cell.metadata.tags = ["answer"]
+    question = '<a id="answer-01-1"></a>\n\n### 01.1 Do\n\n[Back](01_t.ipynb#try-it)'
+    answers = [text_of("# 2. Answers"), text_of(question), *answer, text_of("### 01.2 Next")]
+    soup = BeautifulSoup(page(exercise, answers), "html.parser")
+    assert soup.find("a", string="Answer")["href"] == "#answer-01-1"
+    assert soup.find("a", id="answer-01-1")
+    assert soup.find(id=soup.find("a", string="Back")["href"][1:]).text == "Try it"
+    (fold,) = soup.select("details.answer")
+    assert not fold.has_attr("open")
+    assert fold.summary.text == "Answer"
+    assert "1 + 1" in fold.text
+    assert "Because." in fold.text
+    assert "Do" not in fold.text
+    assert "Next" not in fold.text
 
 
 def test_drawings_are_figures_that_can_be_read_aloud():
-    drawings = [(report.ASSETS.parent / f"{name}.svg").read_text(encoding="utf-8") for name in ("network", "question3")]
+    drawings = [
+        (page_of.ASSETS.parent / f"{name}.svg").read_text(encoding="utf-8") for name in ("network", "question3")
+    ]
     outputs = [each for drawing in drawings for each in (shown(svg=drawing), shown(md="**Fig. 2.2:** layers"))]
     soup = BeautifulSoup(page([text_of("# 1. T"), code("drawings", *outputs)]), "html.parser")
     assert [figure.svg["role"] for figure in soup.find_all("figure")] == ["img", "img"]
@@ -136,25 +190,37 @@ def test_drawings_are_figures_that_can_be_read_aloud():
 def test_code_and_output_stay_text_and_tables_scroll(soup):
     assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
     assert soup.select_one("pre.output").text == "a <b> c\n"
-    assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]]
+    assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]] * 4
     assert "scoped" not in str(soup.main)
+    assert [head.text for head in soup("th") if not head.text.strip()] == []
 
 
-def test_formulas_reach_mathjax_as_they_were_written(soup):
-    text = soup.main.text
-    assert "$a_1 b_1 < c_{*}$" in text
-    assert "$$x_1 * y_1$$" in text
-    scripts = [tag.text for tag in soup.find_all("script")]
-    assert len(scripts) == 2  # a "</script" inside MathJax would have ended it early
-    assert 'inlineMath: [["$", "$"]' in scripts[0]
-    assert scripts[1].count("MathJax") > 10
-    assert len(scripts[1]) > 2e6
+def test_formulas_are_pictures_that_can_be_read_found_and_copied(soup):
+    formulas = soup.select(".formula")
+    assert len(formulas) == len(soup.main.select(".formula > svg[aria-hidden] + math + .typed[aria-hidden]")) == 5
+    inline, block = formulas[-2:]
+    assert inline.annotation.text == "a_1 b_1 < c_{*}"
+    assert inline.find(class_="typed").text == "a1b1<c*"
+    assert "block" in block["class"]
+    assert "block" not in inline["class"]
+    assert "$" not in soup.main.text
+    letters = {symbol["id"] for symbol in soup.select("svg.letters symbol")}
+    assert {use["href"][1:] for use in soup.select("use")} == letters
+    assert not soup.select(".formula [fill]")  # they have the text's colour
+    assert [len(script.text) < 2e4 for script in soup("script")] == [True]
+
+
+def test_a_formula_stands_on_the_line_and_what_cannot_be_drawn_is_shown_as_written():
+    main = BeautifulSoup(page([text_of(r"# 1. $x$ and $x_{y}$, $\frac{1$")]), "html.parser").main
+    x, xy = (float(f["style"].removeprefix("vertical-align:-")[:-2]) for f in main.select(".formula"))
+    assert x < 0.1 < xy
+    assert main.find("code", class_="undrawn").text == r"\frac{1"
 
 
 def test_head_and_title_block(soup):
     assert soup.html["lang"] == "en"
     assert "width=device-width" in soup.find("meta", attrs={"name": "viewport"})["content"]
-    assert soup.title.text == soup.header.h1.text == report.TITLE
+    assert soup.title.text == soup.header.h1.text == page_of.TITLE
     assert soup.header.dd.text == "mine & <yours>"
 
 
@@ -169,7 +235,7 @@ def test_widgets_are_a_line_of_text_and_bars_are_gone():
         new_output("stream", name="stderr", text=" 10%|#  | 1/2 [00:00<00:00]\nUserWarning: careful\n"),
     ]
     main = BeautifulSoup(page([text_of("# 1. T"), code("slider", *outputs)]), "html.parser").main
-    assert main.text.count(report.INTERACTIVE.strip("*")) == 1
+    assert main.text.count(running.INTERACTIVE.strip("*")) == 1
     assert [pre.text.strip() for pre in main.select("pre.stderr")] == ["UserWarning: careful"]
     for word in ("%|", "it/s", "FloatProgress", "IntSlider", "Output("):
         assert word not in main.text
@@ -209,9 +275,9 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
     assert report.build(tmp_path, output, store=True, progress=False, facts={"Data": "none"}) == output
 
     soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
-    assert [a.text for a in soup.select("nav > details > ul a")] == ["1. First", "2. Second"]
+    assert [a.text for a in soup.select(".contents a")] == ["1. First", "2. Second"]
     assert soup.figcaption.text.strip() == "Fig. 2.1: a figure."
-    assert soup.img["alt"] == "Fig. 2.1: a *figure*."
+    assert "Fig. 2.1" not in soup.img["alt"]  # which its caption says
     assert "k is 5" in soup.main.text
     assert f"in {tmp_path.name}" in soup.main.text
     assert "%|" not in soup.main.text
@@ -225,6 +291,25 @@ def test_build_runs_the_numbered_notebooks_in_order_and_stores_them(tmp_path):
     for noise in ("widget-view", "widget-state", "iopub", "%|"):
         assert noise not in text
     assert "ZeroDivisionError" not in (tmp_path / "scratch.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_notebooks_run_side_by_side_the_longest_first_and_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(running.joblib, "cpu_count", lambda: 2)
+    source = (
+        "import os, pathlib, time, joblib\nme, other = {!r}, {!r}\npathlib.Path(me).touch()\n"
+        "while not pathlib.Path(other).exists(): time.sleep(0.05)\nprint(joblib.effective_n_jobs(-1))"
+    )
+    write(tmp_path, "01_a.ipynb", source.format("a", "b"))
+    write(tmp_path, "02_b.ipynb", source.format("b", "a"))
+    paths = sorted(tmp_path.glob("*.ipynb"))
+    notebooks = {path: running.read_notebook(path) for path in paths}
+    done = []
+    assert running.run_notebooks(notebooks, done.append, progress=False) == {}
+    assert sorted(done) == paths
+    assert [notebook.cells[0].outputs[0].text for notebook in notebooks.values()] == ["1\n", "1\n"]
+    names = [f"{number}_x.ipynb" for number in ("01", *running.LONGEST)]
+    assert sorted(map(Path, names), key=running._rank) == [*map(Path, names[1:]), Path(names[0])]
 
 
 @pytest.mark.slow
@@ -289,8 +374,9 @@ study.run({"fast": study.Experiment("", schedule=1e9)}, table, range(2), n_jobs=
 
 def assert_one_sentence(folder, source, said):
     write(folder, "01_a.ipynb", source)
-    notebook = report.read_notebook(folder / "01_a.ipynb")
-    assert report.run_notebook(notebook, folder).startswith(f"cell [1]: {said}")
+    path = folder / "01_a.ipynb"
+    notebook = running.read_notebook(path)
+    assert running.run_notebooks({path: notebook}, print, progress=False)[path].startswith(f"cell [1]: {said}")
     (error,) = (output for output in notebook.cells[0].outputs if output.output_type == "error")
     (line,) = error.traceback
     assert line.startswith(said)

@@ -1,55 +1,67 @@
 "use strict";
 
-// MathJax reads this object when it starts. No menu: its entries would fetch more of MathJax from the network.
-window.MathJax = {
-  tex: { inlineMath: [["$", "$"], ["\\(", "\\)"]], displayMath: [["$$", "$$"], ["\\[", "\\]"]], processEscapes: true },
-  svg: { fontCache: "global" },
-  options: { enableMenu: false, skipHtmlTags: ["script", "style", "pre", "code"] },
-  startup: {
-    pageReady() {
-      return MathJax.startup.defaultPageReady().then(letScroll);
-    },
-  },
-};
-
-// What is wider than its column scrolls by itself, and can be reached and moved with the keyboard.
+// What is wider than its column scrolls by itself: it fades at the side where more of it is, and the keyboard reaches it.
+const wide = [...document.querySelectorAll(".scroll, .output, .picture, .formula, main pre")];
+function showMore({ target: box }) {
+  const left = box.scrollWidth - box.clientWidth - box.scrollLeft;
+  box.classList.toggle("more-left", box.scrollLeft > 1);
+  box.classList.toggle("more-right", left > 1);
+}
 function letScroll() {
-  for (const formula of document.querySelectorAll("mjx-container:not([display])")) {
-    const column = formula.closest("p, li, h1, h2, h3, figcaption, div");
-    formula.classList.toggle("wide", formula.firstElementChild.getBoundingClientRect().width > column.clientWidth);
-  }
-  for (const box of document.querySelectorAll(".scroll, main pre, mjx-container.wide, mjx-container[display]")) {
-    if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+  for (const box of wide) {
+    if (box.clientWidth && box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
+    showMore({ target: box });
   }
 }
+for (const box of wide) box.addEventListener("scroll", showMore, { passive: true });
+for (const fold of document.querySelectorAll("main details")) fold.addEventListener("toggle", letScroll);
 addEventListener("resize", letScroll);
+letScroll();
 
-// Contents: closed on a phone until asked for; the part that is being read is marked.
-const contents = document.querySelector("nav > details");
+// A formula is copied as the TeX that it was written in.
+addEventListener("copy", (event) => {
+  const selected = document.createElement("div");
+  selected.append(getSelection().getRangeAt(0).cloneContents());
+  const formulas = selected.querySelectorAll(".formula:has(annotation)");
+  if (!formulas.length) return;
+  for (const formula of formulas) {
+    const sign = formula.classList.contains("block") ? "$$" : "$";
+    formula.replaceWith(sign + formula.querySelector("annotation").textContent + sign);
+  }
+  event.clipboardData.setData("text/plain", selected.textContent);
+  event.preventDefault();
+});
+
+// Contents, and the index: on a phone closed until asked for, one at a time; the section that is being read is marked.
+const contents = document.querySelector("nav .contents");
+const lists = [...document.querySelectorAll("nav details")];
 const narrow = matchMedia("screen and (max-width: 64rem)");
+const links = [...contents.querySelectorAll("a")];
+const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
 const fold = () => (contents.open = !narrow.matches);
 narrow.addEventListener("change", fold);
 fold();
-contents.addEventListener("click", (event) => {
-  if (event.target.closest("a") && narrow.matches) contents.open = false;
-});
+for (const list of lists) {
+  list.addEventListener("toggle", () => {
+    if (!list.open || !narrow.matches) return;
+    for (const other of lists) if (other !== list) other.open = false;
+    openWhereOneReads(list);
+  });
+  list.addEventListener("click", (event) => {
+    if (event.target.closest("a") && narrow.matches) list.open = false;
+  });
+}
 
-// On paper nothing scrolls: the contents open, and a table that is too wide for A4 is made smaller; without that a
-// browser makes every page smaller. Letters are 0.77 times as large on paper as on the screen; 660 pixels are 175 mm.
-addEventListener("beforeprint", () => {
-  contents.open = true;
-  for (const table of document.querySelectorAll(".scroll > table")) {
-    table.style.zoom = Math.min(1, 660 / (0.77 * table.offsetWidth));
-  }
-});
-addEventListener("afterprint", () => {
-  fold();
-  for (const table of document.querySelectorAll(".scroll > table")) table.style.zoom = "";
-});
+function openWhereOneReads(list) {
+  const top = (link) => document.getElementById(link.hash.slice(1)).getBoundingClientRect().top;
+  const passed = [...list.querySelectorAll("a")].filter((link) => top(link) < innerHeight / 2);
+  if (!passed.length) return;
+  const last = passed.reduce((one, other) => (top(other) > top(one) ? other : one));
+  const items = list.querySelector("ul");
+  items.scrollTop = last.offsetTop - items.offsetTop - items.clientHeight / 2;
+}
 
-const links = [...document.querySelectorAll("nav > details > ul a")];
-const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
 function markCurrent() {
   const left = document.documentElement.scrollHeight - innerHeight - scrollY; // the last sections never reach the top
   const line = Math.max(innerHeight / 4, innerHeight - left);
@@ -57,11 +69,12 @@ function markCurrent() {
   const current = links[Math.max(passed - 1, 0)];
   if (current.ariaCurrent) return;
   for (const link of links) link.ariaCurrent = link === current ? "true" : null;
-  for (const item of document.querySelectorAll("nav > details > ul > li")) {
+  for (const item of contents.querySelectorAll(":scope > ul > li")) {
     item.classList.toggle("current", item.contains(current));
   }
   // scrollIntoView would move the page too
-  if (!narrow.matches) contents.scrollTop = current.offsetTop - contents.clientHeight / 2;
+  const sidebar = contents.parentElement;
+  if (!narrow.matches) sidebar.scrollTop = current.offsetTop - sidebar.clientHeight / 2;
 }
 let waiting = false;
 addEventListener("scroll", () => {
@@ -75,10 +88,41 @@ addEventListener("scroll", () => {
 document.documentElement.classList.add("js");
 markCurrent();
 
-const button = document.querySelector("nav button");
-button.hidden = false;
-button.addEventListener("click", () => {
-  const show = button.textContent.startsWith("Show");
-  for (const code of document.querySelectorAll("details.code")) code.open = show;
-  button.textContent = show ? "Hide all code" : "Show all code";
+// On paper nothing scrolls: the contents open, and what is too wide for A4 is made smaller; without that a browser
+// makes every page smaller. Letters are 0.77 times as large on paper as on the screen; 660 pixels are 175 mm.
+const unfolds = () => document.querySelectorAll(".scroll > table, .formula > svg");
+addEventListener("beforeprint", () => {
+  contents.open = true;
+  for (const box of unfolds()) box.style.zoom = Math.min(1, 660 / (0.77 * box.getBoundingClientRect().width));
 });
+addEventListener("afterprint", () => {
+  fold();
+  for (const box of unfolds()) box.style.zoom = "";
+});
+
+const allCode = document.querySelector(".all-code");
+allCode.addEventListener("click", () => {
+  const show = allCode.textContent.startsWith("Show");
+  for (const code of document.querySelectorAll("details.code")) code.open = show;
+  allCode.textContent = show ? "Hide all code" : "Show all code";
+});
+
+// Light or dark: as the system has it, until the button says otherwise; kept where the browser allows it.
+const scheme = document.querySelector(".scheme");
+const system = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+const isDark = () => (root.dataset.scheme ? root.dataset.scheme === "dark" : system.matches);
+const nameScheme = () => (scheme.textContent = isDark() ? "Light" : "Dark");
+try {
+  root.dataset.scheme = localStorage.getItem("scheme") ?? "";
+} catch {}
+scheme.addEventListener("click", () => {
+  root.dataset.scheme = isDark() ? "light" : "dark";
+  nameScheme();
+  try {
+    localStorage.setItem("scheme", root.dataset.scheme);
+  } catch {}
+});
+system.addEventListener("change", nameScheme);
+nameScheme();
+for (const button of [allCode, scheme]) button.hidden = false;

@@ -1,0 +1,235 @@
+"""Notebooks, one after the other, as one HTML page that opens from a folder without a network."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import re
+from itertools import groupby
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from PIL import Image
+
+from hw1lib.show.formulas import Formulas
+from hw1lib.show.running import without_widgets
+from hw1lib.study.comparisons import compare, verdict_table
+from hw1lib.study.results import recorded
+
+ASSETS = Path(__file__).parent / "assets" / "report"  # an nbconvert template, and the page around it
+TITLE = "Fully connected networks from scratch: a report, re-run"
+SUBTITLE = (
+    "Age and race label of UTKFace's faces, a convolution and a gradient by hand: every figure, table and formula of "
+    "the homework report, computed again, beside the numbers that it printed."
+)
+CAPTION = re.compile(r"\*\*([^*]+):\*\* *(.*)", re.DOTALL)  # as show.figure and show.captioned write it
+NUMBERED = re.compile(r"(Fig|Table)s?\.? (\d+\.\d+.*)", re.DOTALL)
+
+
+def to_html(notebooks, facts=None) -> str:
+    """Return notebooks, one after the other, as one self-contained HTML page with contents at the side.
+
+    Parameters
+    ----------
+    notebooks : iterable of NotebookNode
+        As run; each begins with a heading ``# N. ...``.
+    facts : dict of str to str, optional
+        Names and values for the title block.
+    """
+    notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
+    page = _Page("\n".join(cell.source for notebook in notebooks for cell in notebook.cells))
+    exporter = HTMLExporter(
+        template_name=ASSETS.name,
+        extra_template_basedirs=[str(ASSETS.parent)],
+        filters={"markdown2html": page.markdown, "webp": _webp},
+    )
+    parts = [page.part(number, notebook, exporter) for number, notebook in enumerate(notebooks, start=1)]
+    return exporter.environment.get_template("page.html.j2").render(
+        title=TITLE,
+        subtitle=SUBTITLE,
+        facts=facts,
+        findings=[(page.claims[row.Index], *row) for row in page.verdicts.itertuples()],
+        parts=parts,
+        figures=[entry for _, entry in sorted(page.figures)],
+        letters=page.formulas.symbols(),
+        style=(ASSETS / "style.css").read_text(encoding="utf-8"),
+        script=(ASSETS / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+class _Page:
+    """What the notebooks on one page share: ids, links, headings, formulas, the index, and what the report claims."""
+
+    def __init__(self, sources: str):
+        self.sources = sources
+        self.taken: set[str] = set()  # ids
+        self.figures: list[tuple[tuple, tuple[str, str, str]]] = []  # number; id, name, text
+        self.formulas = Formulas()
+        self.verdicts = _verdicts()
+        self.claims = dict.fromkeys(self.verdicts.index, "")  # ids of the rows that show them
+        self.renderer = _Renderer(self)
+        self.markdown = MarkdownWithMath(renderer=self.renderer).render
+
+    def part(self, number: int, notebook, exporter: HTMLExporter) -> dict:
+        """Return a notebook as HTML, with the ids and texts of its title and sections."""
+        self.number = number
+        self.headings: list[tuple[str, str]] = []
+        self._fold_answers(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = self._with_captions(without_widgets(cell.outputs))
+        body = exporter.from_notebook_node(notebook)[0]
+        headings = self.headings or [(self.new_id(f"{number}"), f"Notebook {number}")]
+        return {"id": headings[0][0], "title": headings[0][1], "sections": headings[1:], "html": body}
+
+    def new_id(self, text: str) -> str:
+        """Return an id made of the text's letters, digits and dots that nothing else on the page has."""
+        anchor = _slug(text)
+        while anchor in self.taken:
+            anchor += "-again"
+        self.taken.add(anchor)
+        return anchor
+
+    def heading_id(self, text: str) -> str:
+        """Return what a heading of this notebook is called: its own number, "2.1", or "2-summary"; links to it last."""
+        own = re.match(rf"{self.number}\.\s|{self.number}(\.\d+)+", text)
+        return own[0] if own else f"{self.number}-{text}"
+
+    @staticmethod
+    def _fold_answers(notebook) -> None:
+        """Mark where a fold begins and ends: around each run of cells with the tag "answer"."""
+        for answer, cells in groupby(notebook.cells, lambda cell: "answer" in cell.metadata.get("tags", [])):
+            if answer:
+                first, *_, last = [*cells] * 2
+                first.metadata.fold_begins = last.metadata.fold_ends = True
+
+    def _with_captions(self, outputs: list) -> list:
+        """Return outputs, each caption put to the picture or table before it; the report's are listed."""
+        kept: list[nbformat.NotebookNode] = []
+        for output in outputs:
+            data = output.get("data", {})
+            table = BeautifulSoup(data["text/html"], "html.parser") if "text/html" in data else None
+            caption = CAPTION.fullmatch(data.get("text/markdown", ""))
+            if table:
+                output["tables"] = table
+            elif caption and kept and "caption" not in kept[-1].metadata and _is_shown(kept[-1]):
+                self._put_caption(kept[-1], *caption.groups())
+                continue
+            kept.append(output)
+        for output in kept:
+            if table := output.pop("tables", None):
+                output.data["text/html"] = self._mended(table)
+        return kept
+
+    def _put_caption(self, output, name: str, text: str) -> None:
+        tables = output.get("tables", BeautifulSoup("", "html.parser"))
+        output.metadata.anchors = []
+        numbered = NUMBERED.fullmatch(name)
+        numbers = re.findall(r"\d+\.\d+", numbered[2]) if numbered else []
+        names = [f"{numbered[1]}{'.' * (numbered[1] == 'Fig')} {number}" for number in numbers] if numbered else []
+        if len(names) > 1:
+            name = ", ".join(names)  # so that a search for any of them finds it
+        for number, each in zip(numbers, names, strict=True):
+            anchor = self.new_id(each)
+            own = [c.parent for c in tables("caption") if c.get_text().partition(":")[0] == each]
+            if own:
+                own[0]["id"] = anchor
+            else:
+                output.metadata.anchors.append(anchor)
+            listed = name if len(names) == 1 else each
+            entry = anchor, listed, re.split(r"[.;](?!\d)", self.plain(text))[0].strip()
+            self.figures.append(((*map(int, number.split(".")), len(self.figures)), entry))
+        output.metadata.caption = f"**{name}:** {text}"
+
+    def plain(self, markdown: str) -> str:
+        """Return the text of Markdown."""
+        return _text(self.markdown(markdown))
+
+    def _mended(self, tables: BeautifulSoup) -> str:
+        """Return HTML whose tables scroll, have no empty head and no style of pandas's; claims can be linked to."""
+        for style in tables("style", scoped=True):
+            style.decompose()
+        for head in tables("th"):
+            text = head.get_text(strip=True)
+            if not text:
+                head.name = "td"  # a corner
+            elif self.claims.get(text) == "":
+                self.claims[text] = self.new_id(f"claim {text}")
+                head.find_parent("tr")["id"] = self.claims[text]
+        for table in tables("table"):
+            table.wrap(tables.new_tag("div", attrs={"class": "scroll"}))
+        return str(tables)
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown as HTML: headings with ids, links that hold on one page, formulas as pictures."""
+
+    def __init__(self, page: _Page):
+        super().__init__(escape=False)
+        self.page = page
+
+    def heading(self, text, level, **attrs):
+        plain = _text(text)
+        if level == 1 and (title := re.match(r"(\d+)\. ", plain)):
+            self.page.number = int(title[1])
+        anchor = self.page.new_id(self.page.heading_id(plain))
+        if level < 3:
+            self.page.headings.append((anchor, plain))
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text, url, title=None):
+        name, _, fragment = url.removeprefix("./").partition("#")
+        notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
+        if notebook and not fragment:
+            url = f"#{notebook[1]}"
+        elif fragment and (notebook or not name):
+            number = notebook[1] if notebook else self.page.number
+            written = f'<a id="{fragment}">' in self.page.sources  # as it is, not made of a heading
+            url = f"#{fragment}" if written else f"#{_slug(f'{number}-{fragment}')}"
+        return super().link(text, url, title)
+
+    def table(self, text):
+        return f'<div class="scroll"><table>\n{text}</table></div>\n'
+
+    def inline_math(self, body):
+        return self.page.formulas.draw(body)
+
+    def block_math(self, body):
+        return self.page.formulas.draw(body, inline=False)
+
+    def latex_environment(self, name, body):
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+
+def _verdicts() -> pd.DataFrame:
+    """Return the recorded verdicts on what the report concludes, and on the orders that its tables print."""
+    compared = compare(recorded())
+    return verdict_table(compared[compared["claimed"] | compared["published"].notna()])
+
+
+def _webp(png: str) -> str:
+    """Return a picture as WebP, exactly the same in less than half as many bytes."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).save(file, "webp", lossless=True, method=1, quality=25)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _is_shown(output) -> bool:
+    return "text/html" in output.get("data", {}) or any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\.?[^a-z0-9.]+", "-", text.lower()).strip("-.")
+
+
+def _text(html: str) -> str:
+    """Return HTML's text, each formula as it would be typed."""
+    soup = BeautifulSoup(html, "html.parser")
+    for math in soup("math"):
+        math.decompose()
+    return " ".join(soup.get_text().split())
