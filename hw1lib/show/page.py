@@ -158,9 +158,8 @@ class _Page:
             text = head.get_text(strip=True)
             if not text:
                 head.name = "td"  # a corner
-            elif self.claims.get(text) == "":
-                self.claims[text] = self.new_id(f"claim {text}")
-                head.find_parent("tr")["id"] = self.claims[text]
+            elif self.claims.get(text) == "" and (row := head.find_parent("tr")):
+                self.claims[text] = row["id"] = self.new_id(f"claim {text}")
         for table in tables("table"):
             table.wrap(tables.new_tag("div", attrs={"class": "scroll"}))
         return str(tables)
