@@ -29,6 +29,9 @@ HOME = {
 }
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+ANSWERS = FOLDER / "09_answers.ipynb"
+LESSONS = [path for path in PATHS if path != ANSWERS]
+every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
 def read(path):
@@ -105,7 +108,7 @@ def test_who_is_cited_stands_in_a_list_of_references(path):
     assert {(m[1], m[2]) for m in re.finditer(names, text)} - entries == set()
 
 
-@every_notebook
+@every_lesson
 def test_exercises_are_few(path):
     text = read(path).cells[-1].source.partition("## Try it")[2]
     numbers = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
@@ -122,8 +125,10 @@ def test_title_sections_summary_and_exercises(path):
     assert read(path).cells[0].source.startswith(f"# {number}. ")
     assert [text for level, text in found if level == 1] == [found[0][1]]
     sections = [text for level, text in found if level == 2]
-    assert sections[-2:] == ["Summary", "Try it"]
-    numbers = [re.match(r"(\d+)\.(\d+) \S", text) for text in sections[:-2]]
+    if path != ANSWERS:
+        assert sections[-2:] == ["Summary", "Try it"]
+        del sections[-2:]
+    numbers = [re.match(r"(\d+)\.(\d+) \S", text) for text in sections]
     assert all(numbers), sections
     assert [(int(m[1]), int(m[2])) for m in numbers] == [(number, i) for i in range(1, len(numbers) + 1)]
     assert "What you will see" in read(path).cells[0].source
@@ -207,6 +212,29 @@ def test_links_lead_to_notebooks_that_are_there(path):
     linked = re.findall(r"\]\(([^)#\s]+)", source)
     local = [link for link in linked if not re.match(r"https?://", link)]
     assert [link for link in local if not (FOLDER / link).exists()] == []
+
+
+@every_lesson
+def test_each_exercise_is_answered_under_its_number_and_title(path):
+    """From the exercise a link leads to its answer, and back; the answer asserts something."""
+    number, exercises = path.stem[:2], read(path).cells[-1].source.partition("## Try it")[2]
+    asked = re.findall(r"^(\d)\. \*\*(.+?)\*\* \((.+?)\)\.", exercises, re.MULTILINE)
+    assert len(asked) == len(re.findall(r"^\d\. ", exercises, re.MULTILINE))
+    cells = read(ANSWERS).cells
+    for i, title, duration in asked:
+        assert f"[Answer](09_answers.ipynb#Answer-{number}.{i})" in exercises
+        (at,) = (j for j, cell in enumerate(cells) if cell.source.startswith(f"### Answer {number}.{i}\n"))
+        question = cells[at].source
+        assert f"**{title}** ({duration})." in question
+        assert f"[Back to the exercise]({path.name}#Try-it)" in question
+        assert "<details><summary>Hint</summary>" in question
+        answer = []
+        for cell in cells[at + 1 :]:
+            if "answer" not in cell.metadata.get("tags", []):
+                break
+            answer.append(cell)
+        assert [cell.cell_type for cell in answer][-1] == "markdown"
+        assert any(re.search(r"^\s*assert ", cell.source, re.MULTILINE) for cell in answer if cell.cell_type == "code")
 
 
 # -- opened by other people -------------------------------------------------------------------------------------------

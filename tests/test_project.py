@@ -266,8 +266,15 @@ def test_the_readme_says_what_a_face_costs_as_it_was_measured():
     assert f"{each:.1f} µs in each epoch" in readme
 
 
+def test_the_readme_tells_what_the_convolutional_network_reaches():
+    kept, of = study.recorded(), study.mean_and_interval
+    age, mae, race = (study.fold_means(kept, *which) for which in (("conv/age",), ("conv/age", "mae"), ("conv/race",)))
+    assert f"age {of(age)} (MAE {of(mae)}), race label {of(race, 'accuracy')}." in page("README.md")
+
+
 # -- the model card ---------------------------------------------------------------------------------------------------
 
+CONV = {"age": "conv/age", "race": "conv/race"}
 CARD = {"age": "depth/64-16", "race": "race/64", "gender": "gender/64"}
 
 
@@ -308,7 +315,10 @@ def test_the_model_card_quotes_the_recorded_numbers():
             f"{study.mean_and_interval(kept['baselines'][target][key][what], metric)}, {name}"
             for key, name in simple.items()
         ]
-        assert rows(row, "MODEL_CARD.md") == [[network, "; ".join(others)]]
+        conv = "-"
+        if target in CONV:
+            conv = study.mean_and_interval(study.fold_means(kept, CONV[target], what), metric)
+        assert rows(row, "MODEL_CARD.md") == [[network, conv, "; ".join(others)]]
 
 
 def test_the_model_card_says_how_good_the_labels_are():
@@ -326,16 +336,25 @@ def test_the_model_card_says_how_good_the_labels_are():
 
 
 def test_the_model_card_tells_for_whom_it_works_with_intervals():
-    groups = study.accuracy_by_label(study.recorded(), CARD["race"], show.RACES, show.GENDERS)
-    quoted = 0
-    for kind, table in groups.items():
-        for group, one in table.iterrows():
-            name = f"age label {group} to {group + 9}" if kind == "age decade" else f"{kind} {group}"
-            low, value, high = (f"{100 * one[key]:.1f}" for key in ("low", "value", "high"))
-            assert rows(name, "MODEL_CARD.md") == [[f"{one['n']:,.0f}", f"{value} %", f"{low} to {high} %"]]
-            quoted += 1
+    kept, quoted = study.recorded(), 0
+    labels = show.RACES, show.GENDERS
+    race = [study.accuracy_by_label(kept, of["race"], *labels) for of in (CARD, CONV)]
+    age = [study.rmse_by_label(kept, of["age"], *labels) for of in (CARD, CONV)]
+    cells = {"": "{:.1f} % ({:.1f} to {:.1f})", "RMSE, ": "{:.1f} ({:.1f} to {:.1f})"}
+    for (before, cell), tables, factor in zip(cells.items(), (race, age), (100, 1), strict=True):
+        for kind, table in tables[0].items():
+            for group, one in table.iterrows():
+                name = f"age label {group} to {group + 9}" if kind == "age decade" else f"{kind} {group}"
+                both = one, tables[1][kind].loc[group]
+                told = [cell.format(*(factor * each[key] for key in ("value", "low", "high"))) for each in both]
+                assert rows(before + name, "MODEL_CARD.md") == [[f"{one['n']:,.0f}", *told]]
+                quoted += 1
     section = page("MODEL_CARD.md").partition("## For whom")[2].partition("\n## ")[0]
-    assert quoted == len(re.findall(r"^\| \w+ label ", section, re.MULTILINE))
+    assert quoted == len(re.findall(r"^\| (?:RMSE, )?\w+ label ", section, re.MULTILINE))
+    decades = age[1]["age decade"]["value"]
+    assert f"is {decades[20]:.1f} years for labels from 20 to 29, and {decades[90]:.1f} from 90 on" in section
+    assert (decades.idxmin(), decades.idxmax()) == (20, 90)
+    groups = race[0]
     race = groups["race label"]
     best, worst = race["value"].idxmax(), race["value"].idxmin()
     assert (best, worst) == (race["n"].idxmax(), race["n"].idxmin())
