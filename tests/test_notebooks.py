@@ -87,7 +87,7 @@ def test_code_cells_are_short(path):
     assert {cell.id: n for cell in code_cells(path) if (n := len(cell.source.splitlines())) > 25} == {}
 
 
-@every_notebook
+@every_lesson
 def test_most_code_cells_are_very_short_and_few_lines_import(path):
     sources = [cell.source for cell in code_cells(path) if cell.source.strip()]
     assert median(len(source.splitlines()) for source in sources) <= 8

@@ -104,7 +104,7 @@ def described(figure: Figure) -> str:
     for ax in figure.axes:
         parts = [ax.get_title(loc) for loc in ("left", "center", "right")]
         if ax.images and not ax.axison:
-            parts.append("" if any(parts) else "a picture")
+            parts.append("" if any(parts) else "a picture without axes")
         elif ax.get_xlabel() or ax.get_ylabel():
             parts.append(" against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))))
         for line in ax.lines[:8]:
@@ -114,7 +114,8 @@ def described(figure: Figure) -> str:
         said.append(", ".join(" ".join(part.split()) for part in parts if part))
     said = list(filter(None, said))
     panels = f"{len(said)} panels: " if len(said) > 1 else ""
-    return panels + "; ".join(said) or "a drawing"
+    words = [text.get_text() for ax in figure.axes for text in ax.texts]
+    return panels + "; ".join(said) or " ".join(f"a drawing with the words: {', '.join(words)}".split())
 
 
 def _display_image(kind: str, content: bytes | str, caption: str, alt: str) -> None:
