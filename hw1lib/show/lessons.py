@@ -109,7 +109,7 @@ def small_network(net, x, t=None) -> Figure:
         write(place, outside, gradient, 34, -31)
 
     for place, value in zip(at[0], x, strict=True):
-        unit(place, f"x {value:g}")
+        unit(place, f"x = {value:g}")
     A = np.asarray(x)
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         for i, j in np.ndindex(W.shape):

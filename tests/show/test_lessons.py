@@ -81,7 +81,7 @@ def test_a_small_network_s_numbers_stand_where_they_belong(network):
     """z = (0.5 + 2 + 0.1, -1 + 0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, then times 2, 4 * 0.01."""
     (ax,) = show.small_network(network, [1, 2], 4).axes
     told = {text.get_text(): text.xy for text in ax.texts}
-    units = {"x 1": (0, 1), "x 2": (0, 0), "b 0.1\nz 2.6\na 2.6": (1, 1), "b 0\nz -0.5\na -0.005": (1, 0)}
+    units = {"x = 1": (0, 1), "x = 2": (0, 0), "b 0.1\nz 2.6\na 2.6": (1, 1), "b 0\nz -0.5\na -0.005": (1, 0)}
     units |= {"b 0.5\nz 5.68\np 5.68": (2, 0.5), "∂L/∂z = 3.36": (1, 1), "∂L/∂z = 0.0672": (1, 0)}
     units |= {"∂L/∂z = 1.68": (2, 0.5), "t = 4\nL = ½ (t - p)² = 1.41": (2, 0.5)}
     assert {text: told[text] for text in units} == units
