@@ -159,7 +159,8 @@ def conv_layers(config: dict) -> Figure:
         layers.append((f"convolution\n3x3, max\npooling 2x2,\n{activation}", (n, height, width)))
     layers.append(("cells in\na row", (layers[-1][1][0] * height * width,)))
     layers += [(f"product,\n{activation}", (n,)) for n in config["hidden"]]
-    layers.append(("product", (config["outputs"],)))
+    output = str(config["output_activation"]).replace("leaky_relu", "leaky ReLU").replace("identity", "")
+    layers.append((f"product,\n{output}".removesuffix(",\n"), (config["outputs"],)))
 
     figure, ax = plt.subplots(figsize=(9.6, 2.3))
     longest, x, end = max(config["picture"][1:]), 0.0, 0.0

@@ -206,7 +206,7 @@ def forest(compared: pd.DataFrame) -> Figure:
         linear = 0.5 if metric == "rmse" else 4.0
         limits = ax.get_xlim()
         ax.set_xscale("symlog", base=2, linthresh=linear)  # small and large ones are both seen
-        ax.set_xticks(linear * np.array([-16, -8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16]))
+        ax.set_xticks(linear * np.array([-16, -8, -6, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 6, 8, 16]))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
         for label, claimed in zip(ax.set_yticks(place, table.index), table["claimed"], strict=True):
@@ -370,7 +370,7 @@ def ladder(table: pd.DataFrame) -> Figure:
     """Draw what each of ``study.ladder``'s models reaches: mean with its 95 % interval, folds as dots."""
     panels = {
         "rmse": ("test RMSE of age (years), left is better", 1),
-        "accuracy": ("accuracy of the race label (%)", 100),
+        "accuracy": ("accuracy of the race label (%), right is better", 100),
     }
     figure, axes = plt.subplots(1, 2, figsize=(9.4, 0.34 * len(table) + 1.2), sharey=True)
     place = np.arange(len(table))[::-1]

@@ -64,7 +64,7 @@ def test_a_figure_is_told_by_its_panels_axes_and_lines():
     right.set_xlabel("age")
     picture.imshow([[0]])
     picture.axis("off")
-    expected = "3 panels: zero, loss against epoch, training from 300 to 120; age; a picture"
+    expected = "3 panels: zero, loss against epoch, training from 300 to 120; age; a picture without axes"
     assert display.described(figure) == expected
     plt.close(figure)
     assert display.described(plt.figure()) == "a drawing"

@@ -84,6 +84,7 @@ MODELS = {name: {"one": table, "other": table.assign(value=6.0)} for name, table
 LADDER = pd.DataFrame({"rmse": [[20, 19, 21], [12, 12.5, 13]], "accuracy": [[0.4, 0.42, 0.44], []]}, ["mean", "net"])
 LADDER["published"] = [[None, None], [14.9, 0.722]]
 CONV = {"picture": (3, 50, 40), "filters": (16, 4), "hidden": (64,), "outputs": 5, "activation": "leaky_relu"}
+CONV |= {"output_activation": "softmax", "loss": "nll"}
 SEEN = (
     RNG.integers(0, 256, (3, 8, 6)).astype(np.uint8),
     RNG.normal(0, 1, (9, 3, 3, 3)),
@@ -567,7 +568,7 @@ def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers():
     (ax,) = show.conv_layers(CONV).axes
     sizes = [text.get_text() for text in ax.texts if re.match(r"[\d,]+( x|$)", text.get_text())]
     assert sizes == ["3 x 50x40", "16 x 25x20", "4 x 12x10", "480", "64", "5"]
-    net = ConvNetwork(CONV | {"output_activation": "softmax", "loss": "nll"})
+    net = ConvNetwork(CONV)
     assert net.head.weights[0].shape == (480, 64)
     sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert len(sheets) == 3 + 8 + 4 + 3
