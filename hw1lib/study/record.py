@@ -42,7 +42,7 @@ def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs
     pictures = rng.integers(0, 256, (some, *PIXELS.config()["picture"]), np.uint8)
     with threadpool_limits(1, "blas"):
         one = train(replace(START, epochs=3), table)[1].seconds[-1] / 3
-        of_some = PIXELS.network().fit(pictures, rng.random(some), epochs=1, schedule=0, progress=False).seconds[0]
+        of_some = PIXELS.network().fit(pictures, rng.random(some), epochs=1, schedule=1e-9, progress=False).seconds[0]
     training = epochs * one + epochs_of_pixels * of_some * 0.81 * len(table) / some
     svms = SVM_SECONDS * len(table) / 20_000
     return ((training + svms) / joblib.effective_n_jobs(n_jobs) + 60 * FEATURES * len(table) / 20_000) / 3600
