@@ -297,7 +297,8 @@ def predicted_against_true(true, predicted) -> Figure:
     ax.plot([0, top], [0, top], "--", color="black", linewidth=1, label="predicted = true")
     decades = np.arange(0, top, 10)
     which = np.digitize(true, decades) - 1
-    middles = [(d + 5, np.mean(predicted[which == i])) for i, d in enumerate(decades) if np.sum(which == i) >= 5]
+    groups = [which == i for i in range(len(decades)) if np.sum(which == i) >= 5]
+    middles = [(np.mean(true[group]), np.mean(predicted[group])) for group in groups]
     if middles:
         ax.plot(*zip(*middles, strict=True), "o-", color="C1", label="mean of a decade")
     ax.set(xlabel="age label (years)", ylabel="predicted age (years)", aspect="equal")

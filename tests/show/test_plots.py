@@ -507,7 +507,7 @@ def test_predictions_against_the_true_age():
     equal, means = ax.lines
     assert equal.get_xdata().tolist() == equal.get_ydata().tolist()
     assert equal.get_xdata()[1] >= max(TRUE.max(), PREDICTED.max())
-    decades = {15: PREDICTED[:10].mean(), 45: PREDICTED[10:16].mean()}  # the only face of 80 is no mean
+    decades = {14.5: PREDICTED[:10].mean(), 42.5: PREDICTED[10:16].mean()}  # the only face of 80 is no mean
     assert dict(zip(*means.get_data(), strict=True)) == pytest.approx(decades)
     assert ax.get_aspect() == 1
 
