@@ -114,8 +114,8 @@ def described(figure: Figure) -> str:
         said.append(", ".join(" ".join(part.split()) for part in parts if part))
     said = list(filter(None, said))
     panels = f"{len(said)} panels: " if len(said) > 1 else ""
-    words = [text.get_text() for ax in figure.axes for text in ax.texts]
-    return panels + "; ".join(said) or " ".join(f"a drawing with the words: {', '.join(words)}".split())
+    words = " ".join(", ".join(text.get_text() for ax in figure.axes for text in ax.texts).split())
+    return panels + "; ".join(said) or "a drawing" + (words and f" with the words: {words}")
 
 
 def _display_image(kind: str, content: bytes | str, caption: str, alt: str) -> None:
