@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hw1lib.show.report import PROGRESS_BAR
+from hw1lib.show.running import PROGRESS_BAR
 
 MINUTE = 60_000  # milliseconds
 
