@@ -74,9 +74,12 @@ def move(page, control):
     if control.evaluate("(e) => e.tagName") == "SELECT":
         other = control.evaluate("(e) => [...e.options].findIndex((o) => !o.selected)")
         control.select_option(index=other)
-    elif control.get_attribute("type") == "range" or "noUi-handle" in (control.get_attribute("class") or ""):
+    elif control.get_attribute("type") == "range":  # with the mouse: JupyterLab keeps the keys for its cells
+        box, at_end = control.bounding_box(), control.evaluate("(e) => e.value === e.max")
+        control.click(position={"x": 3 if at_end else box["width"] - 3, "y": box["height"] / 2})
+    elif "noUi-handle" in (control.get_attribute("class") or ""):
         control.focus()
-        at_end = control.evaluate("(e) => (e.value ?? e.ariaValueNow) === (e.max ?? e.ariaValueMax)")
+        at_end = control.evaluate("(e) => e.ariaValueNow === e.ariaValueMax")
         page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
     else:
         control.click()
