@@ -137,6 +137,14 @@ def test_pictures_come_from_the_faces_and_are_kept_apart(faces, monkeypatch):
         run(two, feature_table(faces, False), [0], progress=False)
 
 
+def test_other_pictures_under_the_same_labels_are_other_data(faces, monkeypatch):
+    names = []
+    for change in (0, 1):
+        monkeypatch.setattr(experiments, "small_pictures", lambda ds, cell, bar, c=change: small_pictures(ds, cell) + c)
+        names.append(experiments._Tables(faces, None, False).name_of(ON_PIXELS, 0))
+    assert names[0] != names[1]
+
+
 def test_effective_ranks_that_are_known():
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.standard_normal((9, 4)))[0]
