@@ -1,30 +1,45 @@
-"""Checks of arguments that more than one module makes: each returns the value as it is used, or raises ValueError.
+"""Checks of arguments: each returns the value as it is used, or raises ValueError.
 
-Also the mark of errors that a notebook shows without their traceback.
+Also the errors that a notebook shows without their traceback.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from numbers import Integral, Real
 
 import numpy as np
 
 
+class UserError(ValueError):
+    """What its reader can mend without looking at code: a setting, a learning rate, a file.
+
+    A notebook shows its sentence alone; all other errors keep their traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [f"{type(self).__name__}: {self}"]
+
+
+class FileError(UserError, OSError):
+    """A file or a folder that is missing, can't be read or can't be written; the message names it."""
+
+
 def whole_number(name: str, value, least: int = 1) -> int:
-    """Return a whole number of at least ``least``; NumPy's are allowed, True and False are not."""
+    """Return a whole number of at least ``least``; True and False are none."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, not {value!r}")
     return int(value)
 
 
-def real_number(name: str, value, least: float = 0.0, below: float = math.inf, above: bool = False) -> float:
-    """Return a finite number of at least ``least`` (``above``: larger than that), and below ``below``."""
+def real_number(name: str, value, least=0.0, below=math.inf, above: bool = False) -> float:
+    """Return a finite number >= ``least`` (``above``: larger than that), and below ``below``."""
     number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not number or not math.isfinite(value) or not least <= value < below or (above and value == least):
-        limit = f" and below {below:g}" if below < math.inf else ""
-        raise ValueError(f"{name} must be a finite number {'>' if above else '>='} {least:g}{limit}, not {value!r}")
+    allowed = number and math.isfinite(value) and least <= value < below
+    if not allowed or (above and value == least):
+        limit = f"{'>' if above else '>='} {least:g}"
+        limit += f" and below {below:g}" if below < math.inf else ""
+        raise ValueError(f"{name} must be a finite number {limit}, not {value!r}")
     return float(value)
 
 
@@ -35,8 +50,10 @@ def one_of(name: str, value, allowed) -> str:
     return value
 
 
-def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return an array of finite real numbers; ``kinds`` are the allowed NumPy kinds of number, "b" is bool."""
+def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None):
+    """Return an array of finite real numbers; ``kinds`` are NumPy's kinds of number, "b" is bool."""
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise ValueError(f"{name} must not hold masked values: fill them, or leave their rows out")
     try:
         array = np.asarray(values)
     except ValueError:
@@ -48,12 +65,3 @@ def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | Non
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite: it holds NaN or infinite values")
     return array
-
-
-def mendable(error):
-    """Return an error that its reader can mend without looking at code: a notebook shows its sentence, no traceback.
-
-    For what is wrong with a setting, a learning rate, a file or a disk. All other errors keep their traceback.
-    """
-    error._render_traceback_ = functools.partial(list, [f"{type(error).__name__}: {error}"])  # IPython asks for it
-    return error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import shutil
 import sys
@@ -16,35 +15,61 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hw1lib.checks import mendable
+from hw1lib.checks import FileError, UserError
 
 NPZ_VERSION = 1  # of the .npz files below; a higher one was written by a later release
 PATIENCE = 3  # seconds: who waits longer for another run is told
 
 
 def write_atomically(path, write: Callable) -> Path:
-    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old file or the new, whole."""
-    path = Path(path)
+    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old or the new.
+
+    A link stays a link, and what it leads to is written. A file keeps its permissions. A pipe or a
+    device is written to as it is.
+    """
+    target = Path(os.path.realpath(path))
     try:
-        with _partial(path) as temporary:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            _write_through(target, write)
+            return Path(path)
+        temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.partial")  # short: names have a limit
+        try:
+            if target.exists():
+                temporary.touch(0o600)  # what others may not read, they never may
             write(temporary)
-            temporary.replace(path)
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except UserError:
+        raise
     except OSError as error:
-        raise mendable(OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))) from error
-    return path
+        raise FileError(f"{path} can't be written: {error.strerror or error}") from error
+    return Path(path)
+
+
+def _write_through(target: Path, write: Callable) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "content"
+        write(temporary)
+        with open(temporary, "rb") as source, open(target, "wb") as out:
+            shutil.copyfileobj(source, out)
 
 
 def write_npz(path, kind: str, arrays: dict[str, np.ndarray]) -> Path:
-    """Write arrays to ``path`` (uncompressed .npz) with the kind of thing they are and the format's version."""
+    """Write arrays to an uncompressed .npz, with the kind of thing they are; no pickle."""
 
     def write(temporary):
         with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, kind=np.array(kind), version=np.array(NPZ_VERSION), **arrays)
+            facts = {"kind": np.array(kind), "version": np.array(NPZ_VERSION)}
+            np.savez(file, allow_pickle=False, **facts, **arrays)
 
     return write_atomically(path, write)
 
 
-def read_npz(path, kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_npz(path, kinds: tuple[str, ...], names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Return the named arrays of a file that ``write_npz`` wrote; no pickle is ever loaded.
 
     Raises
@@ -52,138 +77,90 @@ def read_npz(path, kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        Naming the file, if it is damaged, of another kind, incomplete, or of a later version.
+        Naming the file, if it is damaged, of none of these kinds, or of a later version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ("kind", "version", *names) if name in file.files}
-        version = int(found.get("version", 0))
+            arrays = {name: file[name] for name in ("kind", "version", *names)}
+        kind, version = str(arrays["kind"]), int(arrays["version"])
     except FileNotFoundError:
         raise
-    except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes, and advise pickle
-        detail = getattr(error, "strerror", None) or "it is damaged, or no file that hw1lib saved"
-        raise ValueError(f"{path}: not a readable .npz file: {detail}") from None
-    if str(found.get("kind")) != kind:
-        raise ValueError(f"{path}: holds no {kind} that hw1lib saved")
+    except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes
+        reason = getattr(error, "strerror", None) or "damaged, or no file that hw1lib saved"
+        raise ValueError(f"{path}: not a readable .npz file: {reason}") from None
+    if kind not in kinds:
+        raise ValueError(f"{path}: holds no {kinds[0]} that hw1lib saved, but a {kind}")
     if version > NPZ_VERSION:
-        raise ValueError(f"{path}: written by a later version of hw1lib; update it to read this file")
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(f"{path}: incomplete, without {', '.join(missing)}")
-    return found
-
-
-def cache_dir() -> Path:
-    """Return the folder for what is made once and used again, made if need be.
-
-    ``HW1_CACHE`` names it; otherwise it is ``.cache`` in the checkout, or ``~/.cache/hw1lib`` for an installed package.
-    """
-    checkout = Path(__file__).resolve().parents[1]
-    default = checkout / ".cache" if (checkout / "pyproject.toml").exists() else "~/.cache/hw1lib"
-    folder = Path(os.environ.get("HW1_CACHE") or default)
-    unwritable = (
-        "the cache folder {} can't be written ({}): set the environment variable HW1_CACHE to a folder that can"
-    )
-    try:
-        folder = folder.expanduser().absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except RuntimeError as error:  # of expanduser
-        raise mendable(OSError(unwritable.format(folder, "there is no home folder"))) from error
-    except OSError as error:
-        raise mendable(OSError(unwritable.format(folder, error.strerror))) from error
-    return folder
+        raise ValueError(f"{path}: written by a later version of hw1lib; update it to read this")
+    return arrays
 
 
 def make_folder(folder, fill: Callable, size: int = 0) -> Path:
-    """Return ``folder``; if there is none yet, or an empty one, fill it out of sight and rename it when it is whole.
+    """Return ``folder``; if there is none yet, or an empty one, fill it out of sight and rename it.
 
-    Of two runs at once, one waits and then finds the folder done. What a killed run left is thrown away.
+    Of two runs at once, one waits and then finds the folder done. What a killed run left is
+    thrown away.
 
     Parameters
     ----------
     folder : path-like
     fill : callable
-        ``fill(partial)`` writes everything into the new, empty folder ``partial``. If it raises, that is removed.
+        ``fill(partial)`` writes everything into the new, empty folder ``partial``.
     size : int
         Bytes that are needed, about; named when the disk is full.
 
     Raises
     ------
-    OSError
+    FileError
         Naming the folder, if it can't be written.
     """
     folder = Path(folder).absolute()
-    if _is_filled(folder):
-        return folder
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} must be a folder, or not exist")
     try:
-        with _partial(folder) as partial:
-            if not _is_filled(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder) as alone:
+            if folder.is_dir() and any(folder.iterdir()):
+                return folder
+            token = "" if alone else uuid.uuid4().hex[:8]
+            partial = folder.with_name(f".{folder.name}{token}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
                 partial.mkdir()
                 fill(partial)
                 if folder.exists():  # and is empty: Windows renames nothing to it
                     folder.rmdir()
                 partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except UserError:
+        raise
     except OSError as error:
-        if _is_filled(folder):  # by another run that was faster, on a disk without locks
-            return folder
-        need = f": it needs about {-(-size // 10**6):,} MB" if size and error.errno == errno.ENOSPC else ""
-        raise mendable(OSError(f"{folder} can't be written ({error.strerror or error}){need}")) from error
+        full = size and error.errno == errno.ENOSPC
+        need = f": it needs about {-(-size // 10**6):,} MB" if full else ""
+        raise FileError(f"{folder} can't be written ({error.strerror or error}){need}") from error
     return folder
-
-
-def _is_filled(folder: Path) -> bool:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} must be a folder, or not exist")
-    return folder.is_dir() and any(folder.iterdir())
-
-
-@contextlib.contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    """Yield a new hidden name beside ``path``, to be written to and renamed; whatever still has it then is removed.
-
-    One run after the other, where the disk has locks: each also removes what killed runs left. The names differ, so
-    that without locks nothing worse happens than the same work twice.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex[:8]
-    with _locked(path) as alone:
-        removable = f".{glob.escape(path.name)}.{'?' * 8 if alone else token}.partial"
-        _remove(path.parent, removable)
-        try:
-            yield path.with_name(f".{path.name}.{token}.partial")
-        finally:
-            _remove(path.parent, removable)  # again: workers may have outlived a killed run
-
-
-def _remove(folder: Path, pattern: str) -> None:
-    for path in folder.glob(pattern):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of ``path``, a hidden file beside it, among processes and threads; yield False if that can't be.
+    """Hold the lock of ``path``, a hidden file beside it, among processes and threads.
 
-    The operating system frees a killed run's lock. The file is removed before the lock is let go: whoever waits for a
-    file that has lost its name notices (filelock looks) and starts over, so no two hold the lock.
+    The operating system frees a killed run's lock. Some network disks have none (False): there,
+    nothing worse happens than the same work twice.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
-    held = True
+    alone = True
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
-        print(
-            f"waiting for another run that is writing {path}; if there is none, on another machine either, "
-            f"delete {lock.lock_file}, and this run goes on",
-            file=sys.stderr,
-        )
+        remedy = f"if there is none, delete {lock.lock_file}, and this run goes on"
+        print(f"waiting for another run that is writing {path}; {remedy}", file=sys.stderr)
         lock.acquire()
-    except (OSError, NotImplementedError):  # some network disks have no locks; if nothing can be written, writing fails
-        held = False
+    except (OSError, NotImplementedError):  # if nothing can be written, writing fails
+        alone = False
     try:
-        yield held
+        yield alone
     finally:
         with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
             os.unlink(lock.lock_file)
