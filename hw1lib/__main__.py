@@ -40,7 +40,9 @@ def main(arguments=None) -> int:
         default=NOTEBOOKS.parent / "report" / "index.html",
         help="the page (default: report/index.html beside the notebooks' folder)",
     )
-    report.add_argument("--store", action="store_true", help="also save the notebooks as run (stand-in only)")
+    report.add_argument(
+        "--store", action="store_true", help="also save the notebooks as run (stand-in only)"
+    )
     lab = commands.add_parser(
         "lab",
         help="make the features once, then open JupyterLab on the notebooks",
@@ -53,24 +55,40 @@ def main(arguments=None) -> int:
         epilog="It says at the start about how many hours it will take. What is finished is kept: interrupted, it goes "
         "on where it stopped.",
     )
-    reproduce.add_argument("--folds", type=int, default=10, help="of ten disjoint test sets (default: all)")
     reproduce.add_argument(
-        "--seeds", type=int, default=3, help="networks on each fold (default: 3); of long experiments one"
+        "--folds", type=int, default=10, help="of ten disjoint test sets (default: all)"
     )
-    reproduce.add_argument("--jobs", type=int, default=-1, help="processes (default: -1, one a core)")
-    reproduce.add_argument("--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)")
+    reproduce.add_argument(
+        "--seeds",
+        type=int,
+        default=3,
+        help="networks on each fold (default: 3); of long experiments one",
+    )
+    reproduce.add_argument(
+        "--jobs", type=int, default=-1, help="processes (default: -1, one a core)"
+    )
+    reproduce.add_argument(
+        "--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)"
+    )
     for command in (prepare, report, lab, reproduce):
-        command.add_argument("--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)")
+        command.add_argument(
+            "--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)"
+        )
     options, others = parser.parse_known_args(arguments)
     if others and options.command != "lab":
         parser.error(f"unknown arguments: {' '.join(others)}")
     options.others = others
     try:
         if options.data == "":
-            raise ValueError("--data must name a folder or an archive; without it HW1_DATA counts, or the stand-in")
+            raise ValueError(
+                "--data must name a folder or an archive; without it HW1_DATA counts, or the stand-in"
+            )
         if options.data:
             os.environ["HW1_DATA"] = options.data
-        for name in ("HW1_DATA", "HW1_CACHE"):  # notebooks read them too, and run in a folder of their own
+        for name in (
+            "HW1_DATA",
+            "HW1_CACHE",
+        ):  # notebooks read them too, and run in a folder of their own
             path = Path(os.environ.get(name) or "/").expanduser()
             if os.environ.get(name) and (path.exists() or name == "HW1_CACHE" or options.data):
                 os.environ[name] = str(path.absolute())
@@ -101,7 +119,9 @@ def _report(options) -> int:
     from hw1lib.show.report import build
 
     if options.store and os.environ.get("HW1_DATA"):
-        raise ValueError("--store keeps pictures in the notebooks: it is for the stand-in only, without HW1_DATA")
+        raise ValueError(
+            "--store keeps pictures in the notebooks: it is for the stand-in only, without HW1_DATA"
+        )
     _check_notebooks()
     _check_can_write(options.output)
     if options.store:
@@ -122,9 +142,13 @@ def _lab(options) -> int:
     try:
         _check_can_write(Path(jupyter_runtime_dir()) / "server.json")
     except OSError as error:
-        raise OSError(f"JupyterLab's file {error}: set HOME to a folder that can be written") from error
+        raise OSError(
+            f"JupyterLab's file {error}: set HOME to a folder that can be written"
+        ) from error
     arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers; Jupyter refuses root unless it is told
+    if (
+        hasattr(os, "geteuid") and os.geteuid() == 0
+    ):  # in containers; Jupyter refuses root unless it is told
         arguments.append("--allow-root")
     if "--no-browser" not in options.others and not _has_browser():
         print("There is no browser here: open the address that JupyterLab prints.")
@@ -162,7 +186,9 @@ def _reproduce(options) -> int:
     _check_can_write(output)
     how = range(options.folds), range(options.seeds), options.jobs
     hours = estimated_hours(feature_table(ds), *how)
-    print(f"about {hours:.1f} hours from nothing; what is finished is kept, and an interrupted run goes on there")
+    print(
+        f"about {hours:.1f} hours from nothing; what is finished is kept, and an interrupted run goes on there"
+    )
     results = record(ds, *how)
     path = write_results(output, results)
     print(summary(results))

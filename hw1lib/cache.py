@@ -1,4 +1,4 @@
-"""What is made once and found again: one folder, ``HW1_CACHE`` or ``.cache``, and one way to use it."""
+"""What is made once and found again: one folder, ``HW1_CACHE`` or ``.cache``, and its one use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def cache_dir() -> Path:
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         reason = getattr(error, "strerror", None) or error
         remedy = "set the environment variable HW1_CACHE to a folder that can"
-        raise FileError(f"the cache folder {folder} can't be written ({reason}): {remedy}") from error
+        raise FileError(
+            f"the cache folder {folder} can't be written ({reason}): {remedy}"
+        ) from error
     return folder
 
 

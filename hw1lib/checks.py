@@ -22,7 +22,7 @@ class UserError(ValueError):
 
 
 class FileError(UserError, OSError):
-    """A file or a folder that is missing, can't be read or can't be written; the message names it."""
+    """A file or folder that is missing, or can't be read or written; the message names it."""
 
 
 def whole_number(name: str, value, least: int = 1) -> int:
@@ -51,7 +51,10 @@ def one_of(name: str, value, allowed) -> str:
 
 
 def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None):
-    """Return an array of finite real numbers; ``kinds`` are NumPy's kinds of number, "b" is bool."""
+    """Return an array of finite real numbers; ``kinds`` are NumPy's kinds, "b" is bool.
+
+    A masked array is allowed if it hides nothing.
+    """
     if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
         raise ValueError(f"{name} must not hold masked values: fill them, or leave their rows out")
     try:

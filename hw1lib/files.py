@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import sys
@@ -22,27 +23,17 @@ PATIENCE = 3  # seconds: who waits longer for another run is told
 
 
 def write_atomically(path, write: Callable) -> Path:
-    """Call ``write(temporary path)`` beside ``path``, then rename: a reader finds the old or the new.
+    """Call ``write(temporary path)``, then rename: a reader finds the old file or the new, whole.
 
     A link stays a link, and what it leads to is written. A file keeps its permissions. A pipe or a
     device is written to as it is.
     """
-    target = Path(os.path.realpath(path))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_file():
-            _write_through(target, write)
-            return Path(path)
-        temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.partial")  # short: names have a limit
-        try:
-            if target.exists():
-                temporary.touch(0o600)  # what others may not read, they never may
-            write(temporary)
-            if target.exists():
-                shutil.copymode(target, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if os.path.exists(path) and not os.path.isfile(path):
+            _write_through(path, write)
+        else:
+            _replace(Path(os.path.realpath(path)), write)
     except UserError:
         raise
     except OSError as error:
@@ -50,12 +41,32 @@ def write_atomically(path, write: Callable) -> Path:
     return Path(path)
 
 
-def _write_through(target: Path, write: Callable) -> None:
+def _write_through(path, write: Callable) -> None:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "content"
         write(temporary)
-        with open(temporary, "rb") as source, open(target, "wb") as out:
-            shutil.copyfileobj(source, out)
+        with open(temporary, "rb") as content, open(path, "wb") as out:
+            shutil.copyfileobj(content, out)
+
+
+def _replace(target: Path, write: Callable) -> None:
+    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.partial")  # short: names have a limit
+    target.parent.mkdir(parents=True, exist_ok=True)  # a link may lead to where nothing is yet
+    try:
+        if target.exists():
+            temporary.touch(0o600)  # what others may not read, they never may
+        write(temporary)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text: str) -> Path:
+    """Write text as UTF-8; what is no text, such as the bytes of an odd file name, is escaped."""
+    content = text.encode("utf-8", "backslashreplace")
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_npz(path, kind: str, arrays: dict[str, np.ndarray]) -> Path:
@@ -76,22 +87,24 @@ def read_npz(path, kinds: tuple[str, ...], names: tuple[str, ...]) -> dict[str, 
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
+    FileError
         Naming the file, if it is damaged, of none of these kinds, or of a later version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("kind", "version", *names)}
-        kind, version = str(arrays["kind"]), int(arrays["version"])
+            arrays = {name: file[name] for name in ("kind", "version")}
+            kind, version = str(arrays["kind"]), int(arrays["version"])
+            if kind in kinds and version <= NPZ_VERSION:
+                arrays |= {name: file[name] for name in names}
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes
         reason = getattr(error, "strerror", None) or "damaged, or no file that hw1lib saved"
-        raise ValueError(f"{path}: not a readable .npz file: {reason}") from None
+        raise FileError(f"{path}: not a readable .npz file: {reason}") from None
     if kind not in kinds:
-        raise ValueError(f"{path}: holds no {kinds[0]} that hw1lib saved, but a {kind}")
+        raise FileError(f"{path}: holds no {kinds[0]} that hw1lib saved, but a {kind}")
     if version > NPZ_VERSION:
-        raise ValueError(f"{path}: written by a later version of hw1lib; update it to read this")
+        raise FileError(f"{path}: written by a later version of hw1lib; update it to read this")
     return arrays
 
 
@@ -114,32 +127,48 @@ def make_folder(folder, fill: Callable, size: int = 0) -> Path:
     FileError
         Naming the folder, if it can't be written.
     """
-    folder = Path(folder).absolute()
+    folder = Path(os.path.realpath(folder))  # a link stays a link
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} must be a folder, or not exist")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:
-            if folder.is_dir() and any(folder.iterdir()):
-                return folder
-            token = "" if alone else uuid.uuid4().hex[:8]
-            partial = folder.with_name(f".{folder.name}{token}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                partial.mkdir()
-                fill(partial)
-                if folder.exists():  # and is empty: Windows renames nothing to it
-                    folder.rmdir()
-                partial.rename(folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            if not _is_filled(folder):
+                _fill(folder, fill, alone)
     except UserError:
         raise
     except OSError as error:
+        if _is_filled(folder):  # by another run that was faster, on a disk without locks
+            return folder
         full = size and error.errno == errno.ENOSPC
         need = f": it needs about {-(-size // 10**6):,} MB" if full else ""
         raise FileError(f"{folder} can't be written ({error.strerror or error}){need}") from error
     return folder
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _fill(folder: Path, fill: Callable, alone: bool) -> None:
+    name = _hidden(folder)
+    if alone:  # what killed runs left
+        for left in folder.parent.glob(f"{glob.escape(name)}.????????.partial"):
+            shutil.rmtree(left, ignore_errors=True)
+    partial = folder.with_name(f"{name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.mkdir()
+        fill(partial)
+        if folder.exists():  # and is empty: Windows renames nothing to it
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _hidden(path: Path) -> str:
+    """Return how the names of the hidden files beside a path begin; names have a limit."""
+    return f".{path.name[:40]}"
 
 
 @contextlib.contextmanager
@@ -149,7 +178,7 @@ def _locked(path: Path) -> Iterator[bool]:
     The operating system frees a killed run's lock. Some network disks have none (False): there,
     nothing worse happens than the same work twice.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
+    lock = FileLock(path.with_name(f"{_hidden(path)}.lock"), fallback_to_soft=False)
     alone = True
     try:
         lock.acquire(timeout=PATIENCE)

@@ -1,17 +1,13 @@
-"""What all tests share: a cache of their own, a folder of faces, a table of features."""
+"""What all tests share: a cache of their own, a folder of faces, and made-up data."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hw1lib.faces import standin
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import feature_names
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Give each test a cache folder, which is made when it is used, and no data but the stand-in."""
+    """Give each test a cache folder of its own, and no data but the stand-in."""
     monkeypatch.setenv("HW1_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HW1_DATA", raising=False)
     return tmp_path / "cache"
@@ -20,20 +16,14 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def faces_folder(tmp_path_factory):
     """Return a folder with 23 drawn faces, named as UTKFace's; to be read only."""
+    from hw1lib.faces import standin
+
     return standin.make(tmp_path_factory.mktemp("drawn") / "faces", 23, n_jobs=1, progress=False)
 
 
-@pytest.fixture(scope="module")
-def faces(faces_folder, tmp_path_factory):
-    """Return these faces, opened."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HW1_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return FaceDataset.open(faces_folder, progress=False)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def table():
-    """Return 300 made-up faces with 6 features, of which the first tells the age and the second the race code."""
+    """Return 300 made-up faces with 6 features: the first tells the age, the second the race."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 6)).astype(np.float32)
     labels = {
@@ -42,4 +32,13 @@ def table():
         "gender": (X[:, 2] + rng.normal(0, 0.5, 300) > 0).astype(int),
         "race": np.digitize(X[:, 1], [-1, -0.3, 0.3, 1]),
     }
-    return pd.concat([pd.DataFrame(labels), pd.DataFrame(X, columns=feature_names(6))], axis=1)
+    features = pd.DataFrame(X, columns=[f"f{i:03d}" for i in range(6)])
+    return pd.concat([pd.DataFrame(labels), features], axis=1)
+
+
+@pytest.fixture(scope="session")
+def data(table):
+    """Return these faces as they are trained on."""
+    from hw1lib.faces import Data
+
+    return Data.from_table(table)
