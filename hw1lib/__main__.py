@@ -4,243 +4,166 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import os
 import sys
 import tempfile
-import webbrowser
 from pathlib import Path
 
+from hw1lib.cache import cache_dir
+from hw1lib.checks import FileError, UserError, one_of, whole_number
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+PAGE = NOTEBOOKS.parent / "report" / "index.html"
 
 
 def main(arguments=None) -> int:
     """Run one command; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    prepare = commands.add_parser(
-        "prepare",
-        help="make the features once, so that no notebook waits for them (1 to 3 minutes)",
-        epilog="It takes 1 to 3 minutes on two cores, 1.1 GB of memory, and 330 MB of disk in the folder that "
-        "HW1_CACHE names (default: .cache). The next time it returns at once.",
-    )
-    report = commands.add_parser(
-        "report",
-        help="run every notebook and write the report as one HTML page",
-        epilog="On two cores, the first time: about seven minutes at full scale, two at quick scale, and as much as "
-        "prepare takes; later runs train less, as what was trained is kept.",
-    )
-    report.add_argument(
-        "--scale",
-        choices=("quick", "full"),
-        help="full: all epochs and seeds, the report's numbers (default: HW1_SCALE, or quick)",
-    )
-    report.add_argument(
-        "--output",
-        type=Path,
-        default=NOTEBOOKS.parent / "report" / "index.html",
-        help="the page (default: report/index.html beside the notebooks' folder)",
-    )
-    report.add_argument(
-        "--store", action="store_true", help="also save the notebooks as run (stand-in only)"
-    )
-    lab = commands.add_parser(
-        "lab",
-        help="make the features once, then open JupyterLab on the notebooks",
-        epilog="JupyterLab's own options may follow, such as --no-browser or --port=8899; where a port is taken, it "
-        "takes the next one, and prints the address. The first time the features are made, which takes 1 to 3 minutes.",
-    )
-    reproduce = commands.add_parser(
-        "reproduce",
-        help="run every experiment over folds, and record the results (hours)",
-        epilog="It says at the start about how many hours it will take. What is finished is kept: interrupted, it goes "
-        "on where it stopped.",
-    )
-    reproduce.add_argument(
-        "--folds", type=int, default=10, help="of ten disjoint test sets (default: all)"
-    )
-    reproduce.add_argument(
-        "--seeds",
-        type=int,
-        default=3,
-        help="networks on each fold (default: 3); of long experiments one",
-    )
-    reproduce.add_argument(
-        "--jobs", type=int, default=-1, help="processes (default: -1, one a core)"
-    )
-    reproduce.add_argument(
-        "--output", type=Path, help="JSON file (default: reproduced.json in the cache folder)"
-    )
-    for command in (prepare, report, lab, reproduce):
-        command.add_argument(
-            "--data", help="folder or archive of UTKFace (default: HW1_DATA, or the stand-in)"
-        )
+    for name in ("stdout", "stderr"):  # nothing that is printed may end the work
+        stream = getattr(sys, name) or io.StringIO()  # a service has none
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # cp1252 has no "ф"
+        setattr(sys, name, stream)
+    parser = _parser()
     options, others = parser.parse_known_args(arguments)
-    if others and options.command != "lab":
+    if others and options.command is not lab:
         parser.error(f"unknown arguments: {' '.join(others)}")
     options.others = others
     try:
-        if options.data == "":
-            raise ValueError(
-                "--data must name a folder or an archive; without it HW1_DATA counts, or the stand-in"
-            )
-        if options.data:
-            os.environ["HW1_DATA"] = options.data
-        for name in (
-            "HW1_DATA",
-            "HW1_CACHE",
-        ):  # notebooks read them too, and run in a folder of their own
-            path = Path(os.environ.get(name) or "/").expanduser()
-            if os.environ.get(name) and (path.exists() or name == "HW1_CACHE" or options.data):
-                os.environ[name] = str(path.absolute())
-        if getattr(options, "scale", None):
-            os.environ["HW1_SCALE"] = options.scale
-        if getattr(options, "output", None):
-            options.output = options.output.expanduser()
-        return globals()[f"_{options.command}"](options)
+        _set_environment(options)
+        options.command(options)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"hw1lib: {error}", file=sys.stderr)
+        _say(f"hw1lib: {error}", "stderr")
         return 1
     except KeyboardInterrupt:
-        print("hw1lib: interrupted; what was finished is kept", file=sys.stderr)
+        _say("hw1lib: interrupted; what was finished is kept", "stderr")
         return 130
-
-
-def _prepare(options) -> int:
-    from hw1lib.faces.data import FaceDataset
-    from hw1lib.faces.kept import feature_folder
-
-    ds = FaceDataset.open()
-    print(ds)
-    print(f"features: {feature_folder(ds)}")
     return 0
 
 
-def _report(options) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="{prepare,report,lab,reproduce}")
+    add = {}
+    for command in (prepare, report, lab, reproduce):
+        text = command.__doc__
+        of_command = commands.add_parser(command.__name__, help=text, description=text)
+        of_command.set_defaults(command=command)
+        add[command] = of_command.add_argument
+        add[command](
+            "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
+        )
+    add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
+    add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
+    add[report]("--store", action="store_true", help="also save the notebooks as run (drawn faces)")
+    tests = "of ten disjoint tests (default: all)"
+    add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
+    seeds = "networks a test (default: 3); where training is long, 1"
+    add[reproduce]("--seeds", type=int, default=3, metavar="N", help=seeds)
+    add[reproduce](
+        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
+    )
+    add[reproduce](
+        "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
+    )
+    return parser
+
+
+def prepare(options) -> None:
+    """Make the features once, so that no notebook waits: 1 to 3 minutes, 1.1 GB of memory."""
+    from hw1lib import faces
+
+    ds = faces.open()
+    _say(ds)
+    _say(f"features: {ds.feature_folder()}")
+
+
+def report(options) -> None:
+    """Run every notebook and write the report as one HTML page: 7 minutes at full scale."""
     from hw1lib.show.report import build
 
     if options.store and os.environ.get("HW1_DATA"):
-        raise ValueError(
-            "--store keeps pictures in the notebooks: it is for the stand-in only, without HW1_DATA"
-        )
+        raise UserError("--store keeps pictures in the notebooks: without HW1_DATA and --data only")
     _check_notebooks()
-    _check_can_write(options.output)
+    output = options.output.expanduser()
+    _check_can_write(output)
     if options.store:
         _check_can_write(NOTEBOOKS / "01.ipynb")
-    status = _prepare(options)
-    page = build(NOTEBOOKS, options.output, options.store)
-    print(page)
-    return status
+    prepare(options)
+    _say(build(NOTEBOOKS, output, options.store))
 
 
-def _lab(options) -> int:
+def lab(options) -> None:
+    """Make the features, then open JupyterLab; its own options may follow, such as --port=8899."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise RuntimeError("JupyterLab is missing: pip install jupyterlab")
-    _check_notebooks()
-    _check_lab_options(options.others)
+        raise UserError("JupyterLab is missing: pip install jupyterlab")
     from jupyter_core.paths import jupyter_runtime_dir
-
-    try:
-        _check_can_write(Path(jupyter_runtime_dir()) / "server.json")
-    except OSError as error:
-        raise OSError(
-            f"JupyterLab's file {error}: set HOME to a folder that can be written"
-        ) from error
-    arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
-    if (
-        hasattr(os, "geteuid") and os.geteuid() == 0
-    ):  # in containers; Jupyter refuses root unless it is told
-        arguments.append("--allow-root")
-    if "--no-browser" not in options.others and not _has_browser():
-        print("There is no browser here: open the address that JupyterLab prints.")
-        arguments.append("--no-browser")
-    try:
-        _check_can_write(NOTEBOOKS / "01.ipynb")
-    except OSError as error:
-        print(f"Notebooks will run, but what you change in them can't be saved: {error}")
-    _prepare(options)
-
     from jupyterlab.labapp import LabApp
 
+    _check_notebooks()
+    _check_can_write(Path(jupyter_runtime_dir()) / "server.json", ": set HOME to a folder that can")
+    arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers, where Jupyter refuses
+        arguments.append("--allow-root")
+    prepare(options)
     LabApp.launch_instance(arguments)
-    return 0
 
 
-def _reproduce(options) -> int:
-    from hw1lib.faces.data import FaceDataset
-    from hw1lib.faces.kept import feature_table
-    from hw1lib.files import cache_dir
-    from hw1lib.study.experiments import write_results
-    from hw1lib.study.record import estimated_hours, record, summary
+def reproduce(options) -> None:
+    """Run every experiment over folds, and record it: hours; interrupted, it goes on there."""
+    from hw1lib import faces
+    from hw1lib.study.record import record, summary, write_recording
 
-    if not 1 <= options.folds <= 10:
-        raise ValueError(f"--folds must be from 1 to 10, not {options.folds}")
-    if options.seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, not {options.seeds}")
+    whole_number("--seeds", options.seeds)
     if options.jobs == 0:
-        raise ValueError("--jobs must be a number of processes, or -1 for all cores, not 0")
-    if options.output:
-        _check_can_write(options.output)
-    ds = FaceDataset.open()
-    print(ds)
-    output = options.output or cache_dir() / "reproduced.json"
-    _check_can_write(output)
-    how = range(options.folds), range(options.seeds), options.jobs
-    hours = estimated_hours(feature_table(ds), *how)
-    print(
-        f"about {hours:.1f} hours from nothing; what is finished is kept, and an interrupted run goes on there"
-    )
-    results = record(ds, *how)
-    path = write_results(output, results)
-    print(summary(results))
-    print(path)
-    return 0
+        raise UserError("--jobs must be a number of processes, or -1 for one a core, not 0")
+    output = (options.output or cache_dir() / "reproduced").expanduser()
+    _check_can_write(output / "runs.csv")
+    ds = faces.open()
+    _say(ds)
+    results = record(ds, range(options.folds), range(options.seeds), options.jobs)
+    write_recording(results, output)
+    _say(summary(results))
+    _say(output)
 
 
-# -- what can be checked before the long work --------------------------------------------------------------------------
+def _set_environment(options) -> None:
+    """Put options into the environment, where notebooks find them, which run in another folder."""
+    if options.data == "":
+        raise UserError("--data must name a folder or an archive; without it HW1_DATA counts")
+    if options.data:
+        os.environ["HW1_DATA"] = options.data
+    if getattr(options, "scale", None):
+        os.environ["HW1_SCALE"] = options.scale
+    one_of("HW1_SCALE", os.environ.get("HW1_SCALE") or "quick", ("full", "quick"))
+    for name in ("HW1_DATA", "HW1_CACHE"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
 
 
 def _check_notebooks() -> None:
-    """Raise an error if there are no notebooks to run, or if HW1_SCALE, which they read, is wrong."""
-    from hw1lib.study.experiments import full_scale
-
     if not any(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        raise FileNotFoundError(
-            f"there are no notebooks in {NOTEBOOKS}: an installed package has none; run this in a checkout of hw1lib"
-        )
-    full_scale()
+        remedy = "an installed package has none; run this in a checkout of hw1lib"
+        raise FileError(f"there are no notebooks in {NOTEBOOKS}: {remedy}")
 
 
-def _check_lab_options(given: list[str]) -> None:
-    """Raise ValueError for an option that JupyterLab does not have: JupyterLab itself would open without it."""
-    from jupyterlab.labapp import LabApp
-
-    known = {f"--{name}" for name in [*LabApp.flags, *LabApp.aliases] if len(name) > 1}
-    for option in given:
-        name = option.partition("=")[0]
-        if name.startswith("--") and "." not in name and name not in known:
-            raise ValueError(
-                f"lab has no option {name}: there are --data, JupyterLab's {', '.join(sorted(known))}, and settings of "
-                "its parts, such as --ServerApp.token=..."
-            )
-
-
-def _check_can_write(path: Path) -> None:
-    """Raise OSError that names the file if it can't be written; its folder is made."""
+def _check_can_write(path: Path, remedy: str = "") -> None:
+    """Raise FileError that names the file if it can't be written; its folder is made."""
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        if not path.exists() or path.is_file():  # beside a pipe or a device nothing is made
+            tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OSError as error:
-        raise OSError(f"{path} can't be written: {error.strerror}") from error
+        raise FileError(f"{path} can't be written: {error.strerror}{remedy}") from error
 
 
-def _has_browser() -> bool:
+def _say(text, stream: str = "stdout") -> None:
     try:
-        webbrowser.get()
-    except webbrowser.Error:
-        return False
-    return True
+        print(text, file=getattr(sys, stream), flush=True)
+    except OSError:  # whoever read it has gone
+        setattr(sys, stream, io.StringIO())
 
 
 if __name__ == "__main__":
