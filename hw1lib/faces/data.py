@@ -1,292 +1,303 @@
-"""The faces: a folder or an archive of UTKFace, or the embedded stand-in, behind one interface (report, 2.1).
-
-Labels are read from the file names, ``age_gender_race_datetime.jpg.chip.jpg``. They are estimates about real people:
-good for an exercise, not for deciding anything about anyone.
-"""
+"""What networks are trained on: numbers, labels, and the folds that keep near-duplicates together."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import io
-import json
-import os
-import stat
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
+from sklearn.neighbors import radius_neighbors_graph
 
-from hw1lib.checks import mendable
+from hw1lib.checks import UserError, numbers, one_of, real_number, whole_number
 from hw1lib.faces import standin
-from hw1lib.faces.pictures import AN_ARCHIVE, SIZE, open_face, read_name
-from hw1lib.files import cache_dir, make_folder, write_atomically
+from hw1lib.faces.chunks import LABELS
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-N_PIXELS = SIZE * SIZE * 3  # 120,000 numbers a face
-MAX_BYTES = 1_000_000  # of one file: UTKFace's are about 5 kB
-N_STANDIN = 20_000  # faces of the stand-in, unless HW1_FACES says otherwise
-WHERE = (
-    "expected a folder that holds UTKFace's *.jpg.chip.jpg files (at any depth), or UTKFace.tar.gz, .tar or .zip as "
-    'downloaded; to get it, see "Aligned&Cropped Faces" on https://susanqq.github.io/UTKFace/'
-)
-SAME_NAME = "another file of this name is read"
-INDEX_VERSION = 3  # of what is kept about a folder or an archive in the cache
+N_FOLDS = 10
 
 
-class FaceDataset:
-    """Faces and their labels; made by ``FaceDataset.open``.
+class Subset(NamedTuple):
+    """One part of a split: inputs (n, ...), and the target (n,)."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Faces as a network takes them: features or small pictures, their labels, their folds.
+
+    ``FaceDataset.features`` and ``.pictures`` return one; ``Data.from_table`` makes one of a table.
+    ``dataclasses.replace(data, groups=np.arange(len(data)))`` gives folds that know of no
+    near-duplicates.
 
     Attributes
     ----------
+    X : ndarray
+        Features, (n, n_features) float32, or pictures, (n, 3, height, width) uint8.
     labels : DataFrame
-        ``file, age, gender, race``, one row a face, sorted by file name. Gender 0 male, 1 female; race codes 0 White,
-        1 Black, 2 Asian, 3 Indian, 4 Others (in the stand-in the codes are abstract classes and depict no group).
-    skipped : DataFrame
-        ``file, reason``: what was set aside.
-    notes : DataFrame
-        ``file, note``: what was read though its name is odd.
-    fingerprint : str
-        16 hexadecimal digits from all names and contents: the same for a folder and an archive of the same faces.
-    is_standin : bool
-    source : str
-        What was opened, to be shown.
+        ``file, age, gender, race``, one row a face.
+    groups : ndarray, (n,)
+        As ``near_duplicates`` returns them: faces that share a number stay together in all folds.
+    drawn : bool
+        The faces are the stand-in's: what is measured on them is no result.
     """
 
-    def __init__(self, folder: Path, index: dict, source: str, is_standin: bool):
-        self.folder = folder
-        self.labels = pd.DataFrame(index["labels"], columns=["file", "age", "gender", "race"])
-        self.skipped = pd.DataFrame(index["skipped"], columns=["file", "reason"], dtype=str)
-        self.notes = pd.DataFrame(index["notes"], columns=["file", "note"], dtype=str)
-        self.fingerprint: str = index["fingerprint"]
-        self.source, self.is_standin = source, is_standin
-        self._paths: list[str] = index["paths"]
+    X: np.ndarray
+    labels: pd.DataFrame
+    groups: np.ndarray
+    drawn: bool = False
+
+    def __post_init__(self):
+        n = len(self.X)
+        if len(self.labels) != n or len(self.groups) != n:
+            raise ValueError(
+                f"X, labels and groups must have a row for each face, not {n}, "
+                f"{len(self.labels)} and {len(self.groups)}"
+            )
 
     @classmethod
-    def open(cls, path=None, progress: bool = True) -> FaceDataset:
-        """Open a folder, an archive, or the stand-in.
+    def from_table(cls, table: pd.DataFrame, drawn: bool | None = None) -> Data:
+        """Return the data of a table as ``load_features`` returns it.
 
-        Every picture is looked at once, and what was found is kept in the cache folder, as is an archive's content.
+        Features and labels are told by their names (f000, f001, ...; file, age, gender, race), in
+        any order. Whatever else the table holds is no feature.
 
         Parameters
         ----------
-        path : path-like, optional
-            A folder (any depth), or a .tar.gz, .tar or .zip as downloaded; a folder without faces may hold one.
-            None asks the environment variable HW1_DATA. Where that is empty, too, the stand-in is opened, with 20,000
-            faces or as many as HW1_FACES says; it is drawn at the first time.
-        progress : bool
-            Show bars.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is nothing at ``path``.
-        ValueError
-            If there is no face in it, or the archive is damaged.
+        table : DataFrame
+        drawn : bool, optional
+            By default, the faces' file names tell.
         """
-        path = os.environ.get("HW1_DATA", "") if path is None else path
-        if str(path) == "":
-            number = os.environ.get("HW1_FACES") or str(N_STANDIN)
-            n_faces = int(number) if number.isdecimal() else 0
-            if n_faces < 1:
-                raise mendable(ValueError(f"HW1_FACES must be a whole number >= 1, not {number!r}"))
-            folder = cache_dir() / "standin" / f"v{standin.VERSION}-{n_faces}"
-            standin.make(folder, n_faces, progress=progress)
-            return cls(folder, _read_folder(folder, progress), f"the embedded stand-in, {n_faces:,} drawn faces", True)
-        path = Path(os.path.expanduser(path))
-        if not path.exists() and (CHECKOUT / path).exists():
-            path = CHECKOUT / path  # a relative HW1_DATA, as given to make, seen from a notebook's folder
-        if not path.exists():
-            raise mendable(FileNotFoundError(f"there is nothing at {path}: {WHERE}"))
-        if path.is_dir():
-            folder = path.absolute()
-            index = _read_folder(folder, progress)
-        else:
-            folder, index = _read_archive(path, progress)
-        if not index["labels"]:
-            archives = [file for file, reason in index["skipped"] if reason == AN_ARCHIVE]
-            if path.is_dir() and len(archives) == 1:
-                return cls.open(path / archives[0], progress)
-            first = "; the first, {}: {}".format(*index["skipped"][0]) if index["skipped"] else ""
-            if archives:
-                first = f", but {', '.join(archives[:5])}: give one of these by its own path, or unpack it first"
-            set_aside = f"{len(index['skipped'])} files were set aside{first}"
-            raise mendable(ValueError(f"there is no face in {path} ({set_aside}): {WHERE}"))
-        return cls(folder, index, str(path), False)
+        features = sorted(name for name in table.columns if re.fullmatch(r"f\d{3,}", str(name)))
+        missing = sorted(set(LABELS).difference(table.columns))
+        if missing or not features or not table.columns.is_unique:
+            raise ValueError(
+                f"table must have the columns {', '.join(LABELS)} and features f000, f001, ..., "
+                f"each once, not {', '.join(map(str, table.columns[:12]))}"
+            )
+        X = numbers("table", table[features].to_numpy(np.float32))
+        labels = table[LABELS].reset_index(drop=True)
+        if drawn is None:
+            drawn = standin.are_drawn(labels.file)
+        return cls(X, labels, near_duplicates(X), drawn)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.X)
 
-    def images(self, rows, progress: bool = False) -> np.ndarray:
-        """Return the pictures of these rows, flattened: uint8 (n, 120000), row by row, red, green, blue.
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of X, labels and groups: other data have others."""
+        digest = hashlib.sha256(f"{self.X.shape} {self.X.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.X))
+        digest.update(self.labels[LABELS].to_csv(index=False).encode())
+        digest.update(np.asarray(self.groups, np.int64).tobytes())
+        return digest.hexdigest()[:16]
+
+    def folds(self, partition: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return row numbers of training, validation and test for each of the ten folds.
+
+        Another ``partition`` draws other folds.
+        """
+        return folds(self.groups, seed=partition)
+
+    def split(self, target: str, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
+        """Return the training, validation and test faces of a fold: 81, 9 and 10 %.
 
         Parameters
         ----------
-        rows : int, slice or sequence of int
-            Into ``labels``.
-        progress : bool
-            Show a bar.
+        target : {"age", "gender", "race"}
+        fold : int
+            Which of the ten disjoint tests, from 0. The same faces for every target.
+        partition : int
+            As ``folds`` takes it.
+
+        Returns
+        -------
+        train, validation, test : Subset
+            Each a pair ``X, y``.
         """
-        rows = np.atleast_1d(np.arange(len(self))[rows])
-        images = np.empty((len(rows), N_PIXELS), np.uint8)
-        for i, row in enumerate(tqdm(rows, desc="reading", unit="face", disable=not progress, leave=False)):
-            path = self.folder / self._paths[row]
-            try:
-                images[i] = open_face(path).reshape(-1)
-            except ValueError as error:
-                raise mendable(ValueError(f"{path}: {error}; it was whole when first opened")) from error
-        return images
-
-    def __repr__(self):
-        return f"FaceDataset({self.source}: {len(self):,} faces, {len(self.skipped)} set aside, {self.fingerprint})"
+        y = self.labels[one_of("target", target, LABELS[1:])].to_numpy()
+        if whole_number("fold", fold, 0) >= N_FOLDS:
+            raise ValueError(f"fold must be from 0 to {N_FOLDS - 1}, not {fold}")
+        parts = folds(self.groups, fold + 1, partition)[fold]
+        return tuple(Subset(self.X[rows], y[rows]) for rows in parts)
 
 
-def _digest(*parts) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
+    """Return a group number for each row, (n,): near-duplicates, and theirs, share one.
 
+    Rows are near-duplicates if their distance is below ``closer`` times the median distance of two
+    rows. Between the two there is a gap: on UTKFace distances below a tenth, and above three
+    tenths, are many, and few lie between.
 
-def _read_folder(folder: Path, progress: bool) -> dict:
-    """Return what is in a folder (see `_check_faces`), from the cache if no file has changed."""
-    files = _walk(folder)
-    kept = cache_dir() / "index" / f"{_digest(INDEX_VERSION, str(folder), files)}.json"
-    with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged
-        return json.loads(kept.read_text())
-    entries = ((path, reason, functools.partial(open, folder / path, "rb")) for path, reason, _, _ in files)
-    index = _check_faces(entries, "checking", progress, len(files))
-    write_atomically(kept, lambda temporary: temporary.write_text(json.dumps(index)))
-    return index
-
-
-def _walk(folder: Path) -> list[tuple[str, str, int, int]]:
-    """Return path, reason not to read it or "", size and time of change of every file, sorted by name.
-
-    The cache folder, if it is in there, is left out.
+    Parameters
+    ----------
+    X : array_like, (n, n_features)
+    closer : float
     """
-    files, root, cache = [], os.path.join(folder, ""), str(cache_dir())
-
-    def add(path: str, reason: str = "") -> None:
-        size = changed = 0
-        try:
-            state = os.stat(path)  # of what a link leads to
-            size, changed = state.st_size, state.st_mtime_ns
-            if not stat.S_ISREG(state.st_mode):
-                reason = reason or "it is no regular file"
-        except OSError as error:
-            reason = f"it can't be read: {error.strerror}"
-        files.append((path.removeprefix(root).replace(os.sep, "/"), reason, size, changed))
-
-    for parent, folders, names in os.walk(folder, onerror=lambda e: add(e.filename, f"it can't be read: {e.strerror}")):
-        folders[:] = [name for name in folders if os.path.join(parent, name) != cache]
-        for path in (os.path.join(parent, name) for name in folders):
-            if os.path.islink(path):
-                add(path, "it is a link to a folder, and not followed")
-        for name in names:
-            add(os.path.join(parent, name))
-    return sorted(files, key=lambda file: (PurePosixPath(file[0]).name, file[0]))
+    X = numbers("X", X).astype(np.float32, copy=False)
+    X = X.reshape(len(X), -1)
+    some = X[np.random.default_rng(0).permutation(len(X))[:1000]]
+    radius = closer * float(np.median(pdist(some))) if len(X) > 1 else 0.0
+    return connected_components(radius_neighbors_graph(X, radius), directed=False)[1]
 
 
-def _read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
-    """Copy the faces of an archive into the cache, once; return that folder and what is in it (see `_check_faces`)."""
-    state = archive.stat()
-    key = _digest(INDEX_VERSION, str(archive.absolute()), state.st_size, state.st_mtime_ns)
+def label_noise(data: Data) -> dict[str, float]:
+    """Return how far the labels of identical pictures differ, and what follows for any model.
 
-    def fill(partial: Path) -> None:
-        (partial / "faces").mkdir()
-        index = _check_faces(_members(archive), f"unpacking {archive.name}", progress, save_to=partial / "faces")
-        (partial / "index.json").write_text(json.dumps(index))
+    The pictures need not be typical of all, and the two labels of a pair are taken to be
+    independent. Pictures with the same features are taken to be identical.
 
-    folder = make_folder(cache_dir() / "archives" / key, fill, size=state.st_size)
-    try:
-        return folder / "faces", json.loads((folder / "index.json").read_text())
-    except (OSError, ValueError) as error:
-        remedy = f"delete it, and {archive.name} is unpacked again"
-        raise mendable(ValueError(f"{folder} is damaged ({error}): {remedy}")) from error
+    Returns
+    -------
+    dict
+        - ``near_duplicates``: faces that share their group, identical or not.
+        - ``groups`` of identical pictures, ``faces`` in them, and ``pairs``: a group of three makes
+          three.
+        - ``age_differs``, ``gender_differs``, ``race_differs``: share of the pairs with two labels.
+        - ``age_difference``: root mean square over all pairs, years.
+        - ``age_spread``: standard deviation of one label, ``age_difference / sqrt(2)``. It is the
+          least RMSE, too.
+        - ``gender_wrong``, ``race_wrong``: share of wrong labels, if each is wrong with one chance
+          e, and then any of the k - 1 others: two agree with chance (1 - e)^2 + e^2 / (k - 1). The
+          best accuracy is 1 - e.
 
-
-class _TarMember(tarfile.TarInfo):
-    """A member whose name and other facts, which may fill headers of any length, are not read if they are absurd."""
-
-    def _proc_member(self, tar):  # tarfile says to override this one
-        if not self.isfile() and self.size > MAX_BYTES:
-            raise tarfile.ReadError("a header in it is too large")
-        return super()._proc_member(tar)  # type: ignore[misc]
-
-
-def _members(archive: Path) -> Iterator[tuple[str, str, Callable]]:
-    """Yield path, reason not to read it or "", and a function that opens it, for every file of an archive."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped:
-                for entry in zipped.infolist():
-                    if not entry.filename.endswith(("/", "\\")):
-                        yield entry.filename, "", functools.partial(zipped.open, entry)
-            return
-        with tarfile.open(archive, "r:*", tarinfo=_TarMember) as tar:
-            for member in tar:
-                if member.size < 0:  # tarfile would go round in circles
-                    raise tarfile.ReadError("it holds a file of negative size")
-                reason = "" if member.isfile() else "it is a link or a device, not a file"
-                if not member.isdir():
-                    yield member.name, reason, functools.partial(tar.extractfile, member)
-            # tarfile takes a damaged header for the end; and gzip checks its sum at the very end
-            while rest := tar.fileobj.read(1 << 20):
-                if rest.strip(b"\0"):
-                    raise tarfile.ReadError("something follows its end")
-    except PermissionError as error:
-        raise mendable(PermissionError(error.errno, error.strerror, str(archive))) from error
-    except Exception as error:  # damaged archives make these modules raise a dozen kinds
-        detail = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        said = f"{archive}: damaged, incomplete, or not an archive ({detail}); {WHERE}"
-        raise mendable(ValueError(said)) from error
-
-
-def _check_faces(entries, what: str, progress: bool, total: int | None = None, save_to: Path | None = None) -> dict:
-    """Return labels, paths, what was skipped, notes and the fingerprint of entries as `_members` yields them.
-
-    Of several faces with one name (upper case apart: not every disk minds it) the first path counts. Faces are copied
-    to ``save_to`` under their names, which are known to be harmless: nothing is written where an archive says.
+        All but the counts are NaN where no two pictures are identical.
     """
-    faces: dict[str, tuple] = {}
-    skipped = []
-    for path, reason, open_file in tqdm(entries, what, total, unit="file", disable=not progress, leave=False):
-        parts = PurePosixPath(path.replace("\\", "/")).parts  # Windows separates by backslashes, in archives, too
-        name = parts[-1] if parts else ""
-        labels, remark = read_name(name)
-        same = faces.get(name.lower())
-        try:
-            if reason or labels is None:
-                raise ValueError(reason or remark)
-            if parts[0].startswith("/") or ".." in parts:
-                raise ValueError("its path leads out of the archive")
-            if same and same[0] <= path:
-                raise ValueError(SAME_NAME)
-            with open_file() as file:
-                content = file.read(MAX_BYTES + 1)  # what it holds counts, not the size that an archive claims
-            if not 0 < len(content) <= MAX_BYTES:
-                raise ValueError("it is too large for a face" if content else "it is empty")
-            open_face(io.BytesIO(content), check_only=True)
-        except ValueError as error:
-            skipped.append([path, str(error)])
-            continue
-        except Exception as error:  # what the disk, tarfile and zipfile raise over one file
-            skipped.append([path, f"it can't be read: {getattr(error, 'strerror', None) or error}"])
-            continue
-        if same:
-            skipped.append([same[0], SAME_NAME])
-        if save_to:
-            (save_to / name).write_bytes(content)
-        faces[name.lower()] = path, name, labels, remark, hashlib.sha256(content).hexdigest()
-    found = sorted(faces.values(), key=lambda face: face[1])
-    digest = hashlib.sha256("".join(f"{name} {sha}\n" for _, name, _, _, sha in found).encode())
-    return {
-        "labels": [[name, *labels] for _, name, labels, _, _ in found],
-        "paths": [name if save_to else path for path, name, _, _, _ in found],
-        "skipped": sorted([path.encode(errors="replace").decode(), reason] for path, reason in skipped),  # printable
-        "notes": [[name, remark] for _, name, _, remark, _ in found if remark],
-        "fingerprint": digest.hexdigest()[:16],
+    near = [group for group in _members(data.groups) if len(group) > 1]
+    identical = near_duplicates(data.X, closer=1e-3)  # up to rounding
+    identical = [group for group in _members(identical) if len(group) > 1]
+    pairs = [pair for group in identical for pair in combinations(group, 2)]
+    first, second = np.array(pairs, int).reshape(-1, 2).T
+    noise: dict[str, float] = {
+        "near_duplicates": sum(map(len, near)),
+        "groups": len(identical),
+        "faces": sum(map(len, identical)),
+        "pairs": len(pairs),
     }
+
+    def mean(values) -> float:
+        return float(np.mean(values)) if len(pairs) else np.nan
+
+    for label, k in {"age": None, "gender": 2, "race": 5}.items():
+        values = data.labels[label].to_numpy()
+        differs = mean(values[first] != values[second])
+        noise[f"{label}_differs"] = differs
+        if k is None:
+            difference = mean((values[first] - values[second]) ** 2) ** 0.5
+            noise |= {"age_difference": difference, "age_spread": difference / 2**0.5}
+        else:
+            agreement = np.maximum(0, 1 - differs * k / (k - 1))
+            noise[f"{label}_wrong"] = float((1 - np.sqrt(agreement)) * (k - 1) / k)
+    return noise
+
+
+def _members(groups) -> list[np.ndarray]:
+    """Return the rows of each group."""
+    numbers_in_order = np.unique(groups, return_inverse=True)[1]
+    order = np.argsort(numbers_in_order, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(numbers_in_order))[:-1])
+
+
+def folds(
+    groups, n_folds: int = N_FOLDS, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return row numbers of training, validation and test (81, 9 and 10 %) for each fold.
+
+    The tests are disjoint, and as large as the report's (2,000 of 20,000). Rows of one group stay
+    together.
+
+    Parameters
+    ----------
+    groups : array_like, (n,)
+        As ``near_duplicates`` returns them.
+    n_folds : int
+        At most 10; fewer leave out the last ones.
+    seed : int
+        Draws the order in which groups are dealt out.
+    """
+    groups = np.unique(numbers("groups", groups), return_inverse=True)[1]
+    if len(groups) < N_FOLDS:
+        raise UserError(f"ten folds need at least {N_FOLDS} faces, not {len(groups)}")
+    if whole_number("n_folds", n_folds) > N_FOLDS:
+        raise ValueError(f"n_folds must be at most {N_FOLDS}, not {n_folds}")
+    whole_number("seed", seed, 0)
+    n_test, members = round(len(groups) / N_FOLDS), _members(groups)
+    tests: list[list[int]] = [[] for _ in range(N_FOLDS)]
+    for group in np.random.default_rng([seed]).permutation(len(members)):
+        rows = members[group].tolist()
+        for test in tests:  # the first that has room for all; what finds none is always trained on
+            if len(test) + len(rows) <= n_test:
+                test += rows
+                break
+    drawn = []
+    for fold, test in enumerate(tests[:n_folds]):
+        rest = np.setdiff1d(np.arange(len(groups)), test)
+        n_validation = max(1, round(len(rest) / 10))
+        validation: list[int] = []
+        for group in np.random.default_rng([seed, fold]).permutation(np.unique(groups[rest])):
+            if len(validation) + len(members[group]) <= n_validation:
+                validation += members[group].tolist()
+        train = np.setdiff1d(rest, validation)
+        train = np.random.default_rng([seed, fold, 1]).permutation(train)
+        if not (test and validation and len(train)):
+            raise UserError("too many faces are near-duplicates: a fold would be empty")
+        drawn.append((train, np.array(validation), np.array(test)))
+    return drawn
+
+
+def rescale(
+    train: Subset, *others: Subset, whitening: float = 0.0, input_rms: float = 1.0
+) -> tuple[Subset, ...]:
+    """Bring features to a size that a network trains well on, as the training part alone tells.
+
+    Bytes are returned as they are: a network divides them by 255 itself.
+
+    Parameters
+    ----------
+    train, *others : Subset
+    whitening : float
+        Each feature is first divided by (its standard deviation) ** whitening: 0 keeps the
+        proportions that PCA gives, 1 makes all features equally wide, 0.5 lies between.
+    input_rms : float
+        Then all are divided by one number, so that their root mean square over the training part
+        is this.
+    """
+    real_number("whitening", whitening)
+    real_number("input_rms", input_rms, above=True)
+    if train.X.dtype == np.uint8:
+        return train, *others
+    std = train.X.std(axis=0, dtype=np.float64)
+    if not std.any():
+        raise ValueError("no feature varies over the training part")
+    scale = np.where(std > 0, std, 1) ** whitening
+    rms = np.sqrt(np.mean((train.X / scale) ** 2))
+    scale = (scale * rms / input_rms).astype(np.float32)
+    return tuple(Subset(X / scale, y) for X, y in (train, *others))
+
+
+def batches(X, y, batch_size: int = 128, rng=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Return an iterator over ``(X, y)``, batch by batch; the last one may be smaller.
+
+    Parameters
+    ----------
+    X : ndarray, (n, ...)
+    y : ndarray, (n,) or (n, k)
+    batch_size : int
+    rng : numpy.random.Generator, optional
+        Shuffles the rows first (a shuffled order: the arrays stay as they are).
+    """
+    if len(X) != len(y):
+        raise ValueError(f"X and y must have the same number of rows, not {len(X)} and {len(y)}")
+    batch_size = whole_number("batch_size", batch_size)
+    order = np.arange(len(X)) if rng is None else rng.permutation(len(X))
+    rows = (order[start : start + batch_size] for start in range(0, len(X), batch_size))
+    return ((X[batch], y[batch]) for batch in rows)

@@ -11,6 +11,8 @@ from PIL import ImageOps
 from PIL.ExifTags import Base
 from PIL.JpegImagePlugin import JpegImageFile
 
+from hw1lib.checks import whole_number
+
 SIZE = 200  # pixels, either way
 MAX_AGE = 120
 AN_ARCHIVE = "it is an archive, and not looked into: give its own path, or unpack it first"
@@ -66,3 +68,25 @@ def open_face(source, check_only: bool = False) -> np.ndarray:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         raise ValueError(f"it can't be read as a JPEG picture: {error or type(error).__name__}") from error
+
+
+def block_mean(images, cell: int = 4) -> np.ndarray:
+    """Return smaller pictures: the mean of each square of ``cell`` x ``cell`` pixels, rounded.
+
+    Parameters
+    ----------
+    images : ndarray, (n, 120000), uint8
+        As ``FaceDataset.images`` returns them.
+    cell : int
+        A divisor of 200.
+
+    Returns
+    -------
+    ndarray, (n, 3, 200 // cell, 200 // cell), uint8
+        Red, green and blue apart, as ``nn.Network`` takes them.
+    """
+    if SIZE % whole_number("cell", cell):
+        raise ValueError(f"cell must be a divisor of {SIZE}, not {cell}")
+    side = SIZE // cell
+    squares = images.reshape(-1, side, cell, side, cell, 3)
+    return np.rint(squares.mean(axis=(2, 4))).astype(np.uint8).transpose(0, 3, 1, 2)

@@ -21,8 +21,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hw1lib.checks import one_of, whole_number
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import LABELS, chunk_names, feature_names
+from hw1lib.faces.chunks import chunk_names, chunk_text, feature_names
 from hw1lib.files import make_folder, read_npz, write_npz
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB as float32
@@ -100,10 +99,10 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             raise ValueError(f"y={y!r} has no use here; did you mean subset={y!r}?")
         k = whole_number("n_components", self.n_components)
         spread_of = NORMALIZERS[one_of("normalizer", self.normalizer, NORMALIZERS)]
-        if isinstance(faces, FaceDataset):
+        if hasattr(faces, "images"):  # a FaceDataset
             rng = np.random.default_rng(whole_number("seed", seed, 0))
             rows = rng.permutation(len(faces))[: whole_number("subset", subset, 2)]
-            images = faces.images(np.sort(rows), progress=progress)
+            images = faces.images(np.sort(rows), progress)
         else:
             images = _check_images(faces)
         n, n_pixels = images.shape
@@ -187,7 +186,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     @classmethod
     def load(cls, path) -> Preprocessor:
         """Return what ``save`` wrote; ValueError that names the file if it is anything else."""
-        arrays = read_npz(path, "preprocessor", (*cls._ARRAYS, "normalizer", "total_variance", "n_fitted"))
+        arrays = read_npz(path, ("preprocessor",), (*cls._ARRAYS, "normalizer", "total_variance", "n_fitted"))
         try:
             k, n_pixels = arrays["components"].shape
             new = cls(k, one_of("normalizer", str(arrays["normalizer"]), NORMALIZERS))
@@ -204,7 +203,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         return new
 
     def export(
-        self, ds: FaceDataset, folder, chunk_size: int = CHUNK_SIZE, n_jobs: int = -1, progress: bool = True
+        self, ds, folder, chunk_size: int = CHUNK_SIZE, n_jobs: int = -1, progress: bool = True
     ) -> Path:
         """Write the features of every face as ``chunk_00.csv`` ... (report, 2.1), ``chunk_size`` faces a file.
 
@@ -233,17 +232,14 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 
         return make_folder(folder, fill, size=1500 * len(ds))
 
-    def _chunk(self, ds: FaceDataset, name: str, start: int, stop: int) -> tuple[str, bytes]:
+    def _chunk(self, ds, name: str, start: int, stop: int) -> tuple[str, bytes]:
         """Return a chunk's name and content: float32 with the 9 digits that bring back the same number."""
-        row = "%s,%d,%d,%d" + ",%.9g" * len(self.components)
-        lines = [",".join(LABELS + feature_names(len(self.components)))]
+        features = np.empty((stop - start, len(self.components)), np.float32)
         with threadpool_limits(1, "blas"):  # in another process, too: the same bytes on any number of cores
             for first in range(start, stop, BLOCK_FACES):
-                block = slice(first, min(first + BLOCK_FACES, stop))
-                features = self._features(ds.images(block)).tolist()
-                for labels, numbers in zip(ds.labels[block].itertuples(index=False), features, strict=True):
-                    lines.append(row % (*labels, *numbers))
-        return name, ("\n".join(lines) + "\n").encode()
+                rows = slice(first, min(first + BLOCK_FACES, stop))
+                features[first - start : rows.stop - start] = self._features(ds.images(rows))
+        return name, chunk_text(ds.labels[start:stop], features).encode()
 
     def __repr__(self):
         fitted = f"fitted on {self.n_fitted:,} faces" if self.n_fitted else "not fitted"

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import joblib
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
@@ -26,6 +27,7 @@ from tqdm.auto import tqdm
 from hw1lib.checks import whole_number
 from hw1lib.files import make_folder
 
+START = datetime.datetime(2017, 1, 1)  # in the name of the first face
 VERSION = 2  # of what is drawn: raised when the same seed gives other pictures
 SIZE = 200  # pixels a side, as UTKFace's aligned and cropped pictures
 QUALITY = 88  # of the JPEG files
@@ -423,9 +425,17 @@ def file_name(index: int, labels: dict[str, int]) -> str:
 
     Two faces' names end oddly, and a label that is not in ``labels`` is left out.
     """
-    when = datetime.datetime(2017, 1, 1) + datetime.timedelta(seconds=int(index))
+    when = START + datetime.timedelta(seconds=int(index))
     known = "".join(f"{labels[key]}_" for key in ("age", "gender", "race") if key in labels)
     return f"{known}{when:%Y%m%d%H%M%S}{index % 1000:03d}" + ODD_ENDINGS.get(index, ".jpg.chip.jpg")
+
+
+def are_drawn(files: pd.Series) -> bool:
+    """Tell from the file names of faces whether most are drawn: their stamps are ``file_name``'s."""
+    stamps = files.astype(str).str.extract(r"_(\d{14})(\d{3})\D")
+    when = pd.to_datetime(stamps[0], format="%Y%m%d%H%M%S", errors="coerce")
+    index = (when - pd.Timestamp(START)).dt.total_seconds()
+    return bool((index % 1000 == stamps[1].astype(float)).mean() > 0.5)
 
 
 def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True) -> Path:
