@@ -1,0 +1,97 @@
+"""What cog writes into README.md, MODEL_CARD.md and the benchmarks' page: see `make format`.
+
+Numbers are those recorded on UTKFace, and the measured speeds.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from hw1lib import show, study
+
+SPEEDS = json.loads((Path(__file__).parent / "benchmarks" / "results.json").read_text("utf-8"))
+FEW = 20  # groups of fewer faces are left out
+
+
+def markdown(table: pd.DataFrame, corner: str) -> str:
+    """Return a table as Markdown; ``corner`` stands above the index."""
+    rows = [[corner, *table.columns], ["---"] * (1 + len(table.columns))]
+    rows += [[name, *cells] for name, cells in zip(table.index, table.to_numpy(), strict=True)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def experiments(*others: str) -> str:
+    """Return what the report prints beside what is recorded, and others that are recorded."""
+    table = study.published_table([*study.PUBLISHED, *others])
+    return markdown(table.rename(index="`{}`".format), "experiment")
+
+
+def verdicts() -> str:
+    """Return what the report concludes, and the check of a setting beside itself."""
+    compared = study.compare(study.recorded())
+    shown = compared["claimed"] | compared.index.str.startswith(("A/A", "..."))
+    return markdown(study.verdict_table(compared[shown]), "question")
+
+
+def recorded(*names: str) -> str:
+    return markdown(study.recorded_table({name: f"`{name}`" for name in names}), "experiment")
+
+
+def networks(*names: str) -> str:
+    rows = {}
+    for name in names:
+        experiment = study.EXPERIMENTS[name]
+        target = study.TARGETS[experiment.target]
+        layers = "-".join(map(str, [128, *experiment.hidden, target.outputs]))
+        settings = {"predicts": experiment.target, "layers": layers, "loss": target.loss}
+        rows[f"`{name}`"] = settings | {"epochs": experiment.epochs}
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"), "experiment")
+
+
+def groups(*names: str) -> str:
+    """Return results by group of faces with 95 % intervals: years, or per cent that are right."""
+    table = study.recorded("groups")
+    table = table[(table["n"] >= FEW) & table["experiment"].isin(names)]
+    labels = {"race label": show.RACES, "gender label": show.GENDERS}
+    cells: dict = {}
+    for row in table.itertuples():
+        unit = 1 if study.EXPERIMENTS[row.experiment].target == "age" else 100
+        value, low, high = (unit * number for number in (row.value, row.low, row.high))
+        group = labels[row.kind][row.group] if row.kind in labels else f"{row.group}s"
+        faces = cells.setdefault(f"{row.kind} {group}", {"faces": f"{row.n:,}"})
+        faces[f"`{row.experiment}`"] = f"{value:.1f} ({low:.1f} to {high:.1f})"
+    return markdown(pd.DataFrame.from_dict(cells, orient="index"), "group")
+
+
+def labels() -> str:
+    noise = study.recorded("label_noise").iloc[0]
+    differs = [f"{100 * noise[f'{name}_differs']:.0f} %" for name in ("age", "gender", "race")]
+    return (
+        f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, but "
+        f"for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of these, "
+        f"{differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in the race "
+        f"label. If that is typical, an age label is off by {noise['age_spread']:.1f} years (root "
+        f"mean square), and {100 * noise['race_wrong']:.0f} % of the race labels are wrong: no "
+        "network can do better on them."
+    )
+
+
+def speeds(*names: str) -> str:
+    """Return the measured speeds, or those that are named."""
+    table = pd.DataFrame(SPEEDS["rows"]).set_index("what")[["against", "ratio", "goal"]].round(2)
+    table = table.loc[list(names)] if names else table
+    return markdown(table.rename(columns={"goal": "goal at most"}), "what")
+
+
+def cost() -> str:
+    """Return what a face costs, from the seconds that the benchmarks' names tell."""
+    told = " ".join(row["what"] for row in SPEEDS["rows"])
+    export = float(re.search(r"export 20,000 faces, s \((\d+\.\d) and", told)[1])
+    minutes = float(re.search(r"8,000 epochs .*?, 16,200 faces \((\d+\.\d) minutes\)", told)[1])
+    return (
+        f"A face costs about {1e3 * export / 20_000:.1f} ms and {4 * 128} bytes once, from its JPEG "
+        f"to 128 features, and {6e7 * minutes / 8_000 / 16_200:.1f} µs in each epoch that trains "
+        "128-64-5, on [two cores](tests/benchmarks/README.md)."
+    )
