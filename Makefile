@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What differs between machines is stripped from stored notebooks; the outputs stay.
 STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets cell.metadata.execution"
+# What stands in the pages between [[[cog ...]]] and [[[end]]] is written by tests/pages.py.
+COG := -P -I tests
 
 .PHONY: help lab report test test-fast test-lower test-browser bench coverage check format
 
@@ -55,10 +57,11 @@ check: $(READY)  ## lint, format, types
 	$(BIN)/mypy
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 
-format: $(READY)  ## mend lint and format, strip from notebooks what differs between machines
+format: $(READY)  ## mend lint and format, renew the pages' tables, strip from notebooks what differs between machines
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
+	$(BIN)/cog -r $(COG) README.md MODEL_CARD.md tests/benchmarks/README.md
 
 $(READY): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }

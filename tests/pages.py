@@ -69,19 +69,21 @@ def labels() -> str:
     noise = study.recorded("label_noise").iloc[0]
     differs = [f"{100 * noise[f'{name}_differs']:.0f} %" for name in ("age", "gender", "race")]
     return (
-        f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, but "
-        f"for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of these, "
-        f"{differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in the race "
-        f"label. If that is typical, an age label is off by {noise['age_spread']:.1f} years (root "
-        f"mean square), and {100 * noise['race_wrong']:.0f} % of the race labels are wrong: no "
-        "network can do better on them."
+        f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, "
+        f"but for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of "
+        f"these, {differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in "
+        "the race label. If that is typical, an age label is off by "
+        f"{noise['age_spread']:.1f} years (root mean square), and {100 * noise['race_wrong']:.0f} "
+        "% of the race labels are wrong: no network can do better on them."
     )
 
 
 def speeds(*names: str) -> str:
     """Return the measured speeds, or those that are named."""
-    table = pd.DataFrame(SPEEDS["rows"]).set_index("what")[["against", "ratio", "goal"]].round(2)
+    table = pd.DataFrame(SPEEDS["rows"]).set_index("what")
     table = table.loc[list(names)] if names else table
+    for column in ("ratio", "goal"):
+        table[column] = table[column].map("{:.2f}".format)
     return markdown(table.rename(columns={"goal": "goal at most"}), "what")
 
 
@@ -91,7 +93,7 @@ def cost() -> str:
     export = float(re.search(r"export 20,000 faces, s \((\d+\.\d) and", told)[1])
     minutes = float(re.search(r"8,000 epochs .*?, 16,200 faces \((\d+\.\d) minutes\)", told)[1])
     return (
-        f"A face costs about {1e3 * export / 20_000:.1f} ms and {4 * 128} bytes once, from its JPEG "
-        f"to 128 features, and {6e7 * minutes / 8_000 / 16_200:.1f} µs in each epoch that trains "
-        "128-64-5, on [two cores](tests/benchmarks/README.md)."
+        f"A face costs about {1e3 * export / 20_000:.1f} ms and {4 * 128} bytes once, from its "
+        f"JPEG to 128 features, and {6e7 * minutes / 8_000 / 16_200:.1f} µs in each epoch that "
+        "trains 128-64-5, on [two cores](tests/benchmarks/README.md)."
     )

@@ -1,4 +1,4 @@
-"""Beyond one machine: chunks and experiments on a Dask cluster of two worker processes, byte for byte the same."""
+"""Beyond one machine: chunks and experiments on a Dask cluster of two workers, byte for byte."""
 
 import multiprocessing
 import os
@@ -8,83 +8,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+import pandas as pd
 import pytest
 
-from hw1lib.faces import standin
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import load_features
-from hw1lib.faces.preprocess import Preprocessor
-from hw1lib.nn.initializers import Random
-from hw1lib.study import Experiment, run
+from hw1lib import faces, nn, study
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Start a scheduler and two worker processes with one thread each, on the loopback address."""
-    arguments = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
-    with (
-        distributed.LocalCluster(**arguments, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    """Start a scheduler and two worker processes with one thread each, on this machine."""
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
+    with distributed.LocalCluster(**workers, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            yield client
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dask")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HW1_CACHE", str(folder / "cache"))
-    standin.make(folder / "faces", 80, n_jobs=1, progress=False)
-    ds = FaceDataset.open(folder / "faces", progress=False)
-    preprocessor = Preprocessor(8).fit(ds, progress=False)
-    preprocessor.export(ds, folder / "here", chunk_size=8, n_jobs=1, progress=False)
-    yield folder, ds, preprocessor
-    patch.undo()
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.slow
-def test_chunks_are_the_same_bytes(cluster, faces):
-    folder, ds, preprocessor = faces
+def test_chunks_are_the_same_bytes(cluster, faces_folder, tmp_path):
+    ds = faces.open(faces_folder, progress=False)
+    preprocessor = faces.Preprocessor(8).fit(ds, progress=False)
+    preprocessor.export(ds, tmp_path / "here", chunk_size=8, n_jobs=1, progress=False)
     with joblib.parallel_config(backend="dask"):
-        preprocessor.export(ds, folder / "there", chunk_size=8, progress=False)
-    assert contents(folder / "there") == contents(folder / "here")
-    assert len(contents(folder / "there")) == 10
+        preprocessor.export(ds, tmp_path / "there", chunk_size=8, progress=False)
+    here, there = (
+        {path.name: path.read_bytes() for path in (tmp_path / where).iterdir()}
+        for where in ("here", "there")
+    )
+    assert here == there
+    assert len(here) == 3
 
 
 @dataclass(frozen=True)
-class KillsItsWorkerOnce(Random):
+class KillsItsWorkerOnce(nn.Random):
     """Random weights; the first worker process that draws them is killed on the way."""
 
     flag: str = ""
 
     def __call__(self, fan_in, fan_out, rng):
-        if multiprocessing.current_process().name != "MainProcess" and not Path(self.flag).exists():
+        is_worker = multiprocessing.current_process().name != "MainProcess"
+        if is_worker and not Path(self.flag).exists():
             Path(self.flag).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(fan_in, fan_out, rng)
 
 
-@pytest.mark.slow
-def test_experiments_are_the_same_though_a_worker_is_killed(cluster, faces):
-    folder, _, _ = faces
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers can't import this file
-    table = load_features(folder / "here")
-    initializer = KillsItsWorkerOnce(flag=str(folder / "killed"))
-    names = {"mine": Experiment("a test", hidden=(4,), epochs=30, initializer=initializer)}
-    here = run(names, table, range(6), n_jobs=1, keep=False, progress=False)
+def test_experiments_are_the_same_though_a_worker_is_killed(cluster, data, tmp_path, monkeypatch):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import this file
+    initializer = KillsItsWorkerOnce(flag=str(tmp_path / "killed"))
+    mine = study.Experiment("a test", hidden=(4,), epochs=30, initializer=initializer)
+    here = study.run({"mine": mine}, data, range(6), n_jobs=1, progress=False)
+    assert not (tmp_path / "killed").exists()
+    monkeypatch.setenv("HW1_CACHE", str(tmp_path / "another cache"))
     before = set(cluster.run(os.getpid).values())
     with joblib.parallel_config(backend="dask"):
-        there = run(names, table, range(6), keep=False, progress=False)
-    for one in (*here["experiments"]["mine"]["runs"], *there["experiments"]["mine"]["runs"]):
-        del one["seconds"]
-    assert there == here
-    assert (folder / "killed").exists()
+        there = study.run({"mine": mine}, data, range(6), progress=False)
+    numbers = ["fold", "test", "mae", "validation", "best_epoch"]
+    pd.testing.assert_frame_equal(here[numbers], there[numbers], check_exact=True)
+    assert (tmp_path / "killed").exists()
     cluster.wait_for_workers(2, timeout=60)
     assert set(cluster.run(os.getpid).values()) != before  # another worker took its place
