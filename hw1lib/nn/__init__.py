@@ -1,7 +1,19 @@
-"""Networks from scratch, and their parts. It needs NumPy and SciPy; ``nn.estimators`` is imported by its own name."""
+"""Networks from scratch, and their parts.
+
+It needs NumPy and SciPy; ``nn.estimators`` (scikit-learn) is imported by its own name.
+"""
 
 from hw1lib.nn import gradients
-from hw1lib.nn.activations import ACTIVATIONS, Activation, Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from hw1lib.nn.activations import (
+    ACTIVATIONS,
+    Activation,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from hw1lib.nn.conv import (
     conv2d,
     conv2d_backward,
@@ -12,10 +24,9 @@ from hw1lib.nn.conv import (
     pad,
     recover_filter,
 )
-from hw1lib.nn.convnet import ConvNetwork, mirrored
 from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
 from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
+from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, Layer, MaxPool
 from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot
-from hw1lib.nn.network import Network
+from hw1lib.nn.network import History, Network, TrainingDiverged, random_flip
 from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
-from hw1lib.nn.training import History, TrainingDiverged

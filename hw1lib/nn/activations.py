@@ -1,4 +1,4 @@
-"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value, and a derivative that takes the output.
+"""Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value and a derivative.
 
 Rows are samples: ``z`` (n, units) are the weighted sums of a layer, ``a = f(z)`` its outputs.
 """
@@ -16,13 +16,13 @@ class Activation:
         """Return ``f(z)``, a new array of the shape of ``z``."""
         raise NotImplementedError(f"{type(self).__name__} needs a method __call__(self, z)")
 
-    def derivative(self, a):
-        """Return ``f'(z)``, elementwise, from the output ``a = f(z)``: it is not given ``z``."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method derivative(self, a)")
+    def derivative(self, z, a):
+        """Return ``f'(z)``, elementwise, written with ``z``, ``a = f(z)`` or both."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method derivative(self, z, a)")
 
-    def backward(self, grad, a):
-        """Return the loss's gradient with respect to ``z``, from ``grad``, that with respect to ``a`` (chain rule)."""
-        return grad * self.derivative(a)
+    def backward(self, grad, z, a):
+        """Return the loss's gradient with respect to ``z`` from ``grad``, that of ``a``."""
+        return grad * self.derivative(z, a)
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -36,8 +36,8 @@ class LeakyReLU(Activation):
     def __call__(self, z):
         return np.maximum(z, self.slope * z)
 
-    def derivative(self, a):
-        positive = (a > 0).astype(a.dtype)  # 1 or 0, and a > 0 exactly where z > 0
+    def derivative(self, z, a):
+        positive = (z > 0).astype(z.dtype)  # 1 or 0
         return positive * (1 - self.slope) + self.slope
 
 
@@ -47,8 +47,8 @@ class ReLU(Activation):
     def __call__(self, z):
         return np.maximum(z, 0)
 
-    def derivative(self, a):
-        return (a > 0).astype(a.dtype)
+    def derivative(self, z, a):
+        return (z > 0).astype(z.dtype)
 
 
 class Sigmoid(Activation):
@@ -57,7 +57,7 @@ class Sigmoid(Activation):
     def __call__(self, z):
         return expit(z)
 
-    def derivative(self, a):
+    def derivative(self, z, a):
         return a * (1 - a)
 
 
@@ -67,7 +67,7 @@ class Tanh(Activation):
     def __call__(self, z):
         return np.tanh(z)
 
-    def derivative(self, a):
+    def derivative(self, z, a):
         return 1 - a * a
 
 
@@ -77,12 +77,12 @@ class Identity(Activation):
     def __call__(self, z):
         return np.array(z)
 
-    def derivative(self, a):
+    def derivative(self, z, a):
         return np.ones_like(a)
 
 
 def _shifted(z):
-    """Return ``z - max(z)`` of each row, turned to (k, n): the softmax is the same, and exp can't overflow.
+    """Return ``z - max(z)`` of each row, turned to (k, n): softmax is the same, exp can't overflow.
 
     Over a few classes, sums down are several times faster than along.
     """
@@ -91,12 +91,14 @@ def _shifted(z):
     return z
 
 
+@np.errstate(under="ignore")  # exp(-1000) is 0
 def softmax(z):
     """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
     e = np.exp(_shifted(z))
     return (e / e.sum(axis=0)).T
 
 
+@np.errstate(under="ignore")
 def log_softmax(z):
     """Return the logarithm of ``softmax(z)``, finite for finite ``z`` of any size."""
     z = _shifted(z)
@@ -106,17 +108,17 @@ def log_softmax(z):
 class Softmax(Activation):
     """``exp(z_i) / sum_j exp(z_j)`` over each row (report, 2.2.7).
 
-    The report says that its derivative is 1. But each output depends on every ``z`` of its row, so the derivative is a
-    matrix, ``diag(a) - a a^T``; ``backward`` multiplies by it.
+    The report says that its derivative is 1. But each output depends on every ``z`` of its row, so
+    the derivative is a matrix, ``diag(a) - a a^T``; ``backward`` multiplies by it.
     """
 
     def __call__(self, z):
         return softmax(np.asarray(z))
 
-    def derivative(self, a):
-        raise ValueError("softmax has no elementwise derivative: backward multiplies by the matrix diag(a) - a a^T")
+    def derivative(self, z, a):
+        raise ValueError("softmax's derivative is a matrix, diag(a) - a a^T: see its backward")
 
-    def backward(self, grad, a):
+    def backward(self, grad, z, a):
         return a * (grad - np.sum(grad * a, axis=-1, keepdims=True))
 
 

@@ -31,10 +31,10 @@ class ConvGradients(NamedTuple):
 
 
 class Pooled(NamedTuple):
-    """What max pooling returns: the largest ``values``, and the ``cells`` they come from, as row * W + column."""
+    """What max pooling returns: the largest ``values``, and the ``argmax`` they come from, as row * W + column."""
 
     values: np.ndarray
-    cells: np.ndarray
+    argmax: np.ndarray
 
 
 class Recovered(NamedTuple):
@@ -57,7 +57,9 @@ def _pair(name: str, value, least: int) -> tuple[int, int]:
 def _pictures(name: str, values) -> np.ndarray:
     array = numbers(name, values, "iuf")
     if array.ndim < 2 or 0 in array.shape[-2:]:
-        raise ValueError(f"{name} must be (H, W) or (N, C, H, W) with H, W >= 1, not of shape {array.shape}")
+        raise ValueError(
+            f"{name} must be (H, W) or (N, C, H, W) with H, W >= 1, not of shape {array.shape}"
+        )
     return array
 
 
@@ -75,20 +77,28 @@ def _grid(name: str, padded_shape, size, stride) -> tuple[int, int]:
     """Return how many windows there are below and beside each other: (H - kh) // stride + 1, and so for W."""
     (height, width), (kh, kw) = padded_shape[-2:], size
     if kh > height or kw > width:
-        raise ValueError(f"{name} must be at most the padded picture's {height}x{width} cells, not {kh}x{kw}")
+        raise ValueError(
+            f"{name} must be at most the padded picture's {height}x{width} argmax, not {kh}x{kw}"
+        )
     return (height - kh) // stride[0] + 1, (width - kw) // stride[1] + 1
 
 
 def _windows(padded: np.ndarray, size, stride) -> np.ndarray:
     """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw)."""
-    return sliding_window_view(padded, tuple(size), axis=(-2, -1))[..., :: stride[0], :: stride[1], :, :]
+    return sliding_window_view(padded, tuple(size), axis=(-2, -1))[
+        ..., :: stride[0], :: stride[1], :, :
+    ]
 
 
 def _columns(padded: np.ndarray, size, stride):
     """Yield the batch block by block: its slice, and its windows as columns (b, C*kh*kw, oh*ow), until the next."""
-    windows = _windows(padded, size, stride).transpose(0, 1, 4, 5, 2, 3)  # (N, C, kh, kw, oh, ow), no copy
+    windows = _windows(padded, size, stride).transpose(
+        0, 1, 4, 5, 2, 3
+    )  # (N, C, kh, kw, oh, ow), no copy
     n, c, kh, kw, oh, ow = windows.shape
-    block = max(1, BLOCK // (c * kh * kw * oh * ow))  # the whole batch's columns would leave the cache
+    block = max(
+        1, BLOCK // (c * kh * kw * oh * ow)
+    )  # the whole batch's columns would leave the cache
     columns = np.empty((min(block, n), *windows.shape[1:]), padded.dtype)
     for start in range(0, n, block):
         part = columns[: n - start]
@@ -99,7 +109,10 @@ def _columns(padded: np.ndarray, size, stride):
 def correlate(padded: np.ndarray, filters: np.ndarray, stride) -> np.ndarray:
     """Return (N, F, oh, ow): all windows of a picture times all filters are one matrix product."""
     oh, ow = _grid("filters", padded.shape, filters.shape[2:], stride)
-    out, rows = np.empty((len(padded), len(filters), oh * ow), padded.dtype), filters.reshape(len(filters), -1)
+    out, rows = (
+        np.empty((len(padded), len(filters), oh * ow), padded.dtype),
+        filters.reshape(len(filters), -1),
+    )
     for part, columns in _columns(padded, filters.shape[2:], stride):
         np.matmul(rows, columns, out=out[part])  # (F, C*kh*kw) @ (b, C*kh*kw, oh*ow)
     return out.reshape(len(padded), len(filters), oh, ow)
@@ -122,7 +135,9 @@ def images_gradient(grad: np.ndarray, shape, filters: np.ndarray, stride, paddin
     (kh, kw), (oh, ow), (up, left) = filters.shape[2:], grad.shape[2:], padding
     spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
     spread[..., kh - 1 :: stride[0], kw - 1 :: stride[1]][..., :oh, :ow] = grad
-    inside = spread[..., up : spread.shape[2] - up, left : spread.shape[3] - left]  # without the padding's share
+    inside = spread[
+        ..., up : spread.shape[2] - up, left : spread.shape[3] - left
+    ]  # without the padding's share
     return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1), (1, 1))
 
 
@@ -136,13 +151,17 @@ def _checked(images, filters, stride, padding, mode):
     stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
     x, w = (a.reshape((1,) * (4 - a.ndim) + a.shape) for a in (x, w))
     if x.shape[1] != w.shape[1] or 0 in w.shape:
-        raise ValueError(f"filters must be one or more, with the images' {x.shape[1]} channels, not {w.shape}")
+        raise ValueError(
+            f"filters must be one or more, with the images' {x.shape[1]} channels, not {w.shape}"
+        )
     dtype = np.result_type(x, w, np.float32)
     if x.dtype.kind in "iu" and w.dtype.kind in "iu":
         # 8-bit pictures would overflow in 8 bits; and a sum beyond 64 bits would wrap silently
         big = [max(abs(int(a.max(initial=0))), abs(int(a.min(initial=0)))) for a in (x, w)]
         if max(*big, big[0] * big[1] * w[0].size) > np.iinfo(np.int64).max:
-            raise ValueError("images and filters: their sums must stay below 2**63; floats allow larger ones")
+            raise ValueError(
+                "images and filters: their sums must stay below 2**63; floats allow larger ones"
+            )
         dtype = np.dtype(np.int64)
     x, w = _pad(x.astype(dtype, copy=False), padding, 0), w.astype(dtype, copy=False)
     return x, w if mode == "correlation" else w[..., ::-1, ::-1], stride, padding
@@ -151,7 +170,9 @@ def _checked(images, filters, stride, padding, mode):
 def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
     """Compute what ``conv2d`` does with plain loops: each output cell is a window times the filter, summed."""
     x, w, (down, right), _ = _checked(images, filters, stride, padding, mode)
-    out = np.zeros((len(x), len(w), *_grid("filters", x.shape, w.shape[2:], (down, right))), x.dtype)
+    out = np.zeros(
+        (len(x), len(w), *_grid("filters", x.shape, w.shape[2:], (down, right))), x.dtype
+    )
     for n, f, row, column in np.ndindex(out.shape):
         for c, i, j in np.ndindex(w.shape[1:]):
             out[n, f, row, column] += x[n, c, row * down + i, column * right + j] * w[f, c, i, j]
@@ -210,7 +231,9 @@ def conv2d_backward(
     g = g.reshape(len(x), len(w), oh, ow).astype(np.result_type(g, x, np.float32), copy=False)
 
     turn = slice(None, None, 1 if mode == "correlation" else -1)
-    to_filters = filters_gradient(g, x, (kh, kw), stride)[..., turn, turn].reshape(np.shape(filters))
+    to_filters = filters_gradient(g, x, (kh, kw), stride)[..., turn, turn].reshape(
+        np.shape(filters)
+    )
     if not images_needed:
         return ConvGradients(None, to_filters)
     to_images = images_gradient(g, x.shape, w.astype(g.dtype), stride, padding)
@@ -229,36 +252,47 @@ def _checked_pooling(images, size, stride, padding):
 
 
 def max_pool2d_loops(images, size, stride=None, padding=0) -> Pooled:
-    """Compute what ``max_pool2d`` does with plain loops: look at each window's cells in row order, keep the largest."""
+    """Compute what ``max_pool2d`` does with plain loops: look at each window's argmax in row order, keep the largest."""
     x, (kh, kw), (down, right), (up, left), grid = _checked_pooling(images, size, stride, padding)
     height, width = x.shape[-2:]
     values = np.empty((*x.shape[:-2], *grid), x.dtype)
-    cells = np.full(values.shape, -1)
+    argmax = np.full(values.shape, -1)
     for *picture, row, column in np.ndindex(values.shape):
         at = (*picture, row, column)
         for i, j in np.ndindex(kh, kw):
             r, c = row * down + i - up, column * right + j - left
             inside = 0 <= r < height and 0 <= c < width  # padding is never chosen
-            if inside and (cells[at] < 0 or x[(*picture, r, c)] > values[at]):
-                values[at], cells[at] = x[(*picture, r, c)], r * width + c
-    return Pooled(values, cells)
+            if inside and (argmax[at] < 0 or x[(*picture, r, c)] > values[at]):
+                values[at], argmax[at] = x[(*picture, r, c)], r * width + c
+    return Pooled(values, argmax)
 
 
-def pool(x: np.ndarray, size, stride, padding) -> Pooled:
+def max_pool(x: np.ndarray, size, stride, padding) -> Pooled:
     """Return what ``max_pool2d`` does; the arguments are pairs that fit."""
     lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
     index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
-    index = _windows(_pad(index, padding, index.size), size, stride)  # (oh, ow, kh, kw): the cells' numbers
-    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast along long rows
+    index = _windows(
+        _pad(index, padding, index.size), size, stride
+    )  # (oh, ow, kh, kw): the argmax' numbers
+    flat = (
+        *x.shape[:-2],
+        math.prod(index.shape[:2]),
+    )  # (..., oh*ow): NumPy is fast along long rows
     values = windows[..., 0, 0].reshape(flat).copy()
-    cells = np.broadcast_to(index.min(axis=(-2, -1)).ravel(), flat).copy()  # each window's first that is not padding
-    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after the other
+    argmax = np.broadcast_to(
+        index.min(axis=(-2, -1)).ravel(), flat
+    ).copy()  # each window's first that is not padding
+    for i, j in list(np.ndindex(size))[
+        1:
+    ]:  # all windows at once, one of their argmax after the other
         these = windows[..., i, j].reshape(flat)
         larger = these > values
         np.maximum(values, these, out=values)
-        np.maximum(cells, larger * index[..., i, j].ravel(), out=cells)  # a window's later cell has a larger number
-    return Pooled(values.reshape(windows.shape[:-2]), cells.reshape(windows.shape[:-2]))
+        np.maximum(
+            argmax, larger * index[..., i, j].ravel(), out=argmax
+        )  # a window's later cell has a larger number
+    return Pooled(values.reshape(windows.shape[:-2]), argmax.reshape(windows.shape[:-2]))
 
 
 def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
@@ -268,48 +302,60 @@ def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
     ----------
     images : (..., H, W)
     size, stride, padding : int or (vertical, horizontal)
-        ``stride`` is ``size`` if not given; ``padding``, at most half of ``size``, is of cells that are never chosen:
-        the smallest number of the type (zeros would beat negative cells).
+        ``stride`` is ``size`` if not given; ``padding``, at most half of ``size``, is of argmax that are never chosen:
+        the smallest number of the type (zeros would beat negative argmax).
 
     Returns
     -------
     Pooled
-        ``values`` and ``cells`` (int32), both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal
-        cells the first in row order is chosen, as in PyTorch.
+        ``values`` and ``argmax`` (int32), both (..., oh, ow), with oh = (H + 2 padding - size) // stride + 1. Of equal
+        argmax the first in row order is chosen, as in PyTorch.
     """
     x, size, stride, padding, _ = _checked_pooling(images, size, stride, padding)
-    return pool(x, size, stride, padding)
+    return max_pool(x, size, stride, padding)
 
 
-def unpool(grad: np.ndarray, cells: np.ndarray, shape) -> np.ndarray:
+def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray:
     """Return what ``max_pool2d_backward`` does."""
     *leading, height, width = shape
     pictures = np.zeros(shape, np.result_type(grad, np.float32))
-    first = height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)  # each picture's first cell
-    np.add.at(pictures.reshape(-1), (first + cells).ravel(), grad.ravel())  # several windows may have chosen a cell
+    first = (
+        height * width * np.arange(math.prod(leading)).reshape(*leading, 1, 1)
+    )  # each picture's first cell
+    np.add.at(
+        pictures.reshape(-1), (first + argmax).ravel(), grad.ravel()
+    )  # several windows may have chosen a cell
     return pictures
 
 
-def max_pool2d_backward(grad, cells, shape) -> np.ndarray:
+def max_pool2d_backward(grad, argmax, shape) -> np.ndarray:
     """Carry a gradient back through ``max_pool2d``: each cell chosen gets its window's, the others nothing.
 
-    ``grad`` and ``cells`` are (..., oh, ow); ``shape`` is the pictures', (..., H, W), and the result's.
+    ``grad`` and ``argmax`` are (..., oh, ow); ``shape`` is the pictures', (..., H, W), and the result's.
     """
-    g, cells = numbers("grad", grad, "iuf"), numbers("cells", cells, "iu")
+    g, argmax = numbers("grad", grad, "iuf"), numbers("argmax", argmax, "iu")
     if not isinstance(shape, (tuple, list)) or len(shape) < 2:
         raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}")
     shape = tuple(whole_number("shape", n, 0) for n in shape)
-    if g.shape != cells.shape or g.shape[:-2] != shape[:-2] or g.ndim != len(shape):
-        raise ValueError(f"grad must have the shape of cells {cells.shape}, and the leading axes of shape {shape}")
+    if g.shape != argmax.shape or g.shape[:-2] != shape[:-2] or g.ndim != len(shape):
+        raise ValueError(
+            f"grad must have the shape of argmax {argmax.shape}, and the leading axes of shape {shape}"
+        )
     last = shape[-2] * shape[-1] - 1
-    if cells.size and not 0 <= cells.min() <= cells.max() <= last:
-        raise ValueError(f"cells must be from 0 to {last}, the last cell of a picture of shape {shape}")
-    return unpool(g, cells, shape)
+    if argmax.size and not 0 <= argmax.min() <= argmax.max() <= last:
+        raise ValueError(
+            f"argmax must be from 0 to {last}, the last cell of a picture of shape {shape}"
+        )
+    return max_pool_backward(g, argmax, shape)
 
 
 def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
     """Return each window of an (H, W) picture as a row, (positions, kh*kw): times the flat filter, it is ``conv2d``."""
-    x, size, stride = _pictures("picture", picture), _pair("size", size, 1), _pair("stride", stride, 1)
+    x, size, stride = (
+        _pictures("picture", picture),
+        _pair("size", size, 1),
+        _pair("stride", stride, 1),
+    )
     if x.ndim != 2:
         raise ValueError(f"picture must be (H, W), not of shape {x.shape}")
     padded = pad(x, padding)
@@ -326,15 +372,29 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
     """
     x, y = _pictures("picture", picture), _pictures("output", output)
     if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(f"picture and output must be (H, W) and (oh, ow), not of shapes {x.shape} and {y.shape}")
+        raise ValueError(
+            f"picture and output must be (H, W) and (oh, ow), not of shapes {x.shape} and {y.shape}"
+        )
     stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
-    size = [h + 2 * p - (o - 1) * s for h, p, o, s in zip(x.shape, padding, y.shape, stride, strict=True)]
+    size = [
+        h + 2 * p - (o - 1) * s
+        for h, p, o, s in zip(x.shape, padding, y.shape, stride, strict=True)
+    ]
     if min(size) < 1:
-        raise ValueError(f"output must be small enough for a filter of at least 1x1, not of shape {y.shape}")
-    patches = patch_matrix(x.astype(np.result_type(x, y, np.int64)), size, stride, padding)  # (oh*ow, kh*kw)
-    solution, _, rank, _ = np.linalg.lstsq(patches.astype(float), y.ravel().astype(float), rcond=None)
+        raise ValueError(
+            f"output must be small enough for a filter of at least 1x1, not of shape {y.shape}"
+        )
+    patches = patch_matrix(
+        x.astype(np.result_type(x, y, np.int64)), size, stride, padding
+    )  # (oh*ow, kh*kw)
+    solution, _, rank, _ = np.linalg.lstsq(
+        patches.astype(float), y.ravel().astype(float), rcond=None
+    )
     rounded = np.rint(solution)
-    integer = bool(np.abs(rounded).max() < 2**53 and np.array_equal(patches @ rounded.astype(np.int64), y.ravel()))
+    integer = bool(
+        np.abs(rounded).max() < 2**53
+        and np.array_equal(patches @ rounded.astype(np.int64), y.ravel())
+    )
     found = rounded.astype(np.int64) if integer else solution
     residual = float(np.abs(patches @ found - y.ravel()).max())
     return Recovered(found.reshape(size), int(rank), int(rank) == found.size, integer, residual)

@@ -72,7 +72,9 @@ class _NetworkEstimator(BaseEstimator):
             "loss": self._loss if self.loss is None else self.loss,
         }
         largest = float(np.abs(X).max()) or 1.0  # squares of numbers up to 1 don't overflow
-        self.scale_ = largest * float(np.sqrt(np.mean(np.square(X / largest, dtype=np.float64)))) or 1.0
+        self.scale_ = (
+            largest * float(np.sqrt(np.mean(np.square(X / largest, dtype=np.float64)))) or 1.0
+        )
         X, validation = X / X.dtype.type(self.scale_), None
         if self.early_stopping:
             X, Xv, y, yv = train_test_split(
@@ -86,7 +88,7 @@ class _NetworkEstimator(BaseEstimator):
             validation=validation,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            schedule=self._learning_rate if self.learning_rate is None else self.learning_rate,
+            learning_rate=self._learning_rate if self.learning_rate is None else self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             patience=self.patience if self.early_stopping else None,
@@ -111,7 +113,10 @@ class _NetworkEstimator(BaseEstimator):
     def save(self, path) -> Path:
         """Write what ``predict`` needs to an .npz file, no pickle: network, scaling and class labels."""
         check_is_fitted(self)
-        arrays = {"config": np.array(json.dumps(self.network_.named_config())), "scale": np.array(self.scale_)}
+        arrays = {
+            "config": np.array(self.network_.config_as_json()),
+            "scale": np.array(self.scale_),
+        }
         arrays["parameters"] = self.network_.parameters
         arrays["classes"] = np.array(getattr(self, "classes_", np.empty(0)).tolist())
         return write_npz(path, type(self).__name__, arrays)
@@ -119,21 +124,30 @@ class _NetworkEstimator(BaseEstimator):
     @classmethod
     def load(cls, path):
         """Return the fitted estimator that ``save`` wrote; settings of its training are those of the constructor."""
-        arrays = read_npz(path, cls.__name__, ("config", "scale", "parameters", "classes"))
+        arrays = read_npz(path, (cls.__name__,), ("config", "scale", "parameters", "classes"))
         try:
             new = cls()
-            new.network_ = Network.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+            new.network_ = Network.from_parameters(
+                json.loads(str(arrays["config"])), arrays["parameters"]
+            )
             new.scale_ = real_number("scale", arrays["scale"].tolist(), above=True)
-            new.n_features_in_ = new.network_.layers[0]
-            new.hidden_layer_sizes = tuple(new.network_.layers[1:-1])
-            new.activation, new.loss = new.network_.config["activation"], new.network_.config["loss"]
+            new.n_features_in_ = new.network_.config["layers"][0]
+            new.hidden_layer_sizes = tuple(new.network_.config["layers"][1:-1])
+            new.activation, new.loss = (
+                new.network_.config["activation"],
+                new.network_.config["loss"],
+            )
             if is_classifier(new):
                 new.classes_ = arrays["classes"]
                 if new.classes_.shape != (new.network_.n_outputs,):
-                    raise ValueError(f"classes must be {new.network_.n_outputs} labels, one an output")
+                    raise ValueError(
+                        f"classes must be {new.network_.n_outputs} labels, one an output"
+                    )
             return new
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}: not a {cls.__name__} that this version can read: {error}") from error
+            raise ValueError(
+                f"{path}: not a {cls.__name__} that this version can read: {error}"
+            ) from error
 
 
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):

@@ -42,4 +42,6 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
     net.forward(X)
     backward = net.backward(y, weight_decay)
     size = float(np.linalg.norm(backward) + np.linalg.norm(numerical))
-    return 0.0 if size < 1e-12 else float(np.linalg.norm(backward - numerical)) / size  # NaN where either is NaN
+    return (
+        0.0 if size < 1e-12 else float(np.linalg.norm(backward - numerical)) / size
+    )  # NaN where either is NaN

@@ -42,7 +42,12 @@ class Formula(NamedTuple):
 def _checked(x, kernel, w, t, g):
     """Return the four as float arrays, and the activation."""
     given = []
-    for name, value, shape in (("x", x, (4, 4)), ("kernel", kernel, (2, 2)), ("w", w, (4,)), ("t", t, ())):
+    for name, value, shape in (
+        ("x", x, (4, 4)),
+        ("kernel", kernel, (2, 2)),
+        ("w", w, (4,)),
+        ("t", t, ()),
+    ):
         array = numbers(name, value, "iuf")
         if array.shape != shape:
             wanted = f"of shape {shape}" if shape else "one number"
@@ -118,8 +123,9 @@ def forward(x, kernel, w, t, g: str) -> dict[str, float]:
 def closed_form(x, kernel, w, t, g: str) -> dict[str, float]:
     """Return the gradients by the report's formulas."""
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
-    y = activation(np.array(_convolution(x, kernel)))
-    found = _derivatives(x, w, y, activation.derivative(y), _weighted_sum(w, y) - t)
+    c = np.array(_convolution(x, kernel))
+    y = activation(c)
+    found = _derivatives(x, w, y, activation.derivative(c, y), _weighted_sum(w, y) - t)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -143,7 +149,9 @@ def derive() -> dict[str, Formula]:
         {yi: g(ci) for yi, ci in zip(y, c, strict=True)},
         dict(zip(c, _convolution(x, [v[:2], v[2:]]), strict=True)),
     ]
-    losses = [_loss(output, t)]  # as a function of the output, of y and w, of c and w, of everything
+    losses = [
+        _loss(output, t)
+    ]  # as a function of the output, of y and w, of c and w, of everything
     for values in written_out:
         losses.append(losses[-1].subs(values))
     formulas = {}
@@ -168,21 +176,25 @@ def vectorised(x, kernel, w, t, g: str) -> dict[str, float]:
     """Return the gradients from one matrix product forward and one back, as ``conv2d`` works inside."""
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
     patches = patch_matrix(x, 2, stride=2)  # (4, 4): a window a row
-    y = activation(patches @ kernel.ravel())  # (4,)
+    c = patches @ kernel.ravel()  # (4,)
+    y = activation(c)
     error = w @ y - t
     to_y = error * w  # (4,)
-    to_c = to_y * activation.derivative(y)  # (4,)
+    to_c = to_y * activation.derivative(c, y)  # (4,)
     return _by_name(error, to_y, to_c, w=error * y, kernel=patches.T @ to_c)
 
 
 def by_conv2d(x, kernel, w, t, g: str) -> dict[str, float]:
     """Return the gradients through ``conv2d`` and ``conv2d_backward``."""
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
-    y = activation(conv2d(x, kernel, stride=2))  # (2, 2)
+    c = conv2d(x, kernel, stride=2)  # (2, 2)
+    y = activation(c)
     error = w @ y.ravel() - t
     to_y = error * w.reshape(2, 2)  # (2, 2)
-    to_c = to_y * activation.derivative(y)  # (2, 2)
-    return _by_name(error, to_y, to_c, w=error * y, kernel=conv2d_backward(to_c, x, kernel, stride=2).filters)
+    to_c = to_y * activation.derivative(c, y)  # (2, 2)
+    return _by_name(
+        error, to_y, to_c, w=error * y, kernel=conv2d_backward(to_c, x, kernel, stride=2).filters
+    )
 
 
 def central_differences(x, kernel, w, t, g: str, epsilon: float = 1e-5) -> dict[str, float]:

@@ -36,7 +36,9 @@ class Random(Initializer):
     sigma: float = 0.1
 
     def __post_init__(self):
-        object.__setattr__(self, "sigma", real_number("sigma", self.sigma))  # plain, also of a NumPy number
+        object.__setattr__(
+            self, "sigma", real_number("sigma", self.sigma)
+        )  # plain, also of a NumPy number
 
     def std(self, fan_in, fan_out):
         return self.sigma
@@ -58,11 +60,18 @@ class He(Initializer):
         return math.sqrt(2 / fan_in)
 
 
-INITIALIZERS: dict[str, Initializer] = {"zero": Zero(), "random": Random(), "xavier": Xavier(), "he": He()}
+INITIALIZERS: dict[str, Initializer] = {
+    "zero": Zero(),
+    "random": Random(),
+    "xavier": Xavier(),
+    "he": He(),
+}
 
 
 def as_initializer(value):
     """Return an initialiser: the one of this name in ``INITIALIZERS``, or the object or function itself."""
     if callable(value) and not isinstance(value, type):
         return value
-    return INITIALIZERS[one_of("initializer, if no object such as Random(0.1),", value, INITIALIZERS)]
+    return INITIALIZERS[
+        one_of("initializer, if no object such as Random(0.1),", value, INITIALIZERS)
+    ]

@@ -19,7 +19,9 @@ def one_hot(labels, n_classes: int) -> np.ndarray:
         raise ValueError(f"labels must have one dimension, not shape {labels.shape}")
     hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
     if not hits.any(axis=1).all():
-        raise ValueError(f"labels must be whole numbers from 0 to {n_classes - 1}, one of {n_classes} classes")
+        raise ValueError(
+            f"labels must be whole numbers from 0 to {n_classes - 1}, one of {n_classes} classes"
+        )
     return hits.astype(np.float32)
 
 
@@ -32,11 +34,11 @@ class Loss:
 
     Attributes
     ----------
-    built_in : str or None
+    output_activation : str or None
         Name of the output activation that is part of the loss, which the network must then use; None: any will do.
     """
 
-    built_in: str | None = None
+    output_activation: str | None = None
 
     def value(self, o, t) -> float:
         """Return the mean loss: summed over the outputs, averaged over the n rows."""
@@ -55,7 +57,9 @@ class Loss:
         y = numbers("y", y)
         T = y[:, None] if y.ndim == 1 else y
         if T.shape[1:] != (n_outputs,):
-            raise ValueError(f"y must have shape (n, {n_outputs}){' or (n,)' * (n_outputs == 1)}, not {y.shape}")
+            raise ValueError(
+                f"y must have shape (n, {n_outputs}){' or (n,)' * (n_outputs == 1)}, not {y.shape}"
+            )
         return T.astype(np.float64)
 
     def predict(self, a):
@@ -86,7 +90,7 @@ class NLL(Loss):
     ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of the true class.
     """
 
-    built_in = "softmax"
+    output_activation = "softmax"
 
     def value(self, o, t):
         return float(-np.sum(t * log_softmax(o), dtype=np.float64) / len(t))
@@ -116,7 +120,7 @@ class Logistic(Loss):
     A row's gradient with respect to its logits ``o`` is ``a - t`` (Bishop 2006, 4.3.2).
     """
 
-    built_in = "sigmoid"
+    output_activation = "sigmoid"
 
     def value(self, o, t):  # log(1 + e^o) - t o: the same, without the log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))

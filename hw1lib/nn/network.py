@@ -1,144 +1,545 @@
-"""A fully connected network from scratch (report, 2.2): one dictionary describes it.
+"""A network from scratch (report, 2.2): one dictionary describes it, gradient descent trains it.
 
-Rows are samples. Layer by layer ``Z = A @ W + b`` and ``A = f(Z)``; the report's ``forwProp`` writes the transposed
-``a = f{W a + b}`` for one sample. Notebook 02 does both passes by hand.
+The layers, with the formulas of both passes, are in ``layers.py``. Notebook 02 does both by hand.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+import copy
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
 
-from hw1lib.checks import one_of, whole_number
+from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
+from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.activations import ACTIVATIONS, Activation
-from hw1lib.nn.initializers import Random, as_initializer
+from hw1lib.nn.initializers import Random, Zero, as_initializer
+from hw1lib.nn.layers import Layer, conv_layers, dense_layers
 from hw1lib.nn.losses import LOSSES, Loss
-from hw1lib.nn.training import Trainable
+from hw1lib.nn.schedules import as_schedule
 
-CONFIG_KEYS = {"layers", "activation", "output_activation", "loss"}
-
-
-def check_config(config, keys=CONFIG_KEYS) -> dict:
-    """Return a copy of the dictionary that describes a network, or raise ValueError that says what is allowed."""
-    if not isinstance(config, dict) or set(config) != keys:
-        raise ValueError(f"config must be a dictionary with the keys {sorted(keys)}, not {config!r}")
-    return dict(config)
+PARTS = {"activation", "output_activation", "loss"}  # of a config
+DENSE = PARTS | {"layers"}
+PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
 
 
-def whole_numbers(config, key, least: int) -> list[int]:
-    """Return the list of at least so many whole numbers that a config holds under this key."""
+class TrainingDiverged(UserError):
+    """The loss or the weights stopped being finite; the message names epoch and learning rate."""
+
+
+@dataclass
+class History:
+    """What training recorded, a value an epoch.
+
+    Training values cover all rows, each as the weights of its batch saw it; validation values are
+    taken at the epoch's end. The metric is the loss's ``score``, RMSE or accuracy. Weight decay has
+    no part in the loss.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    train_metric: list[float] = field(default_factory=list)
+    validation_metric: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # since the start of training
+
+    def to_frame(self):
+        """Return a pandas DataFrame: a row an epoch, from 1; a column a list that is not empty."""
+        import pandas as pd
+
+        columns = {name: values for name, values in asdict(self).items() if values}
+        epochs = pd.RangeIndex(1, len(self.train_loss) + 1, name="epoch")
+        return pd.DataFrame(columns, index=epochs)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch (from 1) with the lowest validation loss."""
+        if not self.validation_loss:
+            raise ValueError("there is no validation loss: fit(..., validation=(X, y)) records it")
+        return int(np.argmin(self.validation_loss)) + 1
+
+
+def random_flip(pictures, rng) -> np.ndarray:
+    """Return pictures (n, C, H, W), each mirrored left to right with chance 1/2: for ``augment``.
+
+    A face in the mirror is as old as it was: for the network it is one more face (Krizhevsky et al.
+    2012, 4.1).
+    """
+    flipped = rng.random(len(pictures)) < 0.5
+    return np.where(flipped[:, None, None, None], pictures[..., ::-1], pictures)
+
+
+def check_config(config) -> dict:
+    """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
+    if not isinstance(config, dict) or set(config) not in (DENSE, PICTURES):
+        keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)}"
+        raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
+    if "layers" in config:
+        layers = _sizes(config, "layers", 2)
+        whole_number("config['layers'][0], the inputs,", layers[0])
+        return {**config, "layers": layers}
+    sizes = {"picture": 3, "filters": 1, "hidden": 0}  # and how many at least
+    checked = {**config, **{key: _sizes(config, key, least) for key, least in sizes.items()}}
+    checked["outputs"] = whole_number("config['outputs']", config["outputs"])
+    halvings = sum(isinstance(size, int) for size in checked["filters"])
+    if len(checked["picture"]) != 3 or min(checked["picture"][1:]) < 2**halvings:
+        wanted = f"(C, H, W), with H and W at least 2 for each of the filters, here {2**halvings}"
+        raise ValueError(f"config['picture'] must be {wanted}, not {checked['picture']}")
+    return checked
+
+
+def _sizes(config, key: str, least: int) -> list:
     values = config[key].tolist() if isinstance(config[key], np.ndarray) else config[key]
     if not isinstance(values, list | tuple) or len(values) < least:
-        count = ("any number of", "one or more", "two or more", "three")[least]
-        raise ValueError(f"config[{key!r}] must hold {count} whole numbers >= 1, not {values!r}")
-    return [whole_number(f"each of config[{key!r}]", value) for value in values]
+        raise ValueError(f"config[{key!r}] must hold {least} or more whole numbers, not {values!r}")
+    name = f"each of config[{key!r}], if no layer,"
+    return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
 
 
-def _resolve(key, value, registry, kind):
-    """Return the object that a name or an object in the config stands for."""
+def _resolve(config, key: str, registry: dict, kind: type):
+    """Return the object that a name in the config stands for, or the object that is there."""
+    value = config[key]
     if isinstance(value, kind):
         return value
     if not isinstance(value, str) or value not in registry:
-        own = f"an object, such as {next(iter(registry.values()))!r}, of a class that inherits {kind.__name__}"
-        raise ValueError(f"config[{key!r}] must be one of {sorted(registry)}, or {own}, not {value!r}")
+        own = f"an object of a class that inherits {kind.__name__}"
+        raise ValueError(
+            f"config[{key!r}] must be one of {sorted(registry)}, or {own}; not {value!r}"
+        )
     return registry[value]
 
 
-class Network(Trainable):
-    """A fully connected network.
+class Network:
+    """A fully connected network, or one of convolutions for pictures.
 
     Parameters
     ----------
     config : dict
-        ``layers``: units of each layer, input first; ``activation`` of the hidden layers, ``output_activation`` and
-        ``loss``: names in ``ACTIVATIONS`` and ``LOSSES``, or objects of your own.
+        ``layers``: the units of each layer, input first. For pictures instead ``picture``:
+        (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the units of the
+        layers after them, perhaps none; ``outputs``: how many.
+        ``activation`` (of what is hidden), ``output_activation`` and ``loss``: names in
+        ``ACTIVATIONS`` and ``LOSSES``, or objects of your own. A ``Layer`` of your own may stand
+        among ``layers``, ``filters`` and ``hidden``.
     initializer : Initializer, callable or str
-        ``initializer(fan_in, fan_out, rng) -> W``, or a name in ``INITIALIZERS``. Biases start at 0.
+        ``initializer(fan_in, fan_out, rng) -> W``, or a name in ``INITIALIZERS``. Biases start
+        at 0. A filter's fan_in is its number of weights, 9 C.
     seed : int or numpy.random.Generator
-        Draws the weights, and then the order of the rows in every epoch.
+        Draws the weights, layer by layer, and then the order of the rows in every epoch.
     dtype : {np.float32, np.float64}
         Of the parameters; inputs and targets are brought to it.
 
     Attributes
     ----------
     parameters, gradient : ndarray, (n_parameters,)
-        Layer by layer the weights and the biases, and the last gradient of a batch's mean loss, without weight decay:
-        one flat vector each. To set them write into them, as in ``net.parameters[...] = 0``.
-    weights, biases : tuple of ndarray, (fan_in, fan_out) and (fan_out,)
-        Views into ``parameters``; ``weight_gradients`` and ``bias_gradients`` likewise into ``gradient``.
+        All weights and biases, layer by layer, and the last gradient of a batch's mean loss,
+        without weight decay: one flat vector each. To set them write into them, as in
+        ``net.parameters[...] = 0``.
+    weights, biases, weight_gradients, bias_gradients : tuple of ndarray
+        Views into these two, one for each layer that has weights.
+    layers : list of Layer
+
+    Notes
+    -----
+    Pictures ``X`` are (n, C, H, W). Bytes (uint8) stand for x / 255 - 1/2 and become floats batch
+    by batch; all other numbers are taken as they are, and should be of that size.
+
+    If the first outputs are far from the targets, gradient descent diverges at rates that are fine
+    later on. For ages, let the output start at their mean and close to constant::
+
+        net.biases[-1][...] = ages.mean()
+        net.weights[-1][...] /= 10
     """
 
-    kind = "network"
-
-    def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008 - frozen, so shareable
-        self.layers = whole_numbers(check_config(config), "layers", 2)
-        self.config = config = {**config, "layers": self.layers}
-        self.activation = _resolve("activation", config["activation"], ACTIVATIONS, Activation)
-        self.output_activation = _resolve("output_activation", config["output_activation"], ACTIVATIONS, Activation)
-        self.loss = _resolve("loss", config["loss"], LOSSES, Loss)
-        if self.loss.built_in:  # the output activation must be the one that this names, or the same as an object
-            needed = one_of(f"{self.loss!r}.built_in, if not None,", self.loss.built_in, ACTIVATIONS)
+    def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008
+        self.config = config = check_config(config)
+        self.activation = _resolve(config, "activation", ACTIVATIONS, Activation)
+        self.output_activation = _resolve(config, "output_activation", ACTIVATIONS, Activation)
+        self.loss = _resolve(config, "loss", LOSSES, Loss)
+        if self.loss.output_activation:
+            name = f"{self.loss!r}.output_activation, if not None,"
+            needed = one_of(name, self.loss.output_activation, ACTIVATIONS)
             if not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
                 given = config["output_activation"]
-                raise ValueError(f"the loss {config['loss']!r} needs the output activation {needed!r}, not {given!r}")
+                said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
+                raise ValueError(f"{said}, not {given!r}")
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
-        initializer = as_initializer(initializer)
-        self.input_shape, self.n_outputs = (self.layers[0],), self.layers[-1]
-        self.rng = np.random.default_rng(seed)
         self.dtype = np.dtype(dtype)
-        parameters = np.zeros(self.count_parameters(config), dtype)
-        self._live_in(parameters, np.zeros_like(parameters))
-        for W in self.weights:
-            W[...] = self._array("the initializer's weights", initializer(*W.shape, self.rng), W.shape)
+        self.rng = np.random.default_rng(seed)
+        initializer = as_initializer(initializer)
 
-    @staticmethod
-    def count_parameters(config) -> int:
-        """Return how many weights and biases a network of this description has."""
-        layers = whole_numbers(check_config(config), "layers", 2)
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(layers))
+        self.layers = make_layers(config, self.activation)
+        self.input_shape = tuple(config.get("picture") or config["layers"][:1])
+        self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
+        self.parameters = np.zeros(n_parameters(self.layers), dtype)
+        self.gradient = np.zeros_like(self.parameters)
+        self._last = None  # what ``forward`` leaves for ``backward``
+        self._connect()
 
-    def _views(self, flat):
-        weights, biases, start = [], [], 0
-        for fan_in, fan_out in pairwise(self.layers):
-            end = start + fan_in * fan_out
-            weights.append(flat[start:end].reshape(fan_in, fan_out))
-            biases.append(flat[end : end + fan_out])
-            start = end + fan_out
-        return tuple(weights), tuple(biases)
+        def draw(fan_in, fan_out):
+            W = initializer(fan_in, fan_out, self.rng)
+            return self._array("the initializer's weights", W, (fan_in, fan_out))
 
-    def _forward(self, X) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return each layer's input A (m, fan_in), ``X`` first, and the output layer's weighted sums Z (2.2.1)."""
-        inputs = [X]
-        for W, b in zip(self.weights, self.biases, strict=True):
-            Z = np.dot(inputs[-1], W)  # (m, fan_out); dot is faster than @, above all where there is one output
-            Z += b
-            if len(inputs) < len(self.weights):
-                inputs.append(self.activation(Z))
-        return inputs, Z
+        for layer in self.layers:
+            layer.initialize(draw)
 
-    def _backward(self, inputs, delta) -> np.ndarray:
-        """Write the gradient, from the last layer to the first (report, 2.2.2); return dL/dZ of the first."""
-        ones = np.ones(len(delta), self.dtype)
-        # delta (m, fan_out) is dL/dZ of the layer that weights[i] leads to; L is the batch's mean loss, so 1/m is in it
-        for i in range(len(self.weights) - 1, -1, -1):
-            A = inputs[i]  # (m, fan_in)
-            delta = delta.astype(self.dtype, copy=False)  # a derivative of your own may be float64
-            np.dot(A.T, delta, out=self.weight_gradients[i])  # dL/dW, (fan_in, fan_out)
-            np.dot(ones, delta, out=self.bias_gradients[i])  # dL/db = delta.sum(axis=0), but 5 % of an epoch faster
-            if i > 0:  # dL/dA of the layer before, then its dL/dZ
-                delta = self.activation.backward(np.dot(delta, self.weights[i].T), A)
-        return delta
+    def _connect(self) -> None:
+        """Give each layer its part of the flat vectors, as arrays of the shapes that it says."""
+        self._decays = np.zeros_like(self.parameters)  # 1 for what decays: weights, no biases
+        start = 0
+        for layer in self.layers:
+            for name, shape in layer.shapes.items():
+                part = slice(start, start + math.prod(shape))
+                setattr(layer, name, self.parameters[part].reshape(shape))
+                setattr(layer, f"d{name}", self.gradient[part].reshape(shape))
+                self._decays[part] = name in layer.decays
+                start = part.stop
+        # the gradient goes back to the first layer that learns, and no further
+        self._first = next((i for i, layer in enumerate(self.layers) if layer.shapes), 0)
+        self.layers[self._first].first = True
+
+    def _views(self, name: str) -> tuple[np.ndarray, ...]:
+        return tuple(getattr(layer, name) for layer in self.layers if hasattr(layer, name))
+
+    weights = property(lambda self: self._views("W"))
+    biases = property(lambda self: self._views("b"))
+    weight_gradients = property(lambda self: self._views("dW"))
+    bias_gradients = property(lambda self: self._views("db"))
+
+    # -- both passes -----------------------------------------------------------------------------
+
+    @np.errstate(under="ignore")
+    def forward(self, X, training: bool = False) -> np.ndarray:
+        """Return the outputs (n, n_outputs) for the inputs ``X`` (n, ...) (the report's forwProp).
+
+        What ``backward`` needs is kept; ``outputs`` keeps nothing, and takes any number of rows.
+        """
+        X = self._inputs(X).copy()  # the caller's may change before ``backward``
+        Z, backwards = self._forward(X, training)
+        self._last = Z, backwards
+        return self.output_activation(Z)
+
+    @np.errstate(under="ignore")
+    def backward(self, y, weight_decay: float = 0.0) -> np.ndarray:
+        """Return the gradient of the mean loss of the last ``forward`` against the targets ``y``.
+
+        It is a new flat vector, with the gradient of ``weight_decay / 2 * sum(W**2)`` added;
+        ``gradient`` is without that.
+        """
+        weight_decay = real_number("weight_decay", weight_decay)
+        if self._last is None:
+            raise ValueError("backward(y) needs the outputs of forward(X) first; fit discards them")
+        Z, backwards = self._last
+        T = self._targets(y, len(Z))
+        self._check_loss(Z, T)
+        self._backward(backwards, self._output_delta(Z, T))
+        return self.gradient + weight_decay * self._decays * self.parameters
+
+    def _forward(self, A, training=False) -> tuple[np.ndarray, list]:
+        """Return the output layer's weighted sums Z (m, n_outputs), and each layer's backward."""
+        if A.dtype == np.uint8:
+            A = A.astype(self.dtype) / 255 - 0.5
+        backwards = []
+        for layer in self.layers:
+            A, backward = layer.forward(A, training)
+            backwards.append(backward)
+        return A, backwards
+
+    def _backward(self, backwards, delta) -> None:
+        """Write ``gradient`` from dL/dZ of the output layer, from the last layer to the first."""
+        delta = delta.astype(self.dtype, copy=False)
+        for backward in reversed(backwards[self._first :]):
+            delta = backward(delta)
+
+    def _loss_takes(self, Z):
+        return Z if self.loss.output_activation else self.output_activation(Z)
+
+    def _output_delta(self, Z, T):
+        """Return dL/dZ of the output layer, (m, n_outputs), L the mean loss."""
+        if self.loss.output_activation:  # is part of the loss, and so of its gradient
+            return self.loss.gradient(Z, T)
+        A = self.output_activation(Z)
+        return self.output_activation.backward(self.loss.gradient(A, T), Z, A)
+
+    def _loss_and_metric(self, Z, T) -> tuple[float, float]:
+        o = self._loss_takes(Z)
+        return float(self.loss.value(o, T)), float(self.loss.score(o, T))
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def preactivations(self, X) -> np.ndarray:
+        """Return the output layer's weighted sums Z (n, n_outputs), before its activation."""
+        return self._in_blocks(self._inputs(X))
+
+    @np.errstate(under="ignore")
+    def _in_blocks(self, X):
+        rows = 128 if X.ndim == 4 else 1024  # at once: what they need stays in the cache
+        blocks = [self._forward(X[i : i + rows])[0] for i in range(0, len(X), rows)]
+        return np.concatenate(blocks)
+
+    @np.errstate(under="ignore")
+    def outputs(self, X) -> np.ndarray:
+        """Return the outputs (n, n_outputs), block by block, for any number of rows."""
+        return self.output_activation(self.preactivations(X))
+
+    def predict(self, X) -> np.ndarray:
+        """Return values (n,) or (n, n_outputs) of a regression, class codes (n,) otherwise."""
+        return self.loss.predict(self.outputs(X))
+
+    @np.errstate(under="ignore")
+    def evaluate(self, X, y) -> tuple[float, float]:
+        """Return the mean loss and the metric (RMSE or accuracy) on ``X`` (n, ...) and ``y``."""
+        X = self._inputs(X)
+        T = self._targets(y, len(X))
+        return self._loss_and_metric(self._in_blocks(X), T)
+
+    # -- training --------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y,
+        validation=None,
+        epochs=200,
+        batch_size=128,
+        learning_rate=1e-4,
+        momentum=0.9,
+        weight_decay=0.0,
+        patience=None,
+        augment=None,
+        progress=True,
+    ) -> History:
+        """Train by gradient descent with momentum, from the weights as they are.
+
+        For each batch, with g the gradient of its mean loss: ``v <- momentum v - learning_rate
+        (g + weight_decay W)`` and ``W <- W + v`` (Polyak 1964; the report calls weight_decay
+        "lambda"). Biases do not decay. Each fit starts with ``v`` = 0.
+
+        Parameters
+        ----------
+        X : array_like, (n, ...)
+        y : array_like, (n,) or (n, n_outputs)
+            Values; for NLL class codes (n,), or one-hot rows.
+        validation : (array_like, array_like), optional
+            Inputs and targets that are evaluated after every epoch, never trained on.
+        epochs, batch_size : int
+        learning_rate : float, Schedule or callable
+            A function gives the rate of each epoch, which count from 0.
+        momentum, weight_decay : float
+        patience : int, optional
+            Stop once the validation loss has not improved for so many epochs. The weights end as
+            they were at the best epoch, also if ``epochs`` ran out.
+        augment : callable, optional
+            ``augment(rows, rng)`` returns what a batch trains on in place of its rows (m, ...) of
+            ``X``, such as ``nn.random_flip``; ``rng`` is the network's.
+        progress : bool
+            Show a bar over the epochs.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError
+            For arguments that are not allowed; the message says what is.
+        TrainingDiverged
+            When the loss or the weights stop being finite, most often because the learning rate is
+            too large. The weights are then those that fit began with; with ``patience``, those of
+            the best epoch.
+        """
+        schedule = as_schedule(learning_rate)
+        epochs, batch_size = whole_number("epochs", epochs), whole_number("batch_size", batch_size)
+        momentum = real_number("momentum", momentum, below=1)
+        weight_decay = real_number("weight_decay", weight_decay)
+        X = self._inputs(X)
+        T = self._targets(y, len(X))
+        if validation is not None:
+            try:
+                Xv, yv = validation
+                Xv = self._inputs(Xv)
+                Tv = self._targets(yv, len(Xv))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"validation must be a pair (X, y): {error}") from error
+        if patience is not None:
+            whole_number("patience", patience)
+            if validation is None:
+                raise ValueError("patience needs validation=(X, y): it watches the loss on it")
+        self._last = None  # ``backward`` would mix its sums with other weights
+        velocity = np.zeros_like(self.parameters)
+        best, best_epoch, best_parameters = np.inf, 0, self.parameters.copy()
+        history, start = History(), time.perf_counter()
+        bar = {"disable": not progress or sys.stderr is None, "leave": False}
+
+        # one BLAS thread: on products this small a second one mostly waits, and starves others
+        with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+            self._check_loss(self._forward(X[:batch_size])[0], T[:batch_size])
+            for epoch in tqdm(range(epochs), "training", unit="epoch", **bar):
+                rate = real_number(f"learning_rate({epoch})", schedule(epoch))
+                loss, metric = self._epoch(
+                    X, T, velocity, batch_size, rate, momentum, weight_decay, augment
+                )
+                history.train_loss.append(loss)
+                history.train_metric.append(metric)
+                history.learning_rate.append(rate)
+                watched = loss
+                if validation is not None:
+                    watched, metric = self._loss_and_metric(self._in_blocks(Xv), Tv)
+                    history.validation_loss.append(watched)
+                    history.validation_metric.append(metric)
+                history.seconds.append(time.perf_counter() - start)
+                if not (np.isfinite(loss + watched) and np.isfinite(self.parameters).all()):
+                    self.parameters[...] = best_parameters
+                    raise TrainingDiverged(
+                        f"loss or weights stopped being finite in epoch {epoch + 1} at learning "
+                        f"rate {rate:g}: take a smaller learning rate, or bring inputs and targets "
+                        "to a size near 1"
+                    )
+                if patience is not None:
+                    if watched < best:
+                        best, best_epoch = watched, epoch
+                        best_parameters = self.parameters.copy()
+                    if epoch - best_epoch >= patience:
+                        break
+        if patience is not None:
+            self.parameters[...] = best_parameters
+        return history
+
+    def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay, augment):
+        """Train on every row once, in a new order; return the mean loss and the metric."""
+        order = self.rng.permutation(len(X))
+        T = T[order]
+        Z = np.empty_like(T)  # the output layer's weighted sums of all rows, for the loss
+        for start in range(0, len(X), batch_size):
+            rows = slice(start, start + batch_size)  # the last batch may be smaller
+            batch = X.take(order[rows], axis=0)
+            if augment is not None:
+                batch = self._augmented(augment, batch)
+            Z[rows], backwards = self._forward(batch, training=True)
+            self._backward(backwards, self._output_delta(Z[rows], T[rows]))
+            gradient = self.gradient
+            if weight_decay:
+                gradient = gradient + weight_decay * self._decays * self.parameters
+            velocity *= momentum
+            velocity -= rate * gradient
+            self.parameters += velocity
+        return self._loss_and_metric(Z, T)
+
+    def _augmented(self, augment, batch):
+        try:
+            new = self._inputs(augment(batch, self.rng))
+        except ValueError as error:
+            raise ValueError(f"augment must return rows like those it is given: {error}") from error
+        if len(new) != len(batch):
+            raise ValueError(f"augment must return {len(batch)} rows for as many, not {len(new)}")
+        return new
+
+    # -- files and copies ------------------------------------------------------------------------
+
+    def save(self, path) -> Path:
+        """Write the network to an .npz file: its description and its parameters, no pickle."""
+        arrays = {"config": np.array(self.config_as_json()), "parameters": self.parameters}
+        return write_npz(path, "network", arrays)
+
+    def config_as_json(self) -> str:
+        """Return ``config`` as text; ValueError if it holds objects, which no file can keep."""
+
+        def refuse(thing):
+            raise ValueError(f"a file holds names and numbers; config holds the object {thing!r}")
+
+        return json.dumps(self.config, default=refuse)
+
+    @classmethod
+    def load(cls, path) -> Self:
+        """Return the network that ``save`` wrote; FileError names a file that holds none."""
+        kinds = ("network", "convolutional network")  # the second was a kind of its own once
+        arrays = read_npz(path, kinds, ("config", "parameters"))
+        try:
+            return cls.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FileError(f"{path}: not a network that this version can read: {error}") from error
+
+    @classmethod
+    def from_parameters(cls, config, parameters, rng=0) -> Self:
+        """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
+        config = check_config(config)
+        activation = _resolve(config, "activation", ACTIVATIONS, Activation)
+        shape = (n_parameters(make_layers(config, activation)),)  # before there is room for them
+        parameters = numbers("parameters", parameters, shape=shape)
+        net = cls(config, Zero(), dtype=parameters.dtype)
+        net.parameters[...] = parameters
+        net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
+        return net
 
     def to_onnx(self, path) -> Path:
-        """Write the network as an ONNX file, see ``hw1lib.nn.onnx_export.to_onnx``; needs the package ``onnx``."""
+        """Write the network as an ONNX file, see ``nn.onnx_export``; needs the package ``onnx``."""
         from hw1lib.nn.onnx_export import to_onnx
 
         return to_onnx(self, path)
 
+    def __getstate__(self):
+        return {**vars(self), "_last": None}  # functions have no place in a pickle
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._connect()
+
+    def __copy__(self):
+        return copy.deepcopy(self)  # a copy that shared its parameters would train with its twin
+
     def __repr__(self):
-        names = [self.config["activation"]] * (len(self.layers) - 2) + [self.config["output_activation"]]
-        chain = " -> ".join([str(self.layers[0])] + [f"{n} {f}" for n, f in zip(self.layers[1:], names, strict=True)])
-        return f"Network({chain}, loss {self.config['loss']}, {self.parameters.size:,} parameters)"
+        chain = " -> ".join(map(repr, [*self.layers, self.output_activation]))
+        return f"{type(self).__name__}({chain}, {self.loss!r}, {self.parameters.size:,} parameters)"
+
+    # -- checks ----------------------------------------------------------------------------------
+
+    def _inputs(self, X):
+        X = numbers("X", X)
+        if X.shape[1:] != self.input_shape or len(X) == 0:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"X must have shape (n, {wanted}) with n >= 1, not {X.shape}")
+        return X if X.dtype == np.uint8 and X.ndim == 4 else self._array("X", X)
+
+    def _targets(self, y, n: int):
+        T = self._array("y", self.loss.encode(y, self.n_outputs))
+        if len(T) != n:
+            raise ValueError(f"X and y must have the same number of rows: {n} and {len(T)}")
+        return T
+
+    def _check_loss(self, Z, T):
+        """Refuse a loss of the reader's own whose results NumPy would have to broadcast."""
+        o = self._loss_takes(Z)
+        shapes = np.shape(self.loss.value(o, T)), np.shape(self.loss.gradient(o, T))
+        if shapes != ((), o.shape):
+            said = f"value and gradient of {self.loss!r} must have the shapes {((), o.shape)}"
+            raise ValueError(f"{said}, not {shapes}")
+
+    def _array(self, name, values, shape=None):
+        """Return the values as an array in the order and the dtype that the products take."""
+        array = numbers(name, values, shape=shape)
+        with np.errstate(over="ignore", under="ignore"):
+            array = np.asarray(array, self.dtype, order="C")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite in {array.dtype}: it holds larger numbers")
+        return array
+
+
+def make_layers(config: dict, activation: Activation) -> list[Layer]:
+    """Return the layers that a config describes."""
+    if "picture" in config:
+        return conv_layers(config, activation)
+    return dense_layers(config["layers"], activation)
+
+
+def n_parameters(layers: list[Layer]) -> int:
+    """Return how many numbers these layers learn."""
+    return sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())

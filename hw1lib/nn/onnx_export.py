@@ -46,8 +46,12 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     nodes, constants = [], []
 
     def constant(name, values) -> str:
-        if values.dtype == np.float32 and not (np.isfinite(values).all() and (name != "scale" or values > 0)):
-            raise ValueError(f"the file holds float32, for which {name} has numbers that are too large or too small")
+        if values.dtype == np.float32 and not (
+            np.isfinite(values).all() and (name != "scale" or values > 0)
+        ):
+            raise ValueError(
+                f"the file holds float32, for which {name} has numbers that are too large or too small"
+            )
         constants.append(numpy_helper.from_array(np.array(values), name))
         return name
 
@@ -61,22 +65,31 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
         if type(f) not in OPERATORS:
             known = ", ".join(kind.__name__ for kind in OPERATORS)
             raise ValueError(f"the activation {f!r} has no ONNX operator; these have: {known}")
-        matrix, vector = constant(f"W{i}", W.astype(np.float32)), constant(f"b{i}", b.astype(np.float32))
+        matrix, vector = (
+            constant(f"W{i}", W.astype(np.float32)),
+            constant(f"b{i}", b.astype(np.float32)),
+        )
         z = node("Gemm", [a, matrix, vector], f"z{i}")  # z = a @ W + b
         attributes = {"alpha": f.slope} if isinstance(f, LeakyReLU) else {}
-        a = node(OPERATORS[type(f)], [z], "outputs" if i == len(activations) else f"a{i}", **attributes)
-    results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.layers[-1]])]
+        a = node(
+            OPERATORS[type(f)], [z], "outputs" if i == len(activations) else f"a{i}", **attributes
+        )
+    results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.n_outputs])]
     if classes is not None:
         names = np.array(np.asarray(classes).tolist())
-        kind, names = (TensorProto.STRING, names.astype(object)) if names.dtype.kind == "U" else (None, names)
+        kind, names = (
+            (TensorProto.STRING, names.astype(object)) if names.dtype.kind == "U" else (None, names)
+        )
         constant("classes", names)
         best = node("ArgMax", ["outputs"], "best", axis=1, keepdims=0)
         node("Gather", ["classes", best], "labels")
         kind = kind or helper.np_dtype_to_tensor_dtype(names.dtype)
         results.append(helper.make_tensor_value_info("labels", kind, ["n"]))
-    inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", net.layers[0]])]
+    inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", net.input_shape[0]])]
     graph = helper.make_graph(nodes, "hw1lib network", inputs, results, constants)
     # an old operator set and file version, which every runtime of the last years reads
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     checker.check_model(model)
-    return write_atomically(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
+    return write_atomically(
+        path, lambda temporary: temporary.write_bytes(model.SerializeToString())
+    )

@@ -18,7 +18,9 @@ class Schedule:
         for field in fields(self):
             value = getattr(self, field.name)
             real_number(field.name, value, above=True)
-            plain = int(value) if isinstance(value, Integral) else float(value)  # also of a NumPy number
+            plain = (
+                int(value) if isinstance(value, Integral) else float(value)
+            )  # also of a NumPy number
             object.__setattr__(self, field.name, plain)
 
     def __call__(self, epoch: int) -> float:
@@ -69,5 +71,5 @@ def as_schedule(value):
     """Return a schedule: a number is a constant learning rate, a function of the epoch is itself."""
     if callable(value) and not isinstance(value, type):
         return value
-    name = "schedule, if no object such as Constant(1e-4) and no function of the epoch,"
+    name = "learning_rate, if no object such as Constant(1e-4) and no function of the epoch,"
     return Constant(real_number(name, value, above=True))

@@ -1,0 +1,212 @@
+"""The layers of a network (report, 2.2.1, 2.2.2 and chapter 4).
+
+``forward(A)`` returns a layer's outputs and a function ``backward``. That function takes the loss's
+gradient with respect to the outputs, writes the one with respect to the layer's own weights and
+biases, and returns the one with respect to the inputs ``A``: the chain rule, a layer at a time.
+
+What ``backward`` needs of the forward pass, it holds itself. The layer keeps nothing between calls,
+so that any number of threads may ask one network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hw1lib.nn.activations import Activation
+from hw1lib.nn.conv import (
+    correlate,
+    filters_gradient,
+    images_gradient,
+    max_pool,
+    max_pool_backward,
+)
+
+
+class Layer:
+    """A layer; one of your own needs ``forward``, and whatever else here is different for it.
+
+    Attributes
+    ----------
+    shapes : dict
+        The name of each parameter and its shape. For "W" the network sets ``layer.W``, and
+        ``layer.dW`` where ``backward`` writes the gradient: both are parts of its flat vectors.
+    decays : tuple of str
+        The parameters that weight decay makes smaller.
+    units : int or None
+        Outputs of one row, if they are not as many as the inputs.
+    first : bool
+        Set by the network where nobody needs the gradient with respect to the inputs.
+    """
+
+    shapes: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 - a subclass sets its own
+    decays: tuple[str, ...] = ("W",)
+    units: int | None = None
+    first = False
+
+    def forward(self, A, training: bool = False) -> tuple[np.ndarray, Callable]:
+        """Return the outputs for the inputs ``A`` (m, ...), and ``backward``, see above.
+
+        ``training`` is True within ``fit``, for layers that then do something else.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs forward(self, A, training=False)")
+
+    def initialize(self, draw: Callable) -> None:
+        """Set the parameters, which are 0, to their first values.
+
+        ``draw(fan_in, fan_out)`` returns weights of that shape from the network's initialiser.
+        """
+
+    def __getstate__(self):  # a copied network gives its copied layers their parts anew
+        parts = {*self.shapes, *(f"d{name}" for name in self.shapes)}
+        return {name: value for name, value in vars(self).items() if name not in parts}
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+class Dense(Layer):
+    """Weighted sums ``Z = A @ W + b``: rows are samples, W is (fan_in, fan_out)."""
+
+    W: np.ndarray
+    b: np.ndarray
+    dW: np.ndarray
+    db: np.ndarray
+
+    def __init__(self, fan_in: int, fan_out: int):
+        self.shapes = {"W": (fan_in, fan_out), "b": (fan_out,)}
+        self.units = fan_out
+
+    def initialize(self, draw):
+        self.W[...] = draw(*self.W.shape)
+
+    def forward(self, A, training=False):
+        def backward(delta):  # dL/dZ, (m, fan_out)
+            np.dot(A.T, delta, out=self.dW)
+            delta.sum(axis=0, out=self.db)
+            return None if self.first else np.dot(delta, self.W.T)
+
+        Z = np.dot(A, self.W)  # as A @ self.W, but faster for matrices this narrow
+        Z += self.b
+        return Z, backward
+
+    def __repr__(self):
+        fan_in, fan_out = self.shapes["W"]
+        return f"Dense({fan_in}, {fan_out})"
+
+
+class Conv(Layer):
+    """Filters of 3x3 cells over pictures (m, C, H, W), with zeros around: Z is (m, F, H, W)."""
+
+    W: np.ndarray
+    b: np.ndarray
+    dW: np.ndarray
+    db: np.ndarray
+
+    def __init__(self, channels: int, filters: int):
+        self.shapes = {"W": (filters, channels, 3, 3), "b": (filters,)}
+        self.units = filters
+
+    def initialize(self, draw):
+        filters, channels = self.W.shape[:2]
+        self.W[...] = draw(9 * channels, filters).T.reshape(self.W.shape)
+
+    def forward(self, A, training=False):
+        padded = np.pad(A, ((0, 0), (0, 0), (1, 1), (1, 1)))
+
+        def backward(delta):  # dL/dZ, (m, F, H, W)
+            self.dW[...] = filters_gradient(delta, padded, (3, 3), stride=(1, 1))
+            delta.sum(axis=(0, 2, 3), out=self.db)
+            if self.first:
+                return None
+            return images_gradient(delta, padded.shape, self.W, stride=(1, 1), padding=(1, 1))
+
+        Z = correlate(padded, self.W, stride=(1, 1))
+        Z += self.b[:, None, None]
+        return Z, backward
+
+    def __repr__(self):
+        filters, channels = self.shapes["W"][:2]
+        return f"Conv({channels}, {filters})"
+
+
+class MaxPool(Layer):
+    """The largest cell of each square of 2x2; an odd last row or column is left out."""
+
+    def forward(self, A, training=False):
+        shape = A.shape  # (m, C, H, W)
+        values, argmax = max_pool(
+            A, (2, 2), stride=(2, 2), padding=(0, 0)
+        )  # (m, C, H // 2, W // 2)
+
+        def backward(grad):  # only what was the largest has a part in L
+            return max_pool_backward(grad, argmax, shape)
+
+        return values, backward
+
+
+class Apply(Layer):
+    """An activation: ``A = f(Z)``, and back ``dL/dZ = dL/dA * f'(Z)``."""
+
+    def __init__(self, activation: Activation):
+        self.activation = activation
+
+    def forward(self, Z, training=False):
+        def backward(grad):  # dL/dA
+            return self.activation.backward(grad, Z, A).astype(Z.dtype, copy=False)
+
+        A = self.activation(Z).astype(Z.dtype, copy=False)  # one of your own may be float64
+        return A, backward
+
+    def __repr__(self):
+        return repr(self.activation)
+
+
+class Flatten(Layer):
+    """Pictures (m, C, H, W) as rows (m, C * H * W)."""
+
+    def forward(self, A, training=False):
+        shape = A.shape
+
+        def backward(grad):
+            return grad.reshape(shape)
+
+        return A.reshape(len(A), -1), backward
+
+
+def dense_layers(sizes: Sequence, activation: Activation) -> list[Layer]:
+    """Return the layers of a fully connected network.
+
+    ``sizes`` are its units, input first. A layer that stands among them is taken as it is. After
+    the last units comes no activation: that is the output activation, which the network knows.
+    """
+    layers: list[Layer] = []
+    units = sizes[0]
+    for size in sizes[1:]:
+        if isinstance(size, Layer):
+            layers.append(copy.deepcopy(size))  # two networks of one config share nothing
+            units = size.units or units
+        else:
+            layers += [Dense(units, size), Apply(activation)]
+            units = size
+    return layers if isinstance(sizes[-1], Layer) else layers[:-1]
+
+
+def conv_layers(config: dict, activation: Activation) -> list[Layer]:
+    """Return convolution, max pooling and activation for each of the filters; then dense layers.
+
+    An activation that never falls may as well come after the pooling, which leaves it a quarter of
+    the numbers.
+    """
+    layers: list[Layer] = []
+    channels, height, width = config["picture"]
+    for filters in config["filters"]:
+        if isinstance(filters, Layer):
+            layers.append(copy.deepcopy(filters))
+        else:
+            layers += [Conv(channels, filters), MaxPool(), Apply(activation)]
+            channels, height, width = filters, height // 2, width // 2
+    sizes = [channels * height * width, *config["hidden"], config["outputs"]]
+    return [*layers, Flatten(), *dense_layers(sizes, activation)]
