@@ -69,6 +69,7 @@ def labels() -> str:
     noise = study.recorded("label_noise").iloc[0]
     differs = [f"{100 * noise[f'{name}_differs']:.0f} %" for name in ("age", "gender", "race")]
     return (
+        "**How good they are.** "
         f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, "
         f"but for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of "
         f"these, {differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in "
@@ -78,10 +79,12 @@ def labels() -> str:
     )
 
 
-def speeds(*names: str) -> str:
-    """Return the measured speeds, or those that are named."""
+def speeds(*begins: str) -> str:
+    """Return the measured speeds; or of those whose names begin so, the ones beside a library."""
     table = pd.DataFrame(SPEEDS["rows"]).set_index("what")
-    table = table.loc[list(names)] if names else table
+    if begins:
+        beside_library = table["against"].str.contains("PyTorch|scikit-learn")
+        table = table[beside_library & table.index.str.startswith(begins)]
     for column in ("ratio", "goal"):
         table[column] = table[column].map("{:.2f}".format)
     return markdown(table.rename(columns={"goal": "goal at most"}), "what")

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.slow
 def cluster():
     """Start a scheduler and two worker processes with one thread each, on this machine."""
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
-    with distributed.LocalCluster(**workers, dashboard_address=None) as cluster:
-        with distributed.Client(cluster) as client:
-            yield client
+    cluster = distributed.LocalCluster(**workers, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        yield client
 
 
 def test_chunks_are_the_same_bytes(cluster, faces_folder, tmp_path):
