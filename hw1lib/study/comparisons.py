@@ -1,7 +1,8 @@
-"""What is compared with what: each comparison differs in one setting, or both sides were tuned with the same budget.
+"""What is compared with what, and what the numbers say.
 
-A difference is "first less second", in years of test RMSE (negative: the first is better) or in points of accuracy, per
-cent of the faces (positive: the first is better).
+Each comparison differs in one setting, or both sides were tuned with the same budget. A difference
+is "first less second", in years of test RMSE (negative: the first is better) or in points of
+accuracy, per cent of the faces (positive: the first is better).
 """
 
 from __future__ import annotations
@@ -12,119 +13,289 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.results import AS_PUBLISHED, fold_means, interval
+from hw1lib.study.runs import fold_means, of_experiments, recorded
 
+OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
 SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
 TUNED = "each tuned"
-PIXELS = "pixels; each tuned"
+PICTURES = "pixels; each tuned"
+AGAIN = "repeat"
 
 
 class Comparison(NamedTuple):
-    """A question, the experiment that would be better, the one it is compared with, and what differs between them."""
+    """A question, the experiment that would be better, the one it is compared with, and a factor.
+
+    The factor is the one setting that differs, a field of Experiment; or ``TUNED``, with the same
+    budget; or ``PICTURES``, each with its own.
+    """
 
     question: str
     first: str
     second: str
-    factor: str  # the one setting, a field of Experiment; or TUNED, with the same budget; or PIXELS, with its own
+    factor: str
     claimed: bool = False  # by the report
 
 
-COMPARISONS = (
-    Comparison("A/A: the same setting, other networks", "width/64/other-networks", "width/64", "repeat"),
+_TABLE = (
+    ("A/A: the same setting, other networks", "width/64/other-networks", "width/64", AGAIN),
     # 2.2.4, what the report concludes
-    Comparison("Is random better than zero initialisation?", "init/random", "init/zero", "initializer", True),
-    Comparison("Is Xavier better than zero initialisation?", "init/xavier", "init/zero", "initializer", True),
-    Comparison("Are 64 neurons better than 32?", "width/64", "width/32", TUNED, True),
-    Comparison("Are 64 neurons better than 16?", "width/64", "width/16", TUNED, True),
-    Comparison("Is (64, 16) better than (64, 32)?", "depth/64-16", "depth/64-32", TUNED, True),
-    Comparison("Is (64, 16) better than (32, 8)?", "depth/64-16", "depth/32-8", TUNED, True),
-    Comparison("Is (64, 16) better than 64?", "depth/64-16", "width/64", TUNED, True),
-    Comparison("... both with the settings of 64", "depth/64-16/settings-of-64", "width/64", "hidden"),
-    Comparison("... both with the settings of (64, 16)", "depth/64-16", "width/64/settings-of-64-16", "hidden"),
+    ("Is random better than zero initialisation?", "init/random", "init/zero", "initializer", True),
+    ("Is Xavier better than zero initialisation?", "init/xavier", "init/zero", "initializer", True),
+    ("Are 64 neurons better than 32?", "width/64", "width/32", TUNED, True),
+    ("Are 64 neurons better than 16?", "width/64", "width/16", TUNED, True),
+    ("Is (64, 16) better than (64, 32)?", "depth/64-16", "depth/64-32", TUNED, True),
+    ("Is (64, 16) better than (32, 8)?", "depth/64-16", "depth/32-8", TUNED, True),
+    ("Is (64, 16) better than 64?", "depth/64-16", "width/64", TUNED, True),
+    ("... both with the settings of 64", "depth/64-16/settings-of-64", "width/64", "hidden"),
+    (
+        "... both with the settings of (64, 16)",
+        "depth/64-16",
+        "width/64/settings-of-64-16",
+        "hidden",
+    ),
     # 2.2.4, orders that the tables print
-    Comparison("Is Xavier better than random?", "init/xavier", "init/random", "initializer"),
-    Comparison("Is He better than Xavier?", "init/he", "init/xavier", "initializer"),
-    Comparison("Are 32 neurons better than 16?", "width/32", "width/16", TUNED),
+    ("Is Xavier better than random?", "init/xavier", "init/random", "initializer"),
+    ("Is He better than Xavier?", "init/he", "init/xavier", "initializer"),
+    ("Are 32 neurons better than 16?", "width/32", "width/16", TUNED),
     # where the output's bias starts
-    Comparison("Is an output bias that starts at the mean age better?", "width/64", "zero-bias/64", "output_bias"),
-    Comparison("Is sigma 1 better than 0.1, bias at the mean?", "mean-bias/sigma-1.0", "init/random", "initializer"),
-    Comparison("Is sigma 1 better than 0.1, bias at 0?", "zero-bias/sigma-1.0", "zero-bias/sigma-0.1", "initializer"),
+    (
+        "Is an output bias that starts at the mean age better?",
+        "width/64",
+        "zero-bias/64",
+        "output_bias",
+    ),
+    (
+        "Is sigma 1 better than 0.1, bias at the mean?",
+        "mean-bias/sigma-1.0",
+        "init/random",
+        "initializer",
+    ),
+    (
+        "Is sigma 1 better than 0.1, bias at 0?",
+        "zero-bias/sigma-1.0",
+        "zero-bias/sigma-0.1",
+        "initializer",
+    ),
     # 2.1
-    Comparison("Is a PCA of training faces alone better?", "width/64/training-pca", "width/64", "pca_faces"),
+    ("Is a PCA of training faces alone better?", "width/64/training-pca", "width/64", "pca_faces"),
     # 2.2.5
-    Comparison("Is momentum 0.9 better than none?", "rate/momentum", "rate/constant", "momentum"),
-    Comparison("Is the rate 3e-3 better, no momentum?", "rate/constant-10", "rate/constant", "schedule"),
-    Comparison("Is a rate that decays better, from 3e-4?", "rate/decay", "rate/momentum", "schedule"),
-    Comparison("Is the rate 2e-3 better than 3e-4?", "rate/momentum-large", "rate/momentum", "schedule"),
-    Comparison("Is a rate that decays better, from 2e-3?", "rate/decay-large", "rate/momentum-large", "schedule"),
-    Comparison("Is weight decay 0.1 better, 60 epochs?", "rate/weight-decay", "rate/momentum", "weight_decay"),
-    Comparison(
-        'Is "lambda" better, as published?',
-        "rate/lambda" + AS_PUBLISHED,
-        "width/64" + AS_PUBLISHED,
+    ("Is momentum 0.9 better than none?", "rate/momentum", "rate/constant", "momentum"),
+    ("Is the rate 3e-3 better, no momentum?", "rate/constant-10", "rate/constant", "learning_rate"),
+    ("Is a rate that decays better, from 3e-4?", "rate/decay", "rate/momentum", "learning_rate"),
+    ("Is the rate 2e-3 better than 3e-4?", "rate/momentum-large", "rate/momentum", "learning_rate"),
+    (
+        "Is a rate that decays better, from 2e-3?",
+        "rate/decay-large",
+        "rate/momentum-large",
+        "learning_rate",
+    ),
+    (
+        "Is weight decay 0.1 better, 60 epochs?",
+        "rate/weight-decay",
+        "rate/momentum",
+        "weight_decay",
+    ),
+    (
+        'Is "lambda" better, reconstructed?',
+        "rate/lambda/reconstructed",
+        "width/64/reconstructed",
         "weight_decay",
         True,
     ),
     # 2.2.6
-    Comparison("Is weight decay 0.1 better, 1,500 epochs?", "overfit/weight-decay", "overfit/long", "weight_decay"),
-    Comparison("Is early stopping better?", "overfit/early-stopping", "overfit/long", "patience"),
-    Comparison("Are 8 neurons better than 64, 1,500 epochs?", "overfit/width-8", "overfit/long", "hidden"),
-    Comparison("Are 16,000 faces better than 8,000?", "overfit/faces-16000", "overfit/faces-8000", "n_train"),
+    (
+        "Is weight decay 0.1 better, 1,500 epochs?",
+        "overfit/weight-decay",
+        "overfit/long",
+        "weight_decay",
+    ),
+    ("Is early stopping better?", "overfit/early-stopping", "overfit/long", "patience"),
+    ("Are 8 neurons better than 64, 1,500 epochs?", "overfit/width-8", "overfit/long", "hidden"),
+    ("Are 16,000 faces better than 8,000?", "overfit/faces-16000", "overfit/faces-8000", "n_train"),
     # 2.2.7
-    Comparison("Is the rate 1e-3 better, 8,000 epochs?", "race/8000/no-decay", "race/8000/rate-1e-4", "schedule"),
-    Comparison("Is weight decay better, at 1e-4?", "race/8000/rate-1e-4-decay", "race/8000/rate-1e-4", "weight_decay"),
-    Comparison("Is weight decay better, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
+    (
+        "Is the rate 1e-3 better, 8,000 epochs?",
+        "race/8000/no-decay",
+        "race/8000/rate-1e-4",
+        "learning_rate",
+    ),
+    (
+        "Is weight decay better, at 1e-4?",
+        "race/8000/rate-1e-4-decay",
+        "race/8000/rate-1e-4",
+        "weight_decay",
+    ),
+    ("Is weight decay better, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
     # beyond the report
-    Comparison("Is a convolutional network better than 64?", "conv/age", "width/64", PIXELS),
-    Comparison("Is a convolutional network better than (64, 16)?", "conv/age", "depth/64-16", PIXELS),
-    Comparison("Is a convolutional network better, race label?", "conv/race", "race/64", PIXELS),
+    ("Is a convolutional network better than 64?", "conv/age", "width/64", PICTURES),
+    ("Is a convolutional network better than (64, 16)?", "conv/age", "depth/64-16", PICTURES),
+    ("Is a convolutional network better, race label?", "conv/race", "race/64", PICTURES),
 )
+COMPARISONS = tuple(Comparison(*row) for row in _TABLE)
 
 
-def difference(results: dict, first: str, second: str, what: str = "test") -> tuple[float, float, float]:
-    """Return mean and 95 % interval (Student t over the folds) of first less second, on the folds that both have.
+# -- intervals ------------------------------------------------------------------------------------
+
+
+def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
+    """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value.
+
+    Parameters
+    ----------
+    values : array_like, (n,)
+    overlap : float
+        0 for differences of networks on the same folds. For the metric itself, test faces per
+        training face: the folds' training sets overlap, so that the plain interval would be too
+        narrow (Nadeau and Bengio 2003).
+    """
+    values = np.asarray(values, float)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return mean, float("nan"), float("nan")
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def paired(values, reference) -> tuple[float, float, float]:
+    """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair."""
+    values, reference = np.asarray(values, float), np.asarray(reference, float)
+    if values.shape != reference.shape:
+        pairs = f"{len(values)} and {len(reference)} numbers"
+        raise ValueError(f"values and reference must be pairs, not {pairs}")
+    return interval(values - reference)
+
+
+def wilson(right: int, n: int) -> tuple[float, float, float]:
+    """Return a share ``right / n`` and its 95 % score interval (Wilson 1927).
+
+    It is good for few faces and for shares near 1.
+    """
+    if not n:
+        return (float("nan"),) * 3
+    ends = stats.binomtest(int(right), int(n)).proportion_ci(0.95, method="wilson")
+    return right / n, float(ends.low), float(ends.high)
+
+
+def difference(runs, first: str, second: str, what: str = "test") -> tuple[float, float, float]:
+    """Return mean and 95 % interval (Student t) of first less second, on the folds that both have.
 
     About where the difference would lie if other faces were drawn and all networks trained again.
     """
-    return interval(_by_fold(results, first, second, what))
+    return interval(fold_differences(runs, first, second, what))
 
 
-def _by_fold(results: dict, first: str, second: str, what: str = "test") -> pd.Series:
-    return (fold_means(results, first, what) - fold_means(results, second, what)).dropna()
+def fold_differences(runs, first: str, second: str, what: str = "test") -> pd.Series:
+    """Return first less second in each fold that both have."""
+    both = of_experiments(runs, first, second)
+    return (fold_means(both, first, what) - fold_means(both, second, what)).dropna()
 
 
-def bootstrap(results: dict, first: str, second: str, n: int = 2000) -> tuple[float, float]:
-    """Return a 95 % interval of the same difference, the faces of each test drawn again (Efron 1979).
+def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2000):
+    """Return a 95 % interval of the same difference, the faces of each test drawn again.
 
-    ``results`` must hold ``errors``. The networks stay as they are: of two intervals, the wider is shown.
+    The networks stay as they are (Efron 1979). Of two intervals, the wider is shown.
+
+    Parameters
+    ----------
+    first, second : DataFrame
+        As ``face_errors`` returns them.
+    target : str
+    n : int
+        Times that the faces are drawn.
     """
-    age = results["experiments"][first]["settings"]["target"] == "age"
-    squares = [_errors_by_fold(results, name, age) for name in (first, second)]
-    rng, totals = np.random.default_rng(0), np.zeros(n)
-    common = sorted(squares[0].keys() & squares[1].keys())
+    rng = np.random.default_rng(0)
+    totals = np.zeros(n)
+    common = sorted(set(first["fold"]) & set(second["fold"]))
     for fold in common:
-        a, b = squares[0][fold], squares[1][fold]  # (networks, faces)
-        counts = rng.multinomial(a.shape[1], np.full(a.shape[1], 1 / a.shape[1]), n).astype(np.float32)  # (n, faces)
-        means = [counts @ errors.T.astype(np.float32) / errors.shape[1] for errors in (a, b)]  # (n, networks)
-        one, other = (np.sqrt(m) if age else 1 - m for m in means)
-        totals += one.mean(axis=1) - other.mean(axis=1)
+        results = []
+        sides = [side[side["fold"] == fold] for side in (first, second)]
+        n_faces = sides[0].index.nunique()
+        counts = rng.multinomial(n_faces, np.full(n_faces, 1 / n_faces), n).astype(np.float32)
+        for side in sides:
+            errors = side["error"].to_numpy(np.float32).reshape(-1, n_faces)  # (networks, faces)
+            means = counts @ (errors**2).T / n_faces  # (n, networks)
+            metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
+            results.append(metric.mean(axis=1))
+        totals += results[0] - results[1]
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
     return float(low), float(high)
 
 
-def _errors_by_fold(results: dict, name: str, age: bool) -> dict[int, np.ndarray]:
-    found: dict[int, list] = {}
-    for run in results["experiments"][name]["runs"]:
-        errors = np.asarray(run["errors"], float)
-        found.setdefault(run["fold"], []).append(errors**2 if age else errors)
-    return {fold: np.array(rows) for fold, rows in found.items()}
+# -- groups of test faces -------------------------------------------------------------------------
+
+
+def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
+    """Return the test result of each group of test faces, with its 95 % interval.
+
+    Parameters
+    ----------
+    errors : array_like, (n,)
+        Years, or 1 for a wrong label, as ``face_errors`` returns them.
+    groups : array_like, (n,)
+        The group of each face.
+    target : str
+
+    Returns
+    -------
+    DataFrame
+        Index the groups; ``n``, the RMSE or accuracy as ``value``, ``low, high``. The interval of
+        an RMSE is that of the mean squared error (Student t over the faces), its root taken; that
+        of an accuracy is Wilson's.
+    """
+    rows = {}
+    for group, squared in (pd.Series(np.asarray(errors, float)) ** 2).groupby(np.asarray(groups)):
+        n = len(squared)
+        if TARGETS[target].metric == "accuracy":
+            rows[group] = (n, *wilson(n - int(squared.sum()), n))
+        else:
+            rows[group] = (n, *np.sqrt(np.maximum(interval(squared), 0)))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
+
+
+def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return ``errors_by_group`` of age decades, gender labels and race labels, one below another.
+
+    Parameters
+    ----------
+    tested : DataFrame
+        As ``face_errors`` returns them, of one network a fold: each face counts once.
+    target : str
+
+    Returns
+    -------
+    DataFrame
+        ``kind, group, n, value, low, high``, as ``recorded("groups")`` has them for an experiment.
+    """
+    kinds = {"age decade": tested["age"] // 10 * 10}
+    kinds |= {"gender label": tested["gender"], "race label": tested["race"]}
+    tables = {kind: errors_by_group(tested["error"], g, target) for kind, g in kinds.items()}
+    return pd.concat(tables, names=["kind", "group"]).reset_index()
+
+
+def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
+    """Return a table for each kind of group, with names for codes, for ``show.by_group``.
+
+    ``table`` is as ``errors_by_label`` returns it, or the part of ``recorded("groups")`` that
+    belongs to one experiment. Groups of fewer than ``least`` faces are left out.
+    """
+    names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
+    tables = {}
+    for kind, part in table[table["n"] >= least].groupby("kind"):
+        part = part.set_index("group")[["n", "value", "low", "high"]]
+        tables[str(kind)] = part.rename(index=names.get(str(kind), {}))
+    return tables
+
+
+# -- verdicts -------------------------------------------------------------------------------------
 
 
 def verdict(metric: str, low: float, high: float) -> str:
-    """Say whether the first is better: "yes", "no", "the same within 0.1 years" (0.5 points), or "inconclusive"."""
-    same, sign = SAME[metric], 1 if metric == "rmse" else -1
-    low, high = sorted((sign * low, sign * high))
+    """Say whether the first is better: yes, no, the same within 0.1 years, or inconclusive."""
+    same = SAME[metric]
+    if metric == "accuracy":  # where more is better
+        low, high = -high, -low
     if -same <= low and high <= same:
         return "the same within " + ("0.1 years" if metric == "rmse" else "0.5 points")
     return "yes" if high < 0 else "no" if low > 0 else "inconclusive"
@@ -137,64 +308,100 @@ def holm(p_values: pd.Series) -> pd.Series:
     return pd.Series(np.minimum(steps, 1.0), ordered.index).reindex(p_values.index)
 
 
-def else_differs(results: dict, comparison: Comparison) -> str:
-    """Return which settings differ beside the factor: "nothing", or their names; or "each tuned"."""
-    if comparison.factor in (TUNED, PIXELS):
+def else_differs(comparison: Comparison, experiments=EXPERIMENTS) -> str:
+    """Return which settings differ beside the factor: "nothing", or their names; or the budgets."""
+    if comparison.factor in (TUNED, PICTURES):
         return comparison.factor
-    first, second = (results["experiments"][name]["settings"] for name in (comparison.first, comparison.second))
-    return ", ".join(key for key in first if first[key] != second[key] and key != comparison.factor) or "nothing"
+    first, second = (experiments[name].settings() for name in comparison[1:3])
+    others = [key for key in first if first[key] != second[key] and key != comparison.factor]
+    return ", ".join(others) or "nothing"
 
 
-def compare(results: dict, of: str | tuple[str, ...] = "", comparisons=COMPARISONS) -> pd.DataFrame:
-    """Return every comparison whose two experiments are in the results.
+def compare(
+    runs: pd.DataFrame, of: str | tuple[str, ...] = "", comparisons=COMPARISONS
+) -> pd.DataFrame:
+    """Return every comparison whose two experiments are among the runs.
 
     Parameters
     ----------
-    results : dict
+    runs : DataFrame
         As ``run`` or ``recorded`` returns them.
     of : str or tuple of str
-        Only those whose first experiment's name begins so; p values are corrected for all of them nevertheless.
+        Only those whose first experiment's name begins so; p values are corrected for all of them
+        nevertheless.
     comparisons : sequence of Comparison
 
     Returns
     -------
     DataFrame
-        Index the questions; ``first, second, factor, else_differs, claimed, metric, published`` (difference, or NaN),
-        ``folds`` (the difference in each), ``mean, low, high`` (the wider of the two intervals, where the results hold
-        both), ``p``, ``holm``, ``verdict``. Differences are in years, or in points: per cent of the faces.
+        Index the questions; ``first, second, factor, else_differs, claimed, metric, published``
+        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high``, ``p, holm,
+        verdict``. Differences are in years, or in points: per cent of the faces. Of the recorded
+        runs the interval is the wider one of Student's t over the folds and the bootstrap.
     """
-    rows = {}
-    for one in comparisons:
-        if not {one.first, one.second} <= results["experiments"].keys():
+    held = set(runs["experiment"])
+    bootstraps = recorded("bootstrap").set_index(["first", "second"])
+    rows = []
+    for comparison in comparisons:
+        question, first, second, factor, claimed = comparison
+        if not {first, second} <= held:
             continue
-        metric = "rmse" if results["experiments"][one.first]["settings"]["target"] == "age" else "accuracy"
-        folds = _by_fold(results, one.first, one.second)
+        target = TARGETS[of_experiments(runs, first, second)["target"].iloc[0]]
+        folds = target.factor * fold_differences(runs, first, second)
         mean, low, high = interval(folds)
-        kept = results.get("bootstrap", {}).get(f"{one.first} - {one.second}")
-        if kept and kept[1] - kept[0] > high - low:
-            low, high = kept
-        p = float(stats.ttest_1samp(folds, 0.0).pvalue) if len(folds) > 1 and folds.std() > 0 else np.nan
-        known = [PUBLISHED.get(name.removesuffix(AS_PUBLISHED)) for name in (one.first, one.second)]
-        published = known[0].value - known[1].value if known[0] and known[1] else np.nan
-        unit = 1 if metric == "rmse" else 100
-        numbers = (unit * published, unit * folds.to_numpy(), unit * mean, unit * low, unit * high, p)
-        names = (one.first, one.second, one.factor, else_differs(results, one), one.claimed, metric)
-        rows[one.question] = (*names, *numbers, verdict(metric, unit * low, unit * high))
-    columns = ["first", "second", "factor", "else_differs", "claimed", "metric", "published", "folds"]
-    columns += ["mean", "low", "high", "p", "verdict"]
-    found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    found.insert(len(columns) - 1, "holm", holm(found["p"].where(found["factor"] != "repeat")))  # A/A is no question
-    return found[found["first"].str.startswith(of)]
+        if (first, second) in bootstraps.index:
+            drawn_again = target.factor * bootstraps.loc[(first, second)]
+            # it was computed of each face's error when the runs were recorded: it is theirs alone
+            theirs = np.isclose(mean, drawn_again["mean"], rtol=0, atol=1e-9)
+            if theirs and drawn_again["high"] - drawn_again["low"] > high - low:
+                low, high = drawn_again["low"], drawn_again["high"]
+        p = np.nan
+        if len(folds) > 1 and folds.std() > 0:
+            p = float(stats.ttest_1samp(folds, 0.0).pvalue)
+        known = [PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in (first, second)]
+        published = np.nan
+        if known[0] and known[1]:
+            published = target.factor * (known[0].value - known[1].value)
+        rows.append(
+            {
+                "question": question,
+                "first": first,
+                "second": second,
+                "factor": factor,
+                "else_differs": else_differs(comparison),
+                "claimed": claimed,
+                "metric": target.metric,
+                "published": published,
+                "folds": folds.to_numpy(),
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "p": p,
+                "holm": np.nan,
+                "verdict": verdict(target.metric, low, high),
+            }
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS).set_index("question")
+    table["holm"] = holm(table["p"].where(table["factor"] != AGAIN))  # A/A is no question
+    return table[table["first"].str.startswith(of)]
+
+
+COLUMNS = ["question", "first", "second", "factor", "else_differs", "claimed", "metric"]
+COLUMNS += ["published", "folds", "mean", "low", "high", "p", "holm", "verdict"]
 
 
 def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``compare`` returns as a table to read; "*" marks a verdict that Holm's correction does not leave."""
+    """Return what ``compare`` returns as a table to read.
+
+    "*" marks a verdict that Holm's correction does not leave.
+    """
     unit = compared["metric"].map({"rmse": "years", "accuracy": "points"})
     doubtful = compared["verdict"].isin(["yes", "no"]) & (compared["holm"] > 0.05)
+    ends = zip(compared["low"], compared["high"], strict=True)
     columns = {
-        "published": compared["published"].map(lambda value: "-" if np.isnan(value) else f"{value:+.2f}"),
+        "published": compared["published"].map(lambda x: "-" if np.isnan(x) else f"{x:+.2f}"),
         "difference": compared["mean"].map("{:+.2f} ".format) + unit,
-        "95 % interval": [f"{a:+.2f} to {b:+.2f}" for a, b in zip(compared["low"], compared["high"], strict=True)],
+        "95 % interval": [f"{low:+.2f} to {high:+.2f}" for low, high in ends],
         "verdict": compared["verdict"] + doubtful.map({True: " *", False: ""}),
         "what else differs": compared["else_differs"],
     }

@@ -1,4 +1,7 @@
-"""Every number that the report prints, by the name of the experiment that repeats it; and what others published."""
+"""Every number that the report prints, by the name of the experiment that repeats it.
+
+And what others published.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ PUBLISHED = {
 
 
 class Other(NamedTuple):
-    """What others published of UTKFace: mean absolute error of age in years, or accuracy of the race label."""
+    """What others published of UTKFace: MAE of age in years, or accuracy of the race label."""
 
     model: str
     metric: str  # "mae" or "accuracy"
@@ -69,10 +72,19 @@ OTHERS = (
     ),
 )
 
-SPLIT = {"subset": 5000, "pixels": 120_000, "components": 128, "chunk": 1000, "chunks": 20, "batch": 128}
+SPLIT = {
+    "subset": 5000,
+    "pixels": 120_000,
+    "components": 128,
+    "chunk": 1000,
+    "chunks": 20,
+    "batch": 128,
+}
 SPLIT |= {"train": 16_200, "validation": 1_800, "test": 2_000}
 
-# -- question 2 (chapter 3); Tables 3.7 to 3.9 repeat 3.4 to 3.6 with the cells that pooling selects coloured ----------
+# -- question 2 (chapter 3) -----------------------------------------------------------------------
+
+# Tables 3.7 to 3.9 repeat 3.4 to 3.6 with the cells that pooling selects coloured
 
 TABLES = {
     "3.1": ((2, 1, 3, 3), (1, 6, 2, 5), (1, 4, 5, 2), (6, 6, 5, 3)),  # the picture
@@ -84,7 +96,12 @@ TABLES = {
         (0, 6, 6, 5, 3, 0),
         (0, 0, 0, 0, 0, 0),
     ),
-    "3.4": ((2, 13, 18, 12), (11, 16, 33, 17), (23, 34, 35, 23), (15, 25, 18, 7)),  # outputs of filters 1, 2, 3
+    "3.4": (
+        (2, 13, 18, 12),
+        (11, 16, 33, 17),
+        (23, 34, 35, 23),
+        (15, 25, 18, 7),
+    ),  # outputs of filters 1, 2, 3
     "3.5": ((8, 4, 14, 5), (6, 17, 12, 13), (13, 18, 25, 9), (10, 12, 11, 8)),
     "3.6": ((10, 24, 17, 16), (22, 23, 41, 17), (28, 42, 35, 28), (14, 31, 32, 19)),
     "3.10": ((16, 33), (34, 35)),  # after max pooling
@@ -92,7 +109,8 @@ TABLES = {
     "3.12": ((24, 41), (42, 35)),
 }
 
-# Table 3.3, letter for letter: filter 1's products, window by window; its one misprint is in row 2, column 2
+# Table 3.3, letter for letter: filter 1's products, window by window; its one misprint is in row 2,
+# column 2
 TABLE_3_3 = (
     (
         "0*0+0*1+0*2 + 0*1+2*0+1*1 + 0*2+1*1+6*0",

@@ -1,164 +1,214 @@
-"""Everything that is recorded on real UTKFace in one go: the experiments, and what they are compared with."""
+"""Everything that is recorded on real UTKFace in one go, and written to a folder of tables."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
+import subprocess
+import time
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info
 
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import LABELS, label_noise, near_duplicates
-from hw1lib.faces.features import folds as make_folds
-from hw1lib.faces.kept import feature_table, fitted_preprocessor
-from hw1lib.faces.preprocess import NORMALIZERS
-from hw1lib.study import tuning
-from hw1lib.study.comparisons import COMPARISONS, bootstrap, compare
-from hw1lib.study.experiments import CONV, EXPERIMENTS, PIXELS, START, TUNED, run
-from hw1lib.study.linear import baselines, compare_normalizers, svm, tune_svm
+from hw1lib import faces
+from hw1lib.files import write_atomically
+from hw1lib.study.baselines import (
+    baselines,
+    compare_normalizers,
+    support_vector_runs,
+    tune_support_vectors,
+)
+from hw1lib.study.comparisons import (
+    COMPARISONS,
+    bootstrap,
+    compare,
+    errors_by_label,
+    fold_differences,
+)
+from hw1lib.study.experiments import EXPERIMENTS, TARGETS
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.results import beside_published, rmse_by_group
-from hw1lib.study.search import FITTED, FOLDS, MOST_EPOCHS, RATES, SCALES, search
-from hw1lib.study.training import TARGETS, train
+from hw1lib.study.runs import COLUMNS, face_errors, run
+from hw1lib.study.tables import published_table
+from hw1lib.study.tuning import tune
 
-LONG = 1000  # experiments of so many epochs get one network a fold, and those on pixels
-BY_GROUP = "conv/age", "depth/64-16", "width/64"  # whose errors are kept by group of faces
-SVM_SECONDS = 3000  # on one core, for 20,000 faces: support vectors take no epochs
-FEATURES = 15  # sets of features beside the main one, four normalisers' and ten folds': about a minute each
+LONG = 1000  # experiments of so many epochs get one network a fold, and those on pictures
+BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
 
 
-def estimated_hours(table: pd.DataFrame, folds=range(10), seeds=range(3), n_jobs: int = -1) -> float:
-    """Return about how long ``record`` takes if nothing of it is kept yet, from a few epochs that are timed."""
-    of_features = [e for e in EXPERIMENTS.values() if not e.filters]
-    epochs = sum(e.epochs * len(folds) * (len(seeds) if e.epochs < LONG else 1) for e in of_features)
-    epochs += 10 * len(seeds) * EXPERIMENTS["width/64"].epochs  # again, near-duplicates on both sides
-    tried = tuning.SETTINGS * tuning.FIRST_FOLDS + tuning.BEST * (tuning.FOLDS - tuning.FIRST_FOLDS)
-    epochs += len(TUNED) * tried * START.epochs
-    epochs += len(NORMALIZERS) * len(SCALES) * len(RATES) * len(FITTED) * FOLDS * MOST_EPOCHS
-    epochs_of_pixels = len(CONV) * (len(folds) + tuning.CONV_SETTINGS) * PIXELS.epochs
-    rng, some = np.random.default_rng(0), 3 * PIXELS.batch_size
-    pictures = rng.integers(0, 256, (some, *PIXELS.config()["picture"]), np.uint8)
-    with threadpool_limits(1, "blas"):
-        one = train(replace(START, epochs=3), table)[1].seconds[-1] / 3
-        of_some = PIXELS.network().fit(pictures, rng.random(some), epochs=1, schedule=1e-9, progress=False).seconds[0]
-    training = epochs * one + epochs_of_pixels * of_some * 0.81 * len(table) / some
-    svms = SVM_SECONDS * len(table) / 20_000
-    return ((training + svms) / joblib.effective_n_jobs(n_jobs) + 60 * FEATURES * len(table) / 20_000) / 3600
+def record(
+    ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
+) -> dict:
+    """Return all that the notebooks quote: tables by name, ``provenance`` and ``faces``.
 
-
-def record(ds: FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True) -> dict:
-    """Return all that the notebooks quote.
-
-    Every experiment over the folds, the intervals of what is compared, errors by group, the baselines, what was tried
-    when tuning and in the search for the report's settings, the labels' noise, what near-duplicates on both sides
-    change, the variance kept, the normalisers.
+    Every experiment over the folds and the baselines (``runs``, ``curves``, ``settings``), the
+    intervals of what is compared (``bootstrap``), errors by group of faces (``groups``,
+    ``confusion``), what was tried when tuning (``tuning``, ``svm``), the labels' noise, what
+    near-duplicates on both sides change, the variance kept, the normalisers. ``faces`` are the
+    arrays of ``each_face``.
     """
-    short = {name: e for name, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
-    long = {name: experiment for name, experiment in EXPERIMENTS.items() if name not in short}
-    results = run(short, ds, folds, seeds, n_jobs, progress=progress)
-    results["experiments"] |= run(long, ds, folds, seeds[:1], n_jobs, progress=progress)["experiments"]
-    results["experiments"] = {name: results["experiments"][name] for name in EXPERIMENTS}
-    results["bootstrap"] = {
-        f"{one.first} - {one.second}": [round(end, 5) for end in bootstrap(results, one.first, one.second)]
-        for one in COMPARISONS
+    short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
+    long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
+    how = {"n_jobs": n_jobs, "progress": progress}
+    several, single = run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)
+    place = {name: i for i, name in enumerate(EXPERIMENTS)}
+    runs = pd.concat([several, single]).sort_values(
+        "experiment", key=lambda names: names.map(place), kind="stable"
+    )
+    data = ds.features(progress=progress)
+    svm = {target: tune_support_vectors(data, target, n_jobs) for target in ("age", "race")}
+    simple = [baselines(data, target, folds) for target in TARGETS]
+    l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
+    l2 = l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age")
+    best = {target: tried.iloc[0] for target, tried in svm.items()}
+    machines = [support_vector_runs(data, t, best[t], folds, n_jobs) for t in best]
+    runs = pd.concat([runs, *simple, l2, *machines], ignore_index=True)
+    settings = {name: {"report": e.report, **e.settings()} for name, e in EXPERIMENTS.items()}
+    first = runs[runs["seed"] == 0]
+    groups, confusion = {}, {}
+    for name in BY_GROUP:
+        target = EXPERIMENTS[name].target
+        tested = face_errors(first, name, data)
+        groups[name] = errors_by_label(tested, target).round(6)
+        if target == "race":
+            label = tested["race"].rename("label")
+            confusion[name] = tested.groupby([label, "predicted"]).size().rename("n").reset_index()
+    variance = ds.preprocessor(progress=progress).explained_variance_ratio
+    return {
+        "runs": runs[COLUMNS[:-2]],
+        "curves": _curves(first),
+        "settings": pd.DataFrame.from_dict(settings, orient="index", dtype=object).reset_index(
+            names="experiment"
+        ),
+        "bootstrap": _bootstraps(runs, data),
+        "groups": _stacked(groups),
+        "confusion": _stacked(confusion),
+        "tuning": tune(ds, **how),
+        "svm": _stacked(svm, "target"),
+        "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
+        "duplicate_leakage": duplicate_leakage(data, seeds, **how),
+        "variance": pd.DataFrame(
+            {"component": np.arange(1, len(variance) + 1), "ratio": variance.round(6)}
+        ),
+        "normalizers": compare_normalizers(ds, progress=progress),
+        "provenance": provenance(ds),
+        "faces": each_face(runs, data),
     }
-    table = feature_table(ds, progress)
-    rows = make_folds(near_duplicates(table.iloc[:, len(LABELS) :]))
-    results["by_group"] = {name: by_group(results, name, table, rows) for name in BY_GROUP}
-    for name in EXPERIMENTS:
-        for one in results["experiments"][name]["runs"]:
-            one.pop("errors", None)  # the same run may stand under two names
-            if one["seed"]:  # curves of one network a fold are enough
-                one.pop("curves", None)
-    results["data"] |= {"source": "stand-in" if ds.is_standin else "UTKFace", "faces_fingerprint": ds.fingerprint}
-    results["data"]["set_aside"] = len(ds.skipped)
-    results["baselines"] = {target: baselines(table, target, folds) for target in TARGETS}
-    results["svm"] = {target: tune_svm(table, target, n_jobs, progress) for target in ("age", "race")}
-    for target, tried in results["svm"].items():
-        results["baselines"][target]["svm"] = svm(table, target, tried[0], folds, n_jobs, progress)
-    l2 = baselines(feature_table(ds, progress, "l2"), "age", folds, rows)  # the features that "as published" gets
-    results["baselines"]["age"]["linear, l2"] = l2["linear"]
-    results["tuning"] = tuning.tune(ds, n_jobs=n_jobs, progress=progress)
-    results["search"] = search(ds, n_jobs, progress)
-    results["label_noise"] = {name: round(value, 4) for name, value in label_noise(table).items()}
-    results["twins"] = twins(table, seeds, n_jobs, progress)
-    preprocessor = fitted_preprocessor(ds, progress)
-    results["variance"] = [float(f"{ratio:.4g}") for ratio in preprocessor.explained_variance_ratio]
-    results["normalizers"] = compare_normalizers(ds, progress=progress)
-    return results
 
 
-def by_group(results: dict, name: str, table: pd.DataFrame, rows) -> dict[str, dict]:
-    """Return the test RMSE of an experiment on age by group of faces, all folds together, of one network each.
+def _stacked(tables: dict, column: str = "experiment") -> pd.DataFrame:
+    return pd.concat(tables, names=[column]).reset_index(level=0).reset_index(drop=True)
 
-    Parameters
-    ----------
-    results : dict
-        With ``errors``.
-    name : str
-    table : DataFrame
-    rows : list
-        Of the folds.
+
+def _curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves of runs, one below another."""
+    with_curve = runs[runs["curve"].notna()]
+    key = ["experiment", "fold", "seed"]
+    tables = [
+        row.curve.assign(**{k: getattr(row, k) for k in key}) for row in with_curve.itertuples()
+    ]
+    curves = pd.concat(tables, ignore_index=True)
+    return curves[[*key, *curves.columns.drop(key)]]
+
+
+def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
+    """Return the intervals of all comparisons, and whose they are: the mean difference."""
+    rows = []
+    for comparison in COMPARISONS:
+        first, second = comparison.first, comparison.second
+        mean = fold_differences(runs, first, second).mean()
+        sides = [face_errors(runs, name, data) for name in (first, second)]
+        low, high = bootstrap(*sides, EXPERIMENTS[first].target)
+        rows.append((first, second, mean, round(low, 5), round(high, 5)))
+    return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
+
+
+def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
+    """Return what every printed number can be computed from again: no picture and no file name.
 
     Returns
     -------
     dict
-        "age decade", "gender label", "race label" -> columns of ``rmse_by_group`` as JSON has them, and ``group``.
+        ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested; -1 for
+        none) of each face; and by "experiment:seed" what is predicted of it, in hundredths of a
+        year, or the class. Faces that are tested in no fold have the least number there is.
     """
-    runs = [run for run in results["experiments"][name]["runs"] if run["seed"] == 0]
-    errors = np.concatenate([run["errors"] for run in runs])
-    tested = table.iloc[np.concatenate([rows[run["fold"]][2] for run in runs])]
-    groups = {"age decade": tested["age"] // 10 * 10, "gender label": tested["gender"], "race label": tested["race"]}
-    found = {}
-    for kind, group in groups.items():
-        of = rmse_by_group(np.zeros(len(errors)), errors, group)
-        found[kind] = {"group": [int(one) for one in of.index], "n": [int(n) for n in of["n"]]}
-        found[kind] |= {column: [round(one, 4) for one in of[column]] for column in ("value", "low", "high")}
-    return found
+    arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
+    arrays["group"] = np.asarray(data.groups, np.int32)
+    arrays["fold"] = np.full(len(data), -1, np.int8)
+    tests = [test for _, _, test in data.folds()]
+    for fold in runs["fold"].unique():
+        arrays["fold"][tests[fold]] = fold
+    limits = np.iinfo(np.int16)
+    for (name, seed), its in runs.groupby(["experiment", "seed"]):
+        predicted = np.full(len(data), limits.min, np.int16)
+        factor = 100 if its["target"].iloc[0] == "age" else 1
+        for row in its.itertuples():
+            rounded = np.rint(factor * np.asarray(row.predicted, float))
+            predicted[tests[row.fold]] = rounded.clip(limits.min + 1, limits.max)
+        arrays[f"{name}:{seed}"] = predicted
+    return arrays
 
 
-def twins(table: pd.DataFrame, seeds=range(3), n_jobs: int = -1, progress: bool = True) -> dict[str, dict]:
-    """Return the test RMSE of ``width/64`` with folds drawn at random, and with near-duplicates kept together.
+def provenance(ds: faces.FaceDataset) -> dict:
+    """Return where the numbers come from: the faces, the code, the versions, the machine."""
+    names = "".join(f"{name}\n" for name in sorted(ds.labels["file"]))
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info()}
+    data = {"source": "the stand-in" if ds.drawn else "UTKFace", "drawn": ds.drawn}
+    data |= {"faces": len(ds), "set_aside": len(ds.skipped), "faces_fingerprint": ds.fingerprint}
+    data["file_names_sha256"] = hashlib.sha256(names.encode()).hexdigest()
+    if not ds.drawn and Path(ds.source).is_file():
+        with open(ds.source, "rb") as file:
+            data["archive_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "data": data,
+        "code": {"commit": commit or "not known", "date": time.strftime("%Y-%m-%d")},
+        "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy", "scikit-learn")}
+        | {"python": platform.python_version()},
+        "machine": {"processor": _processor(), "blas": ", ".join(sorted(blas))},
+    }
 
-    Each face is in one test of either kind, so that both are measured on the same faces.
 
-    Returns
-    -------
-    dict
-        For all faces, those with a near-duplicate, and the others: ``faces``, ``random``, ``together`` (years), and of
-        the difference ``mean, low, high`` (95 %, over the groups of near-duplicates).
-    """
-    groups = near_duplicates(table.iloc[:, len(LABELS) :])
-    squares = []
-    for apart in (np.arange(len(table)), groups):
-        rows, square = make_folds(apart), np.full(len(table), np.nan)
-        runs = run("width/64", table, range(10), seeds, n_jobs, progress=progress, rows=rows)["experiments"]["width/64"]
-        for fold, (_, _, test) in enumerate(rows):
-            errors = [one["errors"] for one in runs["runs"] if one["fold"] == fold]
-            square[test] = np.mean(np.square(errors), axis=0)
-        squares.append(square)
-    twin = np.bincount(groups)[groups] > 1
-    tested = np.isfinite(sum(squares))  # a face that found no room in a fold's test is in none
-    found = {}
-    for name, chosen in (("all", tested), ("with a twin", tested & twin), ("others", tested & ~twin)):
-        a, b = (square[chosen] for square in squares)
-        sizes, n = np.bincount(groups[chosen]), len(a)
-        random, together = (float(np.sqrt(np.mean(square))) for square in (a, b)) if n else (np.nan, np.nan)
-        sums = np.bincount(groups[chosen], a - b) - sizes * (np.mean(a - b) if n else 0)
-        half = 1.96 * float(np.sqrt(np.sum(sums**2))) / (n * (random + together)) if n else np.nan
-        mean = random - together
-        numbers = {"random": random, "together": together, "mean": mean, "low": mean - half, "high": mean + half}
-        found[name] = {"faces": n} | {key: round(number, 4) for key, number in numbers.items()}
-    return found
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "not known"
+    named = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def write_recording(results: dict, folder) -> Path:
+    """Write what ``record`` returns: CSV files, provenance.json, faces.npz; return the folder."""
+    folder = Path(folder)
+
+    def arrays(path):
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **results["faces"])
+
+    for name, table in results.items():
+        if isinstance(table, pd.DataFrame):
+            text = table.to_csv(index=False, lineterminator="\n")
+            write_atomically(folder / f"{name}.csv", lambda path, text=text: path.write_text(text))
+    text = json.dumps(results["provenance"], indent=2) + "\n"
+    write_atomically(folder / "provenance.json", lambda path: path.write_text(text))
+    write_atomically(folder / "faces.npz", arrays)
+    return folder
 
 
 def summary(results: dict) -> str:
-    """Return the tables that ``python -m hw1lib reproduce`` prints: published | recorded, and the comparisons."""
-    numbers = beside_published(PUBLISHED, {"experiments": {}}, results).drop(columns="this run")
-    numbers.columns = numbers.columns.str.replace("UTKFace", results["data"]["source"])
-    compared = compare(results)[["mean", "low", "high", "holm", "verdict"]]
+    """Return the tables that ``python -m hw1lib reproduce`` prints."""
+    runs = results["runs"]
+    numbers = published_table(PUBLISHED, known=runs)
+    source = results["provenance"]["data"]["source"]
+    numbers.columns = numbers.columns.str.replace("UTKFace", source)
+    compared = compare(runs)[["mean", "low", "high", "holm", "verdict"]]
     return "\n\n".join(
         [
             "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval",
@@ -166,4 +216,45 @@ def summary(results: dict) -> str:
             "First less second, paired over the folds; p corrected for all comparisons (Holm 1979)",
             compared.round(3).to_string(),
         ]
+    )
+
+
+def duplicate_leakage(
+    data: faces.Data, seeds=range(3), n_jobs: int = -1, progress: bool = True
+) -> pd.DataFrame:
+    """Return the test RMSE of ``width/64`` with folds at random, and with near-duplicates together.
+
+    Each face is in one test of either kind, so that both are measured on the same faces.
+
+    Returns
+    -------
+    DataFrame
+        ``kind``: all faces, those with a near-duplicate, and the others; ``faces``, ``random``,
+        ``together`` (years), and of the difference ``mean, low, high`` (95 %, over the groups of
+        near-duplicates).
+    """
+    groups = np.asarray(data.groups)
+    squares = {}
+    for kind, its_groups in (("random", np.arange(len(data))), ("together", groups)):
+        dealt = replace(data, groups=its_groups)
+        runs = run("width/64", dealt, range(10), seeds, n_jobs=n_jobs, progress=progress)
+        tested = face_errors(runs, "width/64", dealt)
+        squares[kind] = (tested["error"] ** 2).groupby(level=0).mean()
+    both = pd.DataFrame(squares).dropna()  # a face that found no room in a fold is in no test
+    twice = np.bincount(groups)[groups[both.index]] > 1
+    chosen = {"all": both, "with a near-duplicate": both[twice], "others": both[~twice]}
+    rows = []
+    for kind, faces_of in chosen.items():
+        random, together = np.sqrt(faces_of["random"].mean()), np.sqrt(faces_of["together"].mean())
+        change = faces_of["random"] - faces_of["together"]
+        sums = (change - change.mean()).groupby(groups[faces_of.index]).sum()
+        half = np.nan
+        if len(faces_of):
+            spread = np.sqrt((sums**2).sum()) / len(faces_of)
+            half = 1.96 * spread / (random + together)  # from squared errors to their root
+        mean = random - together
+        numbers = [random, together, mean, mean - half, mean + half]
+        rows.append([kind, len(faces_of), *np.round(numbers, 4)])
+    return pd.DataFrame(
+        rows, columns=["kind", "faces", "random", "together", "mean", "low", "high"]
     )

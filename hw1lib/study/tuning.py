@@ -1,4 +1,7 @@
-"""Settings chosen on validation faces: every architecture gets the same budget, on folds apart from those reported."""
+"""Settings chosen on validation faces: every architecture gets the same budget.
+
+The folds are those of another partition than the one that is reported.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +10,53 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hw1lib.faces.features import LABELS, folds, near_duplicates
-from hw1lib.faces.kept import feature_table
 from hw1lib.nn import ExponentialDecay
-from hw1lib.study.experiments import CONV, EXPERIMENTS, PIXELS, START, TUNED, run
-from hw1lib.study.training import Experiment
+from hw1lib.study.experiments import (
+    BASE,
+    CONV_BASE,
+    CONV_TUNED,
+    EXPERIMENTS,
+    TARGETS,
+    TUNED,
+    Experiment,
+)
+from hw1lib.study.runs import run
 
-# The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds of another
-# partition of the faces; then the best eight of them on four folds more. One network each; the best mean is chosen.
+# The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds
+# of another partition of the faces; then the best eight of them on four folds more. One network
+# each; the best mean is chosen.
 RATES, WEIGHT_DECAYS = (5e-4, 4e-3), (0.05, 1.5)  # on a logarithmic scale
 DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
 RACE_RATE = 50  # the rates are so many times larger for race, and the weight decays smaller
-# The budget of networks on pixels: six settings, each on one fold of that partition; of them ``within_one_error``.
-CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS, CONV_SETTINGS = (2e-4, 1e-3), (0.02, 1.0), (0.85, 0.95), 6
+# The budget of networks on pictures: six settings on one fold; of them ``within_one_error``.
+CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS, CONV_SETTINGS = (
+    (2e-4, 1e-3),
+    (0.02, 1),
+    (0.85, 0.95),
+    6,
+)
 
 
 def candidates(experiment: Experiment) -> list[Experiment]:
-    """Return the settings that are tried: the same for every architecture on features, others for one on pixels."""
-    ranges, n, whitenings = [RATES, WEIGHT_DECAYS, DECAYS], SETTINGS, WHITENINGS
+    """Return the settings that are tried: the same for every architecture of a kind."""
+    rates, weight_decays, decays, whitenings, n = RATES, WEIGHT_DECAYS, DECAYS, WHITENINGS, SETTINGS
     if experiment.filters:
-        ranges, n, whitenings = [CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS], CONV_SETTINGS, (0.0, 0.0)
-    rng, found = np.random.default_rng(0), []
+        rates, weight_decays, decays = CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS
+        whitenings, n = (0.0, 0.0), CONV_SETTINGS
     factor = 1 if experiment.target == "age" else RACE_RATE
+    rng = np.random.default_rng(0)
+    tried = []
     for _ in range(n):
-        rate, weight_decay = np.exp(rng.uniform(*np.log(ranges[:2]).T))
-        decay, whitening = rng.uniform(*np.transpose([ranges[2], whitenings]))
-        schedule = ExponentialDecay(_rounded(rate * factor), _rounded(decay))
-        weight_decay, whitening = _rounded(weight_decay / factor), _rounded(whitening)
-        found.append(replace(experiment, schedule=schedule, weight_decay=weight_decay, whitening=whitening))
-    return found
+        rate, weight_decay = np.exp(rng.uniform(*np.log([rates, weight_decays]).T))
+        decay, whitening = rng.uniform(*np.transpose([decays, whitenings]))
+        settings = {
+            "learning_rate": ExponentialDecay(_rounded(rate * factor), _rounded(decay)),
+            "weight_decay": _rounded(weight_decay / factor),
+            "whitening": _rounded(whitening),
+        }
+        tried.append(replace(experiment, **settings))
+    return tried
 
 
 def _rounded(value: float) -> float:
@@ -46,57 +66,71 @@ def _rounded(value: float) -> float:
 
 def untuned(name: str) -> Experiment:
     """Return what the settings of an architecture are tried on."""
-    start = PIXELS if name in CONV else START
+    start = CONV_BASE if name in CONV_TUNED else BASE
     return replace(start, hidden=EXPERIMENTS[name].hidden, target=EXPERIMENTS[name].target)
 
 
-def within_one_error(tried: list[dict], target: str, n: int) -> dict:
-    """Return the setting with the largest weight decay of those that one fold can't tell from the best.
-
-    One standard error of the best score is what it can't tell (Breiman et al. 1984, section 3.4.3).
+def tune(ds, names=(*TUNED, *CONV_TUNED), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
+    """Return what was tried for each architecture.
 
     Parameters
     ----------
-    tried : list of dict
-        As ``tune`` returns them.
-    target : {"age", "race"}
-    n : int
-        Validation faces. An RMSE's standard error is taken as RMSE / sqrt(2 n), that of normal errors.
-    """
-    best = tried[0]["validation"][0]
-    error = best / (2 * n) ** 0.5 if target == "age" else (best * (1 - best) / n) ** 0.5
-    near = [one for one in tried if None not in one["validation"] and abs(one["validation"][0] - best) <= error]
-    return max(near, key=lambda one: one["weight_decay"])
-
-
-def tune(data, names=(*TUNED, *CONV), n_jobs: int = -1, progress: bool = True) -> dict[str, list[dict]]:
-    """Return what was tried for each architecture, the best first.
-
-    ``data`` is what ``study.run`` takes; networks on pixels need the faces.
+    ds : FaceDataset or Data
+        As ``study.run`` takes it.
+    names : iterable of str
+        Experiments of ``TUNED`` and ``CONV_TUNED``.
+    n_jobs, progress
+        As ``study.run`` takes them.
 
     Returns
     -------
-    dict
-        Name -> list of ``schedule, weight_decay, whitening`` (of features) as JSON has them, and ``validation``: RMSE
-        in years, or accuracy, of each fold; None where a network diverged.
+    DataFrame
+        ``experiment, rank`` (0 is the best), ``learning_rate, weight_decay, whitening`` (of
+        features), ``fold`` and ``validation``: RMSE in years, or accuracy; NaN where a network
+        diverged. Only the best settings have all folds.
     """
-    table = data if isinstance(data, pd.DataFrame) else feature_table(data, progress)
-    rows = folds(near_duplicates(table.iloc[:, len(LABELS) :]), FOLDS, PARTITION)
-    found: dict[str, list[dict]] = {}
+    tables = []
     for name in names:
-        experiment, chosen = untuned(name), CONV.get(name) or TUNED[name]
-        sign = 1 if experiment.target == "age" else -1
-        tried = {str(i): candidate for i, candidate in enumerate(candidates(experiment))}
-        for n_folds in (1,) if name in CONV else (FIRST_FOLDS, FOLDS):
-            results = run(tried, data, range(n_folds), n_jobs=n_jobs, progress=progress, rows=rows, may_diverge=True)[
-                "experiments"
-            ]
-            scores = {i: [one.get("validation", np.inf * sign) for one in results[i]["runs"]] for i in tried}
-            order = sorted(tried, key=lambda i: sign * np.mean(scores[i]))
-            found[name] = [
-                {key: results[i]["settings"][key] for key in chosen}
-                | {"validation": [score if np.isfinite(score) else None for score in scores[i]]}
-                for i in order
-            ] + found.get(name, [])[BEST:]
-            tried = {i: tried[i] for i in order[:BEST]}
-    return found
+        experiment = untuned(name)
+        all_tried = {str(i): each for i, each in enumerate(candidates(experiment))}
+
+        def try_on(tried, n_folds, sign=TARGETS[experiment.target].sign):
+            folds, how = range(n_folds), {"n_jobs": n_jobs, "progress": progress}
+            runs = run(tried, ds, folds, partition=PARTITION, may_diverge=True, **how)
+            lost = runs["validation"].fillna(sign * np.inf)  # what diverged is the worst
+            runs["mean"] = (sign * lost).groupby(runs["experiment"]).transform("mean")
+            return runs.sort_values("mean", kind="stable")
+
+        runs = try_on(all_tried, 1 if experiment.filters else FIRST_FOLDS)
+        if not experiment.filters:
+            best = runs["experiment"].unique()[:BEST]
+            others = runs[~runs["experiment"].isin(best)]
+            runs = pd.concat([try_on({i: all_tried[i] for i in best}, FOLDS), others])
+        settings = pd.DataFrame([all_tried[i].settings() for i in runs["experiment"]])
+        table = settings.reindex(columns=["learning_rate", "weight_decay", "whitening"])
+        table.insert(0, "experiment", name)
+        table.insert(1, "rank", pd.factorize(runs["experiment"])[0])
+        tables.append(table.assign(**{c: runs[c].to_numpy() for c in ("fold", "validation")}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def within_one_error(tried: pd.DataFrame, target: str, n: int) -> pd.Series:
+    """Return the setting with the largest weight decay of those that can't be told from the best.
+
+    One standard error of the best score is what one fold can't tell (Breiman et al. 1984, section
+    3.4.3).
+
+    Parameters
+    ----------
+    tried : DataFrame
+        The rows of one experiment, as ``tune`` returns them.
+    target : {"age", "race"}
+    n : int
+        Validation faces. An RMSE's standard error is taken as RMSE / sqrt(2 n), that of normal
+        errors.
+    """
+    scores = tried["validation"]
+    best = scores.iloc[0]
+    error = best / (2 * n) ** 0.5 if target == "age" else (best * (1 - best) / n) ** 0.5
+    near = tried[(scores - best).abs() <= error]
+    return near.loc[near["weight_decay"].idxmax()]

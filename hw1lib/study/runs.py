@@ -1,0 +1,296 @@
+"""Running experiments, and the table that comes of it.
+
+``Runs`` is a DataFrame, a row a trained network: ``experiment, target, fold, seed``, the ``test``
+result (RMSE in years, or accuracy) and ``mae`` (years), ``validation``, ``train_faces, epochs,
+best_epoch, seconds``, the ``participation_ratio`` of the first layer's weights, ``drawn`` (whether
+the faces are drawn ones), ``curve`` (a DataFrame of some epochs) and ``predicted`` (an array: each
+test face, in the order of the fold's rows).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import pickle
+import platform
+import warnings
+from concurrent.futures.process import BrokenProcessPool
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from joblib.externals import cloudpickle
+from tqdm.auto import tqdm
+
+from hw1lib import faces, nn
+from hw1lib.cache import cache_dir, cached
+from hw1lib.checks import UserError, whole_number
+from hw1lib.study import training
+from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
+from hw1lib.study.training import train_and_measure
+
+COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
+COLUMNS += ["epochs", "best_epoch", "seconds", "participation_ratio", "drawn", "curve", "predicted"]
+CANT_BE_SENT = (
+    "worker processes can't take over what a cell has made (a function imported by its own name, "
+    "such as expit: write scipy.special.expit): trained in this process, which takes longer"
+)
+
+
+def run(
+    experiments,
+    data,
+    folds=range(10),
+    seeds=range(1),
+    partition: int = 0,
+    n_jobs: int = -1,
+    progress: bool = True,
+    may_diverge: bool = False,
+) -> pd.DataFrame:
+    """Train experiments over folds, side by side as processes with one BLAS thread each.
+
+    Each finished run is kept in the cache folder, and found again as long as all is the same that
+    it depends on: data, settings, the code that trains, your own classes and functions. What was
+    interrupted goes on.
+
+    Parameters
+    ----------
+    experiments : str, iterable of str, or dict
+        Of ``EXPERIMENTS``; or a dict of name to Experiment, for your own.
+    data : FaceDataset or Data
+        Faces; or what is to be trained on, which has one normaliser and one PCA.
+    folds, seeds : iterable of int
+        Which of the ten disjoint test folds, and which networks on each.
+    partition : int
+        Another number deals out the faces to the folds in another way.
+    n_jobs : int
+        Processes; -1 for all cores.
+    progress : bool
+        Show a bar.
+    may_diverge : bool
+        A network that diverges is a row without results; otherwise it is an error.
+
+    Returns
+    -------
+    DataFrame
+        A row a trained network, see this module's first lines.
+    """
+    chosen = by_name(experiments)
+    folds, seeds = _whole_numbers("folds", folds), _whole_numbers("seeds", seeds)
+    if max(folds, default=0) > 9:
+        raise ValueError(f"folds must be from 0 to 9, not {max(folds)}")
+    rows, jobs = [], {}
+    made: dict = {}
+    for name, experiment in chosen.items():
+        for fold in folds:
+            its_data = _data(experiment, data, fold, partition, progress, made)
+            for seed in seeds:
+                key = _key(experiment, its_data, fold, seed, partition)
+                jobs[key] = (experiment, its_data, fold, seed, partition)
+                row = {"experiment": name, "target": experiment.target, "fold": fold, "seed": seed}
+                rows.append(row | {"drawn": its_data.drawn, "key": key})
+    _train_missing(jobs, n_jobs, progress)
+    for row in rows:
+        job = jobs[row["key"]]
+        result = _result(row.pop("key"), functools.partial(train_and_measure, *job))
+        if "diverged" in result and not may_diverge:
+            where = f"{row['experiment']}, fold {row['fold']}, seed {row['seed']}"
+            raise nn.TrainingDiverged(f"{result['diverged']} ({where}: {job[0].settings()})")
+        if "diverged" not in result:
+            curve, predicted = pd.DataFrame(result["curve"]), np.array(result["predicted"])
+            row |= result | {"curve": curve, "predicted": predicted}
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _whole_numbers(name: str, values) -> list[int]:
+    if not np.iterable(values) or isinstance(values, str):
+        raise ValueError(f"{name} must be several whole numbers, such as range(10), not {values!r}")
+    return [whole_number(f"each of {name}", value, least=0) for value in values]
+
+
+def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
+    """Return what an experiment trains on; what several experiments share is made once."""
+    own_pca = experiment.pca_faces == "training"
+    if isinstance(data, faces.Data):
+        if experiment.normalizer != "standard" or own_pca:
+            raise UserError(
+                "data must be faces, as faces.open() returns them, for an experiment with a "
+                "normalizer other than 'standard' or with pca_faces='training'"
+            )
+        return experiment.data(data)
+    kind = (experiment.normalizer, fold if own_pca else None)
+    if experiment.filters:
+        kind = ("pictures", experiment.cell)
+    if kind not in made:
+        made[kind] = experiment.data(data, fold, partition, progress)
+    return made[kind]
+
+
+def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
+    """Train what the cache does not hold, and keep each result as it comes."""
+    missing = [key for key in jobs if not (cache_dir() / _file(key)).exists()]
+    if not missing:
+        return
+    missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
+    tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    bar = tqdm(done, "experiments", len(missing), unit="run", disable=not progress, leave=False)
+    try:
+        for key, result in bar:
+            _result(key, lambda result=result: result)
+    except (pickle.PicklingError, BrokenProcessPool) as error:
+        if isinstance(error, BrokenProcessPool) and "un-serialize" not in str(error):
+            raise  # a worker died, of too little memory, say
+        warnings.warn(CANT_BE_SENT, stacklevel=3)
+
+
+def _train_for(key: str, *job) -> tuple[str, dict]:
+    return key, train_and_measure(*job)
+
+
+def _file(key: str) -> str:
+    return f"results/{key}.json"
+
+
+def _result(key: str, make) -> dict:
+    """Return a result from the cache; what is not there, or is damaged, is made."""
+
+    def save(result, path):
+        path.write_text(json.dumps(result, separators=(",", ":")))
+
+    return cached(_file(key), make, save, lambda path: json.loads(path.read_text()))
+
+
+def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> str:
+    """Return what a result is kept under: it changes with all that the result depends on.
+
+    Each setting is pickled by itself, so that equal experiments have the same key however they
+    were built. A class or a function that a cell defines is pickled whole.
+    """
+    settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
+    digest = hashlib.sha256(_code().encode())
+    for name, value in settings.items():
+        digest.update(name.encode() + cloudpickle.dumps(value))
+    digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _code() -> str:
+    """Return a digest of the source of what trains, with the versions that count."""
+    files = [Path(training.__file__)]
+    for room in (nn, faces):
+        files += sorted(Path(room.__file__).parent.glob("*.py"))
+    source = b"".join(path.read_bytes() for path in files)
+    versions = (platform.python_version(), version("numpy"), version("scipy"))
+    return hashlib.sha256(source + repr(versions).encode()).hexdigest()
+
+
+# -- reading runs ---------------------------------------------------------------------------------
+
+
+def recorded(name: str = "runs"):
+    """Return what was recorded on UTKFace: one of the tables, or ``"provenance"``, a dict.
+
+    ``"runs"`` are as ``run`` returns them, without ``predicted``. The other tables are the CSV
+    files of study/recorded.
+    """
+    folder = resources.files("hw1lib.study").joinpath("recorded")
+    if name == "provenance":
+        return json.loads(folder.joinpath("provenance.json").read_text())
+    names = sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".csv"))
+    if name not in names:
+        raise ValueError(f"there is no recorded table {name!r}; there are {', '.join(names)}")
+    with folder.joinpath(f"{name}.csv").open() as file:
+        table = pd.read_csv(file, float_precision="round_trip")
+    if name == "runs":
+        by_run = recorded("curves").groupby(["experiment", "fold", "seed"])
+        curves = {run: curve.iloc[:, 3:].reset_index(drop=True) for run, curve in by_run}
+        runs = zip(table["experiment"], table["fold"], table["seed"], strict=True)
+        table["curve"] = [curves.get(run) for run in runs]  # of one network a fold
+    return table
+
+
+def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the runs of these experiments.
+
+    Raises
+    ------
+    ValueError
+        If there are none of one, or if runs on drawn faces stand among others.
+    """
+    held = list(runs["experiment"].unique())
+    for name in names:
+        if name not in held:
+            known = ", ".join(held) or "none"
+            raise ValueError(f"these runs hold no experiment {name!r}; they hold {known}")
+    chosen = runs[runs["experiment"].isin(names)]
+    if "drawn" in chosen and len(chosen["drawn"].unique()) > 1:
+        raise ValueError(
+            f"runs on drawn faces stand among runs on others, of {', '.join(names)}: choose one "
+            "kind by the column drawn"
+        )
+    return chosen
+
+
+def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
+    """Return the mean of a column over the networks of each fold; the index is the fold."""
+    return of_experiments(runs, name).groupby("fold")[what].mean()
+
+
+def same_run(name: str) -> list[str]:
+    """Return the other names in ``EXPERIMENTS`` of the same settings: they are the same run."""
+    experiment = EXPERIMENTS.get(name)
+    return [other for other, its in EXPERIMENTS.items() if its == experiment and other != name]
+
+
+def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
+    """Return mean, lowest and highest value of a curve over an experiment's networks.
+
+    One that stopped early counts as long as it trained; between the epochs that are kept, values
+    are interpolated. (Of the recorded runs, one network a fold has kept its curve.)
+
+    Returns
+    -------
+    DataFrame
+        Index the epochs; ``mean, low, high``.
+    """
+    curves = list(of_experiments(runs, name)["curve"].dropna())
+    longest = max(curves, key=lambda curve: curve["epoch"].max())
+    epochs = longest["epoch"].to_numpy()
+    values = [np.interp(epochs, c["epoch"], c[column], right=np.nan) for c in curves]
+    table = pd.DataFrame(values, columns=pd.Index(epochs, name="epoch"))
+    return pd.DataFrame({"mean": table.mean(), "low": table.min(), "high": table.max()})
+
+
+def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.DataFrame:
+    """Return a row a tested face and network: what is predicted, and the face's labels.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        With ``predicted``.
+    name : str
+        An experiment.
+    data : Data
+        What was trained on, or other data of the same faces.
+    partition : int
+
+    Returns
+    -------
+    DataFrame
+        Index the rows of ``data``; ``fold, seed, age, gender, race, predicted`` and ``error``:
+        years, or 1 for a wrong label.
+    """
+    folds = data.folds(partition)
+    parts = []
+    for row in of_experiments(runs, name).itertuples():
+        part = data.labels[["age", "gender", "race"]].iloc[folds[row.fold][2]]
+        part = part.assign(fold=row.fold, seed=row.seed, predicted=row.predicted)
+        error = part["predicted"] - part[row.target]
+        parts.append(part.assign(error=error if row.target == "age" else (error != 0) * 1.0))
+    return pd.concat(parts)
