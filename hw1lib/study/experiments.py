@@ -15,11 +15,10 @@ import numpy as np
 
 from hw1lib import faces, nn
 from hw1lib.checks import UserError, one_of, real_number, whole_number
+from hw1lib.faces.pictures import SIZE
 from hw1lib.nn import Constant, ExponentialDecay, He, Random, Xavier, Zero
 from hw1lib.nn.initializers import as_initializer
 from hw1lib.nn.schedules import as_schedule
-
-SIDE = 200  # pixels of a picture of a face
 
 
 class Target(NamedTuple):
@@ -146,7 +145,7 @@ class Experiment:
         implied = TARGETS[self.target]
         sizes: dict[str, Any] = {"layers": [n_features, *self.hidden, implied.outputs]}
         if self.filters:
-            side = SIDE // self.cell
+            side = SIZE // self.cell
             sizes = {"picture": (3, side, side), "filters": self.filters}
             sizes |= {"hidden": self.hidden, "outputs": implied.outputs}
         output_activation = self.output_activation

@@ -67,7 +67,6 @@ def record(
     best = {target: tried.iloc[0] for target, tried in svm.items()}
     machines = [support_vector_runs(data, t, best[t], folds, n_jobs) for t in best]
     runs = pd.concat([runs, *simple, l2, *machines], ignore_index=True)
-    settings = {name: {"report": e.report, **e.settings()} for name, e in EXPERIMENTS.items()}
     first = runs[runs["seed"] == 0]
     groups, confusion = {}, {}
     for name in BY_GROUP:
@@ -81,9 +80,7 @@ def record(
     return {
         "runs": runs[COLUMNS[:-2]],
         "curves": _curves(first),
-        "settings": pd.DataFrame.from_dict(settings, orient="index", dtype=object).reset_index(
-            names="experiment"
-        ),
+        "settings": settings_table(),
         "bootstrap": _bootstraps(runs, data),
         "groups": _stacked(groups),
         "confusion": _stacked(confusion),
@@ -98,6 +95,12 @@ def record(
         "provenance": provenance(ds),
         "faces": each_face(runs, data),
     }
+
+
+def settings_table() -> pd.DataFrame:
+    """Return what ``EXPERIMENTS`` says, a row an experiment."""
+    rows = [{"experiment": n, "report": e.report, **e.settings()} for n, e in EXPERIMENTS.items()]
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _stacked(tables: dict, column: str = "experiment") -> pd.DataFrame:

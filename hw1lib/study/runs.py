@@ -20,10 +20,10 @@ from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
-from joblib.externals import cloudpickle
 from tqdm.auto import tqdm
 
 from hw1lib import faces, nn
@@ -206,7 +206,7 @@ def recorded(name: str = "runs"):
     if name not in names:
         raise ValueError(f"there is no recorded table {name!r}; there are {', '.join(names)}")
     with folder.joinpath(f"{name}.csv").open() as file:
-        table = pd.read_csv(file, float_precision="round_trip")
+        table = pd.read_csv(file)
     if name == "runs":
         by_run = recorded("curves").groupby(["experiment", "fold", "seed"])
         curves = {run: curve.iloc[:, 3:].reset_index(drop=True) for run, curve in by_run}
