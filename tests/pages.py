@@ -59,10 +59,11 @@ def groups(*names: str) -> str:
     for row in table.itertuples():
         unit = 1 if study.EXPERIMENTS[row.experiment].target == "age" else 100
         value, low, high = (unit * number for number in (row.value, row.low, row.high))
-        group = labels[row.kind][row.group] if row.kind in labels else f"{row.group}s"
+        group = labels[row.kind][row.group] if row.kind in labels else row.group
         faces = cells.setdefault(f"{row.kind} {group}", {"faces": f"{row.n:,}"})
         faces[f"`{row.experiment}`"] = f"{value:.1f} ({low:.1f} to {high:.1f})"
-    return markdown(pd.DataFrame.from_dict(cells, orient="index"), "group")
+    table = pd.DataFrame.from_dict(cells, orient="index")
+    return markdown(table[["faces", *map("`{}`".format, names)]], "group")
 
 
 def labels() -> str:
