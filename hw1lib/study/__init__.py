@@ -1,6 +1,5 @@
 """The report's experiments: run, recorded, compared. ``study.record`` records them all."""
 
-from hw1lib.study.baselines import baselines, compare_normalizers, normalizer_table
 from hw1lib.study.comparisons import (
     COMPARISONS,
     OVERLAP,
@@ -30,11 +29,11 @@ from hw1lib.study.experiments import (
 )
 from hw1lib.study.published import OTHERS, PUBLISHED, SPLIT, TABLE_3_3, TABLES
 from hw1lib.study.runs import face_errors, fold_means, mean_curve, recorded, run, same_run
+from hw1lib.study.simple_models import baselines, compare_normalizers, normalizer_table
 from hw1lib.study.tables import (
     mean_and_interval,
     model_comparison,
     published_table,
-    recorded_table,
     where_this_stands,
 )
 from hw1lib.study.training import participation_ratio, train

@@ -7,7 +7,7 @@ accuracy, per cent of the faces (positive: the first is better).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -142,38 +142,29 @@ COMPARISONS = tuple(Comparison(*row) for row in _TABLE)
 def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
     """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value.
 
-    Parameters
-    ----------
-    values : array_like, (n,)
-    overlap : float
-        0 for differences of networks on the same folds. For the metric itself, test faces per
-        training face: the folds' training sets overlap, so that the plain interval would be too
-        narrow (Nadeau and Bengio 2003).
+    ``overlap`` is 0 for differences of networks on the same folds. For the metric itself, it is
+    test faces per training face: the folds' training sets overlap, so that the plain interval would
+    be too narrow (Nadeau and Bengio 2003).
     """
     values = np.asarray(values, float)
     mean, n = float(values.mean()), len(values)
     if n < 2:
-        return mean, float("nan"), float("nan")
+        return mean, np.nan, np.nan
     half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
     return mean, mean - half, mean + half
 
 
 def paired(values, reference) -> tuple[float, float, float]:
     """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair."""
-    values, reference = np.asarray(values, float), np.asarray(reference, float)
-    if values.shape != reference.shape:
-        pairs = f"{len(values)} and {len(reference)} numbers"
-        raise ValueError(f"values and reference must be pairs, not {pairs}")
-    return interval(values - reference)
+    if len(values) != len(reference):
+        raise ValueError(f"there must be pairs, not {len(values)} and {len(reference)} numbers")
+    return interval(np.asarray(values, float) - np.asarray(reference, float))
 
 
 def wilson(right: int, n: int) -> tuple[float, float, float]:
-    """Return a share ``right / n`` and its 95 % score interval (Wilson 1927).
-
-    It is good for few faces and for shares near 1.
-    """
+    """Return a share ``right / n`` and its 95 % score interval, good near 1, too (Wilson 1927)."""
     if not n:
-        return (float("nan"),) * 3
+        return np.nan, np.nan, np.nan
     ends = stats.binomtest(int(right), int(n)).proportion_ci(0.95, method="wilson")
     return right / n, float(ends.low), float(ends.high)
 
@@ -193,32 +184,23 @@ def fold_differences(runs, first: str, second: str, what: str = "test") -> pd.Se
 
 
 def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2000):
-    """Return a 95 % interval of the same difference, the faces of each test drawn again.
+    """Return a 95 % interval of the same difference, the faces of each test drawn again n times.
 
-    The networks stay as they are (Efron 1979). Of two intervals, the wider is shown.
-
-    Parameters
-    ----------
-    first, second : DataFrame
-        As ``face_errors`` returns them.
-    target : str
-    n : int
-        Times that the faces are drawn.
+    ``first`` and ``second`` are as ``face_errors`` returns them. The networks stay as they are
+    (Efron 1979): of the two intervals, the wider is shown.
     """
     rng = np.random.default_rng(0)
     totals = np.zeros(n)
     common = sorted(set(first["fold"]) & set(second["fold"]))
     for fold in common:
-        results = []
-        sides = [side[side["fold"] == fold] for side in (first, second)]
-        n_faces = sides[0].index.nunique()
+        n_faces = first.index[first["fold"] == fold].nunique()
         counts = rng.multinomial(n_faces, np.full(n_faces, 1 / n_faces), n).astype(np.float32)
-        for side in sides:
-            errors = side["error"].to_numpy(np.float32).reshape(-1, n_faces)  # (networks, faces)
+        for side, sign in ((first, 1), (second, -1)):
+            errors = side.loc[side["fold"] == fold, "error"].to_numpy(np.float32)
+            errors = errors.reshape(-1, n_faces)  # (networks, faces)
             means = counts @ (errors**2).T / n_faces  # (n, networks)
             metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-            results.append(metric.mean(axis=1))
-        totals += results[0] - results[1]
+            totals += sign * metric.mean(axis=1)
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
     return float(low), float(high)
 
@@ -231,10 +213,8 @@ def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    errors : array_like, (n,)
-        Years, or 1 for a wrong label, as ``face_errors`` returns them.
-    groups : array_like, (n,)
-        The group of each face.
+    errors, groups : array_like, (n,)
+        Of each face: years, or 1 for a wrong label, as ``face_errors`` has them; and its group.
     target : str
 
     Returns
@@ -257,16 +237,8 @@ def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
 def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return ``errors_by_group`` of age decades, gender labels and race labels, one below another.
 
-    Parameters
-    ----------
-    tested : DataFrame
-        As ``face_errors`` returns them, of one network a fold: each face counts once.
-    target : str
-
-    Returns
-    -------
-    DataFrame
-        ``kind, group, n, value, low, high``, as ``recorded("groups")`` has them for an experiment.
+    ``tested`` is as ``face_errors`` returns it, of one network a fold: each face counts once. The
+    columns are those of ``recorded("groups")``: ``kind, group, n, value, low, high``.
     """
     kinds = {"age decade": tested["age"] // 10 * 10}
     kinds |= {"gender label": tested["gender"], "race label": tested["race"]}
@@ -275,10 +247,9 @@ def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
 
 
 def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
-    """Return a table for each kind of group, with names for codes, for ``show.by_group``.
+    """Return what ``errors_by_label`` returns as a table for each kind, with names for codes.
 
-    ``table`` is as ``errors_by_label`` returns it, or the part of ``recorded("groups")`` that
-    belongs to one experiment. Groups of fewer than ``least`` faces are left out.
+    Groups of fewer than ``least`` faces are left out. ``show.by_group`` draws it.
     """
     names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
     tables = {}
@@ -317,9 +288,7 @@ def else_differs(comparison: Comparison, experiments=EXPERIMENTS) -> str:
     return ", ".join(others) or "nothing"
 
 
-def compare(
-    runs: pd.DataFrame, of: str | tuple[str, ...] = "", comparisons=COMPARISONS
-) -> pd.DataFrame:
+def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
     """Return every comparison whose two experiments are among the runs.
 
     Parameters
@@ -334,60 +303,48 @@ def compare(
     Returns
     -------
     DataFrame
-        Index the questions; ``first, second, factor, else_differs, claimed, metric, published``
+        Index the questions; ``first, second, factor, claimed, else_differs, metric``, ``published``
         (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high``, ``p, holm,
         verdict``. Differences are in years, or in points: per cent of the faces. Of the recorded
         runs the interval is the wider one of Student's t over the folds and the bootstrap.
     """
     held = set(runs["experiment"])
-    bootstraps = recorded("bootstrap").set_index(["first", "second"])
+    bootstraps = recorded("bootstrap").set_index(["first", "second"]).to_dict("index")
     rows = []
     for comparison in comparisons:
-        question, first, second, factor, claimed = comparison
-        if not {first, second} <= held:
+        names = (comparison.first, comparison.second)
+        if not held.issuperset(names):
             continue
-        target = TARGETS[of_experiments(runs, first, second)["target"].iloc[0]]
-        folds = target.factor * fold_differences(runs, first, second)
+        target = TARGETS[of_experiments(runs, *names)["target"].iloc[0]]
+        folds = fold_differences(runs, *names)
         mean, low, high = interval(folds)
-        if (first, second) in bootstraps.index:
-            drawn_again = target.factor * bootstraps.loc[(first, second)]
-            # it was computed of each face's error when the runs were recorded: it is theirs alone
-            theirs = np.isclose(mean, drawn_again["mean"], rtol=0, atol=1e-9)
-            if theirs and drawn_again["high"] - drawn_again["low"] > high - low:
-                low, high = drawn_again["low"], drawn_again["high"]
+        again = bootstraps.get(names)
+        # it was computed of each face's error when the runs were recorded: it is theirs alone
+        if again and abs(again["mean"] - mean) < 1e-9 and again["high"] - again["low"] > high - low:
+            low, high = again["low"], again["high"]
         p = np.nan
         if len(folds) > 1 and folds.std() > 0:
             p = float(stats.ttest_1samp(folds, 0.0).pvalue)
-        known = [PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in (first, second)]
-        published = np.nan
-        if known[0] and known[1]:
-            published = target.factor * (known[0].value - known[1].value)
-        rows.append(
-            {
-                "question": question,
-                "first": first,
-                "second": second,
-                "factor": factor,
-                "else_differs": else_differs(comparison),
-                "claimed": claimed,
-                "metric": target.metric,
-                "published": published,
-                "folds": folds.to_numpy(),
-                "mean": mean,
-                "low": low,
-                "high": high,
-                "p": p,
-                "holm": np.nan,
-                "verdict": verdict(target.metric, low, high),
-            }
-        )
+        first, second = (PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in names)
+        numbers: dict[str, Any] = {
+            "published": first.value - second.value if first and second else np.nan,
+            "folds": folds.to_numpy(),
+            "mean": mean,
+            "low": low,
+            "high": high,
+        }
+        row = comparison._asdict()
+        row |= {"else_differs": else_differs(comparison), "metric": target.metric}
+        row |= {name: target.factor * number for name, number in numbers.items()}
+        said = verdict(target.metric, row["low"], row["high"])
+        rows.append(row | {"p": p, "holm": np.nan, "verdict": said})
     table = pd.DataFrame(rows, columns=COLUMNS).set_index("question")
     table["holm"] = holm(table["p"].where(table["factor"] != AGAIN))  # A/A is no question
     return table[table["first"].str.startswith(of)]
 
 
-COLUMNS = ["question", "first", "second", "factor", "else_differs", "claimed", "metric"]
-COLUMNS += ["published", "folds", "mean", "low", "high", "p", "holm", "verdict"]
+COLUMNS = [*Comparison._fields, "else_differs", "metric", "published", "folds"]
+COLUMNS += ["mean", "low", "high", "p", "holm", "verdict"]
 
 
 def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:

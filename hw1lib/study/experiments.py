@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hw1lib import faces, nn
-from hw1lib.checks import UserError, one_of, real_number, whole_number
+from hw1lib.checks import UserError, one_of, whole_number
 from hw1lib.faces.pictures import SIZE
 from hw1lib.nn import Constant, ExponentialDecay, He, Random, Xavier, Zero
 from hw1lib.nn.initializers import as_initializer
@@ -53,21 +53,15 @@ class Experiment:
         alone are equal.
     target : {"age", "gender", "race"}
     hidden : tuple of int, or int
-        Units of the hidden layers; one number for one layer.
+        Units of the hidden layers.
     activation : str or Activation
         Of the hidden layers.
-    output_activation : str or Activation, optional
-    loss : str or Loss, optional
+    output_activation, loss : optional
         As ``TARGETS`` says, if they are not given.
-    initializer : Initializer or str
-    learning_rate : float, Schedule or function of the epoch
-    momentum, weight_decay : float
-    batch_size, epochs : int
-    patience : int, optional
-        All as ``nn.Network.fit`` takes them.
+    initializer, learning_rate, momentum, weight_decay, batch_size, epochs, patience
+        As ``nn.Network`` and its ``fit`` take them.
     whitening, input_rms : float
-        As ``faces.rescale`` takes them; ``input_rms=None`` leaves the features as the PCA gives
-        them.
+        As ``faces.rescale`` takes them; ``input_rms=None`` leaves the features as they are.
     n_train : int, optional
         At most so many training faces.
     output_bias : {"mean", "zero"}
@@ -76,14 +70,12 @@ class Experiment:
     normalizer : str
         One of ``faces.NORMALIZERS``: how the images were normalised whose features are trained on.
     pca_faces : {"any", "training"}
-        Which 5,000 faces normaliser and PCA are fitted on: any, as in the report, or those of this
-        fold's training.
+        Which 5,000 faces the PCA is fitted on: any, as in the report, or of this fold's training.
     repeat : int
         Another number draws other networks on the same faces.
     filters : tuple of int
         If there are any, the network has so many filters in each block, and is trained on small
-        pictures instead of features: flipped at random, its last layer's weights drawn ten times
-        smaller.
+        pictures: flipped at random, its last layer's weights drawn ten times smaller.
     cell : int
         Side of the squares, in pixels, that make one of a small picture.
     """
@@ -112,48 +104,39 @@ class Experiment:
     cell: int = 4
 
     def __post_init__(self):
-        """Check every field, and make NumPy's numbers plain ones, as JSON has them."""
+        """Check what ``fit`` will not, so that a mistake is told before anything is trained."""
         one_of("target", self.target, TARGETS)
         one_of("output_bias", self.output_bias, ("mean", "zero"))
         one_of("normalizer", self.normalizer, faces.NORMALIZERS)
         one_of("pca_faces", self.pca_faces, ("any", "training"))
-        alone = isinstance(self.hidden, str) or not np.iterable(self.hidden)
-        hidden = (self.hidden,) if alone else self.hidden
-        plain: dict[str, Any] = {
+        for name in ("batch_size", "epochs", "patience", "n_train", "cell"):
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
+        hidden = self.hidden if isinstance(self.hidden, tuple | list) else (self.hidden,)
+        plain = {
             "hidden": tuple(whole_number("each of hidden", units) for units in hidden),
             "filters": tuple(whole_number("each of filters", number) for number in self.filters),
-            "repeat": whole_number("repeat", self.repeat, 0),
-            "momentum": real_number("momentum", self.momentum, below=1),
             "initializer": as_initializer(self.initializer),
             "learning_rate": as_schedule(self.learning_rate),
         }
-        for name in ("batch_size", "epochs", "cell"):
-            plain[name] = whole_number(name, getattr(self, name))
-        for name in ("patience", "n_train"):
-            if getattr(self, name) is not None:
-                plain[name] = whole_number(name, getattr(self, name))
-        for name in ("weight_decay", "whitening"):
-            plain[name] = real_number(name, getattr(self, name))
-        if self.input_rms is not None:
-            plain["input_rms"] = real_number("input_rms", self.input_rms, above=True)
         for name, value in plain.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value)  # the class is frozen
         self.network(0, 1)  # raises if a part is unknown, or does not go with another
 
     def config(self, n_features: int = 128) -> dict:
         """Return the dictionary that describes the network, of features or of pictures."""
-        implied = TARGETS[self.target]
-        sizes: dict[str, Any] = {"layers": [n_features, *self.hidden, implied.outputs]}
+        outputs, activation, loss, *_ = TARGETS[self.target]
+        sizes: dict[str, Any] = {"layers": [n_features, *self.hidden, outputs]}
         if self.filters:
             side = SIZE // self.cell
             sizes = {"picture": (3, side, side), "filters": self.filters}
-            sizes |= {"hidden": self.hidden, "outputs": implied.outputs}
-        output_activation = self.output_activation
-        if output_activation is None:
-            output_activation = implied.activation
-        loss = implied.loss if self.loss is None else self.loss
-        functions = {"activation": self.activation, "output_activation": output_activation}
-        return sizes | functions | {"loss": loss}
+            sizes |= {"hidden": self.hidden, "outputs": outputs}
+        functions = {
+            "activation": self.activation,
+            "output_activation": self.output_activation or activation,
+            "loss": self.loss or loss,
+        }
+        return sizes | functions
 
     def network(self, seed=0, n_features: int = 128) -> nn.Network:
         """Return a new network; ``seed`` draws its weights, and later the order of the rows."""
@@ -164,23 +147,13 @@ class Experiment:
         return net
 
     def data(self, ds, fold: int = 0, partition: int = 0, progress: bool = False) -> faces.Data:
-        """Return what this experiment trains on, made of the faces if need be.
+        """Return what this experiment trains on: ``Data`` as it is, or made of a FaceDataset.
 
-        Parameters
-        ----------
-        ds : FaceDataset or Data
-            ``Data`` is taken as it is.
-        fold, partition : int
-            Whose training faces the PCA is fitted on, with ``pca_faces="training"``.
-        progress : bool
-            Show bars.
+        The fold counts for ``pca_faces="training"`` alone.
         """
         if isinstance(ds, faces.Data):
             if bool(self.filters) != (ds.X.ndim == 4):
-                raise UserError(
-                    "an experiment with filters trains on pictures, faces.open().pictures(), and "
-                    "any other on features, faces.open().features()"
-                )
+                raise UserError("filters need ds.pictures(), and other networks ds.features()")
             return ds
         if self.filters:
             return ds.pictures(self.cell, progress=progress)
@@ -191,57 +164,42 @@ class Experiment:
         return ds.features(self.normalizer, fit_on=fit_on, progress=progress)
 
     def split(self, data: faces.Data, fold: int = 0, partition: int = 0):
-        """Return train, validation and test as the network gets them, each a pair ``X, y``.
-
-        The training faces are limited to ``n_train``, and features are rescaled.
-        """
+        """Return train, validation and test as the network gets them: limited and rescaled."""
         subsets = data.split(self.target, fold, partition)
-        if not self.filters and self.input_rms is not None:
-            how = {"whitening": self.whitening, "input_rms": self.input_rms}
-            subsets = faces.rescale(*subsets, **how)
-        train, validation, test = subsets
-        return faces.Subset(train.X[: self.n_train], train.y[: self.n_train]), validation, test
+        if self.input_rms is not None:
+            subsets = faces.rescale(*subsets, whitening=self.whitening, input_rms=self.input_rms)
+        (X, y), validation, test = subsets
+        return faces.Subset(X[: self.n_train], y[: self.n_train]), validation, test
 
     def settings(self) -> dict:
         """Return the settings as JSON has them, without those that are implied or unused."""
-        unused = OF_FEATURES if self.filters else OF_PICTURES
+        skipped = {"report", *(OF_FEATURES if self.filters else OF_PICTURES)}
+        skipped |= {name for name in ("output_activation", "loss") if getattr(self, name) is None}
         settings = {}
-        for name in (each.name for each in fields(Experiment)):
-            value = getattr(self, name)
-            implied = value is None and name in ("output_activation", "loss")
-            if name == "report" or name in unused or implied:
-                continue
+        for name, value in vars(self).items():
             if isinstance(value, tuple):
                 value = list(value)
             elif not isinstance(value, str | int | float | None):
-                with np.printoptions(legacy="1.25"):  # 0.1, not np.float64(0.1)
-                    value = re.sub(r" at 0x\w+", "", repr(value))
-            settings[name] = value
+                value = re.sub(r" at 0x\w+", "", repr(value))
+            if name not in skipped:
+                settings[name] = value
         return settings
 
 
 # What every architecture is tuned from, and what was chosen, with the same budget for each.
 BASE = Experiment(initializer=Xavier(), epochs=150)
-_ONE_LAYER = {"learning_rate": ExponentialDecay(0.0024, 0.971)}
-_ONE_LAYER |= {"weight_decay": 0.27, "whitening": 0.39}
-_TWO_LAYERS = {"learning_rate": ExponentialDecay(0.00066, 0.971)}
-_TWO_LAYERS |= {"weight_decay": 0.58, "whitening": 0.16}
+_W64 = {"learning_rate": ExponentialDecay(0.0016, 0.973), "weight_decay": 0.15}
+_NARROW = {"learning_rate": ExponentialDecay(0.0024, 0.971), "weight_decay": 0.27}
+_DEEP = {"learning_rate": ExponentialDecay(0.00066, 0.971), "weight_decay": 0.58}
+_RACE = {"learning_rate": ExponentialDecay(0.15, 0.964), "weight_decay": 0.0063}
 TUNED: dict[str, dict[str, Any]] = {
-    "width/64": {
-        "learning_rate": ExponentialDecay(0.0016, 0.973),
-        "weight_decay": 0.15,
-        "whitening": 0.17,
-    },
-    "width/32": _ONE_LAYER,
-    "width/16": _ONE_LAYER,
-    "depth/64-32": _TWO_LAYERS,
-    "depth/64-16": _TWO_LAYERS,
-    "depth/32-8": _TWO_LAYERS,
-    "race/64": {
-        "learning_rate": ExponentialDecay(0.15, 0.964),
-        "weight_decay": 0.0063,
-        "whitening": 0.21,
-    },
+    "width/64": {**_W64, "whitening": 0.17},
+    "width/32": {**_NARROW, "whitening": 0.39},
+    "width/16": {**_NARROW, "whitening": 0.39},
+    "depth/64-32": {**_DEEP, "whitening": 0.16},
+    "depth/64-16": {**_DEEP, "whitening": 0.16},
+    "depth/32-8": {**_DEEP, "whitening": 0.16},
+    "race/64": {**_RACE, "whitening": 0.21},
 }
 # Networks on pictures: a smaller budget, since one epoch takes as long as 100 on features.
 CONV_BASE = Experiment("beyond the report", initializer=He(), epochs=20, filters=(16, 32, 64))

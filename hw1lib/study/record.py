@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,26 +18,17 @@ from threadpoolctl import threadpool_info
 
 from hw1lib import faces
 from hw1lib.files import write_atomically
-from hw1lib.study.baselines import (
-    baselines,
-    compare_normalizers,
-    support_vector_runs,
-    tune_support_vectors,
-)
-from hw1lib.study.comparisons import (
-    COMPARISONS,
-    bootstrap,
-    compare,
-    errors_by_label,
-    fold_differences,
-)
+from hw1lib.study import comparisons
+from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
 from hw1lib.study.experiments import EXPERIMENTS, TARGETS
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.runs import COLUMNS, face_errors, run
+from hw1lib.study.simple_models import baselines, compare_normalizers, support_vectors
 from hw1lib.study.tables import published_table
 from hw1lib.study.tuning import tune
 
 LONG = 1000  # experiments of so many epochs get one network a fold, and those on pictures
+KEY = ["experiment", "fold", "seed"]
 BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
 
 
@@ -47,26 +39,24 @@ def record(
 
     Every experiment over the folds and the baselines (``runs``, ``curves``, ``settings``), the
     intervals of what is compared (``bootstrap``), errors by group of faces (``groups``,
-    ``confusion``), what was tried when tuning (``tuning``, ``svm``), the labels' noise, what
+    ``confusion``), what was tried when tuning (``tuning``), the labels' noise, what
     near-duplicates on both sides change, the variance kept, the normalisers. ``faces`` are the
     arrays of ``each_face``.
     """
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
     long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
-    how = {"n_jobs": n_jobs, "progress": progress}
+    how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     several, single = run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)
     place = {name: i for i, name in enumerate(EXPERIMENTS)}
     runs = pd.concat([several, single]).sort_values(
         "experiment", key=lambda names: names.map(place), kind="stable"
     )
     data = ds.features(progress=progress)
-    svm = {target: tune_support_vectors(data, target, n_jobs) for target in ("age", "race")}
     simple = [baselines(data, target, folds) for target in TARGETS]
+    simple += [support_vectors(data, target, folds, n_jobs) for target in ("age", "race")]
     l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
-    l2 = l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age")
-    best = {target: tried.iloc[0] for target, tried in svm.items()}
-    machines = [support_vector_runs(data, t, best[t], folds, n_jobs) for t in best]
-    runs = pd.concat([runs, *simple, l2, *machines], ignore_index=True)
+    simple.append(l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age"))
+    runs = pd.concat([runs, *simple], ignore_index=True)
     first = runs[runs["seed"] == 0]
     groups, confusion = {}, {}
     for name in BY_GROUP:
@@ -79,13 +69,12 @@ def record(
     variance = ds.preprocessor(progress=progress).explained_variance_ratio
     return {
         "runs": runs[COLUMNS[:-2]],
-        "curves": _curves(first),
+        "curves": _stacked(first.set_index(KEY)["curve"].dropna(), KEY),
         "settings": settings_table(),
         "bootstrap": _bootstraps(runs, data),
         "groups": _stacked(groups),
         "confusion": _stacked(confusion),
         "tuning": tune(ds, **how),
-        "svm": _stacked(svm, "target"),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
         "duplicate_leakage": duplicate_leakage(data, seeds, **how),
         "variance": pd.DataFrame(
@@ -103,29 +92,20 @@ def settings_table() -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-def _stacked(tables: dict, column: str = "experiment") -> pd.DataFrame:
-    return pd.concat(tables, names=[column]).reset_index(level=0).reset_index(drop=True)
-
-
-def _curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the curves of runs, one below another."""
-    with_curve = runs[runs["curve"].notna()]
-    key = ["experiment", "fold", "seed"]
-    tables = [
-        row.curve.assign(**{k: getattr(row, k) for k in key}) for row in with_curve.itertuples()
-    ]
-    curves = pd.concat(tables, ignore_index=True)
-    return curves[[*key, *curves.columns.drop(key)]]
+def _stacked(tables, names=("experiment",)) -> pd.DataFrame:
+    """Return tables one below another, with their keys as columns."""
+    stacked = pd.concat(dict(tables), names=[*names])
+    return stacked.reset_index(level=list(names)).reset_index(drop=True)
 
 
 def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
     """Return the intervals of all comparisons, and whose they are: the mean difference."""
     rows = []
-    for comparison in COMPARISONS:
+    for comparison in comparisons.COMPARISONS:
         first, second = comparison.first, comparison.second
         mean = fold_differences(runs, first, second).mean()
         sides = [face_errors(runs, name, data) for name in (first, second)]
-        low, high = bootstrap(*sides, EXPERIMENTS[first].target)
+        low, high = comparisons.bootstrap(sides[0], sides[1], EXPERIMENTS[first].target)
         rows.append((first, second, mean, round(low, 5), round(high, 5)))
     return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
 
@@ -150,9 +130,9 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
     for (name, seed), its in runs.groupby(["experiment", "seed"]):
         predicted = np.full(len(data), limits.min, np.int16)
         factor = 100 if its["target"].iloc[0] == "age" else 1
-        for row in its.itertuples():
-            rounded = np.rint(factor * np.asarray(row.predicted, float))
-            predicted[tests[row.fold]] = rounded.clip(limits.min + 1, limits.max)
+        for fold, values in zip(its["fold"], its["predicted"], strict=True):
+            rounded = np.rint(factor * np.asarray(values, float))
+            predicted[tests[fold]] = rounded.clip(limits.min + 1, limits.max)
         arrays[f"{name}:{seed}"] = predicted
     return arrays
 
@@ -162,29 +142,24 @@ def provenance(ds: faces.FaceDataset) -> dict:
     names = "".join(f"{name}\n" for name in sorted(ds.labels["file"]))
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    blas = {f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info()}
-    data = {"source": "the stand-in" if ds.drawn else "UTKFace", "drawn": ds.drawn}
+    blas = [
+        f"{b['internal_api']} {b['version']} {b['architecture']}"
+        for b in threadpool_info()
+        if b["user_api"] == "blas"
+    ]
+    data: dict[str, Any] = {"source": "the stand-in" if ds.drawn else "UTKFace", "drawn": ds.drawn}
     data |= {"faces": len(ds), "set_aside": len(ds.skipped), "faces_fingerprint": ds.fingerprint}
     data["file_names_sha256"] = hashlib.sha256(names.encode()).hexdigest()
     if not ds.drawn and Path(ds.source).is_file():
         with open(ds.source, "rb") as file:
             data["archive_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    versions = {name: version(name) for name in ("hw1lib", "numpy", "scipy", "scikit-learn")}
     return {
         "data": data,
         "code": {"commit": commit or "not known", "date": time.strftime("%Y-%m-%d")},
-        "versions": {name: version(name) for name in ("hw1lib", "numpy", "scipy", "scikit-learn")}
-        | {"python": platform.python_version()},
-        "machine": {"processor": _processor(), "blas": ", ".join(sorted(blas))},
+        "versions": versions | {"python": platform.python_version()},
+        "machine": {"processor": platform.processor() or platform.machine(), "blas": blas},
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "not known"
-    named = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
 
 
 def write_recording(results: dict, folder) -> Path:

@@ -29,7 +29,6 @@ from tqdm.auto import tqdm
 from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
-from hw1lib.study import training
 from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
 from hw1lib.study.training import train_and_measure
 
@@ -182,9 +181,10 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
 @functools.cache
 def _code() -> str:
     """Return a digest of the source of what trains, with the versions that count."""
-    files = [Path(training.__file__)]
-    for room in (nn, faces):
-        files += sorted(Path(room.__file__).parent.glob("*.py"))
+    study = Path(__file__).parent
+    files = [study / "training.py"]
+    for room in ("nn", "faces"):
+        files += sorted((study.parent / room).glob("*.py"))
     source = b"".join(path.read_bytes() for path in files)
     versions = (platform.python_version(), version("numpy"), version("scipy"))
     return hashlib.sha256(source + repr(versions).encode()).hexdigest()
@@ -288,9 +288,10 @@ def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.D
     """
     folds = data.folds(partition)
     parts = []
-    for row in of_experiments(runs, name).itertuples():
-        part = data.labels[["age", "gender", "race"]].iloc[folds[row.fold][2]]
-        part = part.assign(fold=row.fold, seed=row.seed, predicted=row.predicted)
-        error = part["predicted"] - part[row.target]
-        parts.append(part.assign(error=error if row.target == "age" else (error != 0) * 1.0))
+    for _, row in of_experiments(runs, name).iterrows():
+        part = data.labels[["age", "gender", "race"]].iloc[folds[row["fold"]][2]]
+        part = part.assign(fold=row["fold"], seed=row["seed"], predicted=row["predicted"])
+        error = part["predicted"] - part[row["target"]]
+        part["error"] = error if row["target"] == "age" else (error != 0).astype(float)
+        parts.append(part)
     return pd.concat(parts)

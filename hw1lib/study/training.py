@@ -54,7 +54,8 @@ def train(
     if experiment.target == "age" and experiment.output_bias == "mean":
         net.biases[-1][...] = train_part.y.mean()
     history = net.fit(
-        *train_part,
+        train_part.X,
+        train_part.y,
         validation=validation,
         epochs=experiment.epochs,
         batch_size=experiment.batch_size,

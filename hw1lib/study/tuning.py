@@ -6,6 +6,7 @@ The folds are those of another partition than the one that is reported.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def candidates(experiment: Experiment) -> list[Experiment]:
     for _ in range(n):
         rate, weight_decay = np.exp(rng.uniform(*np.log([rates, weight_decays]).T))
         decay, whitening = rng.uniform(*np.transpose([decays, whitenings]))
-        settings = {
+        settings: dict[str, Any] = {
             "learning_rate": ExponentialDecay(_rounded(rate * factor), _rounded(decay)),
             "weight_decay": _rounded(weight_decay / factor),
             "whitening": _rounded(whitening),
@@ -95,8 +96,8 @@ def tune(ds, names=(*TUNED, *CONV_TUNED), n_jobs: int = -1, progress: bool = Tru
         all_tried = {str(i): each for i, each in enumerate(candidates(experiment))}
 
         def try_on(tried, n_folds, sign=TARGETS[experiment.target].sign):
-            folds, how = range(n_folds), {"n_jobs": n_jobs, "progress": progress}
-            runs = run(tried, ds, folds, partition=PARTITION, may_diverge=True, **how)
+            folds = range(n_folds)
+            runs = run(tried, ds, folds, range(1), PARTITION, n_jobs, progress, may_diverge=True)
             lost = runs["validation"].fillna(sign * np.inf)  # what diverged is the worst
             runs["mean"] = (sign * lost).groupby(runs["experiment"]).transform("mean")
             return runs.sort_values("mean", kind="stable")
