@@ -1,4 +1,4 @@
-"""Showing: figures, drawings and tables, each with its caption, and the style that all figures share."""
+"""Showing: figures, drawings and tables, each with its caption, and the style of all figures."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ from matplotlib.figure import Figure
 from hw1lib.show.tables import beside
 
 ASSETS = Path(__file__).parent / "assets"
+STYLE = Path(__file__).parent / "hw1.mplstyle"
 
 
 def use_style() -> None:
-    """Give all figures from here on, your own ones too, the look of the report's."""
-    plt.style.use("hw1lib.show.hw1")
+    """Give all figures from here on, your own ones too, the look of the report's.
+
+    Nothing of a matplotlibrc of yours is left: an unknown font or LaTeX would break figures.
+    """
+    plt.style.use(["default", STYLE])
 
 
 def picture(figure: Figure) -> tuple[str, bytes]:
-    """Return a figure as "png" and its bytes, or "jpeg" if it holds photographs: a fifth of the size. It is closed."""
+    """Close a figure; return its kind and bytes: "jpeg" if it holds photographs, else "png"."""
     plt.close(figure)
-    photographs = any(getattr(image.get_array(), "ndim", 0) == 3 for ax in figure.axes for image in ax.images)
-    kind, file = "jpeg" if photographs else "png", io.BytesIO()
-    figure.savefig(file, format=kind, pil_kwargs={"quality": 85} if photographs else {})
-    return kind, file.getvalue()
+    images = [image.get_array() for ax in figure.axes for image in ax.images]
+    photographs = any(np.ndim(image) == 3 for image in images)
+    file = io.BytesIO()
+    if photographs:  # a fifth of the size
+        figure.savefig(file, format="jpeg", pil_kwargs={"quality": 85})
+        return "jpeg", file.getvalue()
+    figure.savefig(file, format="png")
+    return "png", file.getvalue()
 
 
 def figure(figure: Figure, caption: str) -> None:
@@ -49,9 +57,12 @@ def figure(figure: Figure, caption: str) -> None:
 
 
 def drawing(drawn: str, caption: str) -> None:
-    """Display a drawing, "network" (Fig. 2.2), "question3", or any as SVG, with a caption as for ``figure``."""
-    svg = drawn if drawn.startswith("<svg") else (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
-    _display_image("image/svg+xml", svg, caption, ElementTree.fromstring(svg).findtext("{*}title") or caption)
+    """Display a drawing with a caption: "network" (Fig. 2.2), "question3", or any as SVG."""
+    svg = drawn
+    if not drawn.startswith("<svg"):
+        svg = (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
+    title = ElementTree.fromstring(svg).findtext("{*}title")
+    _display_image("image/svg+xml", svg, caption, title or caption)
 
 
 def side_by_side(caption: str, *tables: str) -> None:
@@ -60,32 +71,43 @@ def side_by_side(caption: str, *tables: str) -> None:
 
 
 def steps(states, sliders, caption: str, still=None) -> None:
-    """Display states that sliders, or the arrow keys, switch between, with a caption as for ``figure``.
+    """Display states that sliders, or the arrow keys, switch between, with a caption.
 
-    The states themselves are stored, so that a saved page shows them without a kernel. Where no script runs, and on
-    paper, some of them stand beside each other instead.
+    The states themselves are stored, so that a saved page shows them without a kernel. Where no
+    script runs, and on paper, some of them stand beside each other instead.
 
     Parameters
     ----------
     states : sequence of str
-        HTML or SVG, one for each place of the sliders in the order of ``itertools.product``: the last slider moves
-        first.
+        HTML or SVG, one for each place of the sliders in the order of ``itertools.product``: the
+        last slider moves first.
     sliders : dict of str to sequence
         What each is called, and what its places are called.
     caption : str
+        As for ``figure``.
     still : sequence of int, optional
-        The states that stand beside each other, by default all. The sliders begin at the first of them.
+        The states that stand beside each other, by default all. The sliders begin at the first.
     """
-    states, labels = list(states), [[str(label) for label in places] for places in sliders.values()]
+    states = list(states)
+    labels = [[str(label) for label in places] for places in sliders.values()]
     shape = tuple(map(len, labels))
     if len(states) != np.prod(shape):
-        raise ValueError(f"states must be one for each place of the sliders, {np.prod(shape)}, not {len(states)}")
-    still = range(len(states)) if still is None else still
+        places = f"{np.prod(shape)}, not {len(states)}"
+        raise ValueError(f"states must be one for each place of the sliders, {places}")
+    if still is None:
+        still = range(len(states))
+    starts = [int(place) for place in np.unravel_index(still[0], shape)]
     pieces: dict[str, int] = {}  # states share most of their elements: each is stored once
-    coded = [[pieces.setdefault(piece, len(pieces)) for piece in re.split("(?=<)", state)] for state in states]
-    starts = map(int, np.unravel_index(still[0], shape))
-    kept = {"pieces": list(pieces), "sliders": list(zip(sliders, labels, starts, strict=True)), "states": coded}
-    data = json.dumps(kept, separators=(",", ":")).replace("<", r"\u003c")  # no element to a browser, nor to the page
+    coded = [
+        [pieces.setdefault(piece, len(pieces)) for piece in re.split("(?=<)", state)]
+        for state in states
+    ]
+    stored = {
+        "pieces": list(pieces),
+        "sliders": list(zip(sliders, labels, starts, strict=True)),
+        "states": coded,
+    }
+    data = json.dumps(stored, separators=(",", ":")).replace("<", r"\u003c")  # no element to HTML
     script = (ASSETS / "steps.js").read_text(encoding="utf-8")
     html = f"<div>{beside(*(states[i] for i in still))}</div>"
     html += f'<script type="application/json">{data}</script><script>{script}</script>'
@@ -93,29 +115,33 @@ def steps(states, sliders, caption: str, still=None) -> None:
 
 
 def captioned(table, caption: str) -> None:
-    """Display a DataFrame with a caption as for ``figure``; one that starts with "Table 2.6:" is in the page's list."""
+    """Display a DataFrame with a caption; one that begins "Table 2.6:" is in the page's list."""
     with pd.option_context("display.max_colwidth", None):  # texts whole
         display(table, _bold_head(caption))
 
 
 def described(figure: Figure) -> str:
-    """Return in words what a figure shows, for who cannot see it: its panels, their axes, and where lines lead."""
-    said = []
+    """Return in words what a figure shows: its panels, their axes, and where lines lead."""
+    panels = []
     for ax in figure.axes:
         parts = [ax.get_title(loc) for loc in ("left", "center", "right")]
         if ax.images and not ax.axison:
             parts.append("" if any(parts) else "a picture without axes")
-        elif ax.get_xlabel() or ax.get_ylabel():
-            parts.append(" against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel()))))
+        else:
+            labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
+            parts.append(" against ".join(labels))
         for line in ax.lines[:8]:
             y = np.asarray(line.get_ydata(), float)
             if not str(line.get_label()).startswith("_") and len(y) > 1:
                 parts.append(f"{line.get_label()} from {y[0]:.3g} to {y[-1]:.3g}")
-        said.append(", ".join(" ".join(part.split()) for part in parts if part))
-    said = list(filter(None, said))
-    panels = f"{len(said)} panels: " if len(said) > 1 else ""
-    words = " ".join(", ".join(text.get_text() for ax in figure.axes for text in ax.texts).split())
-    return panels + "; ".join(said) or "a drawing" + (words and f" with the words: {words}")
+        panels.append(", ".join(" ".join(part.split()) for part in parts if part))
+    panels = [panel for panel in panels if panel]
+    if not panels:
+        words = [text.get_text() for ax in figure.axes for text in ax.texts]
+        told = " ".join(", ".join(words).split())
+        return f"a drawing with the words: {told}" if told else "a drawing"
+    count = f"{len(panels)} panels: " if len(panels) > 1 else ""
+    return count + "; ".join(panels)
 
 
 def _display_image(kind: str, content: bytes | str, caption: str, alt: str) -> None:

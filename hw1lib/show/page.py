@@ -16,23 +16,24 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from PIL import Image
 
+from hw1lib import study
 from hw1lib.show.formulas import Formulas
 from hw1lib.show.running import without_widgets
-from hw1lib.study.comparisons import compare, verdict_table
-from hw1lib.study.results import recorded
 
-ASSETS = Path(__file__).parent / "assets" / "report"  # an nbconvert template, and the page around it
+ASSETS = (
+    Path(__file__).parent / "assets" / "report"
+)  # an nbconvert template, and the page around it
 TITLE = "Fully connected networks from scratch: a report, re-run"
 SUBTITLE = (
-    "Age and race label of UTKFace's faces, a convolution and a gradient by hand: every figure, table and formula of "
-    "the homework report, computed again, beside the numbers that it printed."
+    "Age and race label of UTKFace's faces, a convolution and a gradient by hand: every figure, "
+    "table and formula of the homework report, computed again, beside the numbers that it printed."
 )
-CAPTION = re.compile(r"\*\*([^*]+):\*\* *(.*)", re.DOTALL)  # as show.figure and show.captioned write it
+CAPTION = re.compile(r"\*\*([^*]+):\*\* *(.*)", re.DOTALL)  # as hw1lib.show.figure writes it
 NUMBERED = re.compile(r"(Fig|Table)s?\.? (\d+\.\d+.*)", re.DOTALL)
 
 
 def to_html(notebooks, facts=None) -> str:
-    """Return notebooks, one after the other, as one self-contained HTML page with contents at the side.
+    """Return notebooks, one after the other, as one HTML page that loads nothing.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def to_html(notebooks, facts=None) -> str:
         extra_template_basedirs=[str(ASSETS.parent)],
         filters={"markdown2html": page.markdown, "webp": _webp},
     )
-    parts = [page.part(number, notebook, exporter) for number, notebook in enumerate(notebooks, start=1)]
+    parts = [
+        page.part(number, notebook, exporter) for number, notebook in enumerate(notebooks, start=1)
+    ]
     return exporter.environment.get_template("page.html.j2").render(
         title=TITLE,
         subtitle=SUBTITLE,
@@ -63,7 +66,7 @@ def to_html(notebooks, facts=None) -> str:
 
 
 class _Page:
-    """What the notebooks on one page share: ids, links, headings, formulas, the index, and what the report claims."""
+    """What the notebooks on one page share: ids, links, formulas, the index, and the claims."""
 
     def __init__(self, sources: str):
         self.sources = sources
@@ -79,16 +82,22 @@ class _Page:
         """Return a notebook as HTML, with the ids and texts of its title and sections."""
         self.number = number
         self.headings: list[tuple[str, str]] = []
+        notebook.cells = [cell for cell in notebook.cells if not _is_proof(cell)]
         self._fold_answers(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = self._with_captions(without_widgets(cell.outputs))
         body = exporter.from_notebook_node(notebook)[0]
         headings = self.headings or [(self.new_id(f"{number}"), f"Notebook {number}")]
-        return {"id": headings[0][0], "title": headings[0][1], "sections": headings[1:], "html": body}
+        return {
+            "id": headings[0][0],
+            "title": headings[0][1],
+            "sections": headings[1:],
+            "html": body,
+        }
 
     def new_id(self, text: str) -> str:
-        """Return an id made of the text's letters, digits and dots that nothing else on the page has."""
+        """Return an id made of the text's letters, digits and dots that nothing else has."""
         anchor = _slug(text)
         while anchor in self.taken:
             anchor += "-again"
@@ -96,20 +105,21 @@ class _Page:
         return anchor
 
     def heading_id(self, text: str) -> str:
-        """Return what a heading of this notebook is called: its own number, "2.1", or "2-summary"; links to it last."""
+        """Return a heading's id: its own number, "2.1", or "2-summary"."""
         own = re.match(rf"{self.number}\.\s|{self.number}(\.\d+)+", text)
         return own[0] if own else f"{self.number}-{text}"
 
     @staticmethod
     def _fold_answers(notebook) -> None:
         """Mark where a fold begins and ends: around each run of cells with the tag "answer"."""
-        for answer, cells in groupby(notebook.cells, lambda cell: "answer" in cell.metadata.get("tags", [])):
+        for answer, group in groupby(notebook.cells, lambda cell: "answer" in _tags(cell)):
+            cells = list(group)
             if answer:
-                first, *_, last = [*cells] * 2
-                first.metadata.fold_begins = last.metadata.fold_ends = True
+                cells[0].metadata.fold_begins = True
+                cells[-1].metadata.fold_ends = True
 
     def _with_captions(self, outputs: list) -> list:
-        """Return outputs, each caption put to the picture or table before it; the report's are listed."""
+        """Return outputs, each caption put to the picture or table before it."""
         kept: list[nbformat.NotebookNode] = []
         for output in outputs:
             data = output.get("data", {})
@@ -131,14 +141,15 @@ class _Page:
         output.metadata.anchors = []
         numbered = NUMBERED.fullmatch(name)
         numbers = re.findall(r"\d+\.\d+", numbered[2]) if numbered else []
-        names = [f"{numbered[1]}{'.' * (numbered[1] == 'Fig')} {number}" for number in numbers] if numbered else []
+        kind = {"Fig": "Fig.", "Table": "Table"}[numbered[1]] if numbered else ""
+        names = [f"{kind} {number}" for number in numbers]
         if len(names) > 1:
             name = ", ".join(names)  # so that a search for any of them finds it
         for number, each in zip(numbers, names, strict=True):
             anchor = self.new_id(each)
-            own = [c.parent for c in tables("caption") if c.get_text().partition(":")[0] == each]
-            if own:
-                own[0]["id"] = anchor
+            heads = [head for head in tables("caption") if head.get_text().split(":")[0] == each]
+            if heads:
+                heads[0].parent["id"] = anchor
             else:
                 output.metadata.anchors.append(anchor)
             listed = name if len(names) == 1 else each
@@ -151,7 +162,7 @@ class _Page:
         return _text(self.markdown(markdown))
 
     def _mended(self, tables: BeautifulSoup) -> str:
-        """Return HTML whose tables scroll, have no empty head and no style of pandas's; claims can be linked to."""
+        """Return HTML whose tables scroll, without pandas's style; rows of claims get ids."""
         for style in tables("style", scoped=True):
             style.decompose()
         for head in tables("th"):
@@ -206,20 +217,32 @@ class _Renderer(IPythonRenderer):
 
 
 def _verdicts() -> pd.DataFrame:
-    """Return the recorded verdicts on what the report concludes, and on the orders that its tables print."""
-    compared = compare(recorded())
-    return verdict_table(compared[compared["claimed"] | compared["published"].notna()])
+    """Return the recorded verdicts on what the report concludes, and on its tables' orders."""
+    compared = study.compare(study.recorded())
+    return study.verdict_table(compared[compared["claimed"] | compared["published"].notna()])
 
 
 def _webp(png: str) -> str:
     """Return a picture as WebP, exactly the same in less than half as many bytes."""
     file = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).save(file, "webp", lossless=True, method=1, quality=25)
+    Image.open(io.BytesIO(base64.b64decode(png))).save(
+        file, "webp", lossless=True, method=1, quality=25
+    )
     return base64.b64encode(file.getvalue()).decode()
 
 
+def _tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _is_proof(cell) -> bool:
+    """Tell whether a cell checks what others say, and that held: only notebooks show it."""
+    failed = any(output.output_type == "error" for output in cell.get("outputs", []))
+    return "check" in _tags(cell) and not failed
+
+
 def _is_shown(output) -> bool:
-    return "text/html" in output.get("data", {}) or any(kind.startswith("image/") for kind in output.get("data", {}))
+    return any(kind == "text/html" or kind.startswith("image/") for kind in output.get("data", {}))
 
 
 def _slug(text: str) -> str:
@@ -228,7 +251,4 @@ def _slug(text: str) -> str:
 
 def _text(html: str) -> str:
     """Return HTML's text, each formula as it would be typed."""
-    soup = BeautifulSoup(html, "html.parser")
-    for math in soup("math"):
-        math.decompose()
-    return " ".join(soup.get_text().split())
+    return " ".join(BeautifulSoup(html, "html.parser").get_text().split())

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
+import sys
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import joblib
 import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
+from nbclient.util import run_sync
 from tqdm.auto import tqdm
 from traitlets.config import Config
 
+from hw1lib.checks import FileError
+from hw1lib.show.display import STYLE
+
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near
-LONGEST = ("05", "03", "04", "02", "08")  # they start first, in this order: 05 alone takes two minutes of a core
+LONGEST = ("05", "03", "04", "02", "08")  # they start first, in this order
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, |FloatProgress")  # a bar, with or without a known end, as text
+PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, |FloatProgress")  # with or without an end
 INTERACTIVE = "*Interactive in JupyterLab; the figures beside this line show it standing still.*"
 
 
+class _ThisPython(AsyncKernelManager):
+    """Starts kernels of the Python that runs this, whatever is installed under their name."""
+
+    def _kernel_spec_manager_default(self):
+        return KernelSpecManager(kernel_dirs=[])
+
+
 class _Client(NotebookClient):
-    """Runs a notebook without keeping the state of its widgets: saved pages show the static figure beside each."""
+    """Runs a notebook without the state of its widgets: beside each stands a figure."""
 
     def on_comm_open_jupyter_widget(self, msg):
         return None
 
 
 def read_notebook(path: Path):
-    """Return a notebook as it is stored; ValueError that names the file if it is none."""
+    """Return a notebook as it is stored; FileError that names the file if it is none."""
     try:
         return nbformat.read(path, as_version=4)
     except OSError:
         raise
     except Exception as error:  # nbformat raises many kinds over a damaged file
-        raise ValueError(f"{path}: not a notebook: {error}") from error
+        raise FileError(f"{path}: not a notebook: {error}") from error
 
 
 def run_notebooks(notebooks: dict, finished: Callable, progress: bool = True) -> dict[Path, str]:
-    """Run notebooks, one on each core and the longest first; return those that failed, with the cell and how.
+    """Run notebooks, one on each core and the longest first; return which failed, and how.
 
     Parameters
     ----------
@@ -49,79 +63,94 @@ def run_notebooks(notebooks: dict, finished: Callable, progress: bool = True) ->
     finished : callable
         Called with the path of each notebook that did not fail.
     progress : bool
-        Show a bar that tells which are running.
+        Show a bar over the notebooks.
     """
+    at_once = min(joblib.cpu_count(), len(notebooks))
+    clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
     failures = {}
-    cores = joblib.cpu_count()
-    at_once = min(cores, len(notebooks))
-    free = asyncio.Semaphore(at_once)
-    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress)
-    running: list[str] = []
-
-    async def run(path):
-        async with free:
-            running.append(path.stem)
-            bar.set_description(", ".join(running))
-            failure = await _run(notebooks[path], path.parent, max(1, cores // at_once))
-            running.remove(path.stem)
-            bar.set_description(", ".join(running))
-            bar.update()
-        if failure:
-            failures[path] = failure
-        else:
-            finished(path)
-
-    async def run_all():
-        await asyncio.gather(*map(run, sorted(notebooks, key=_rank)))
-
-    with bar:
-        asyncio.run(run_all())
+    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress or sys.stderr is None)
+    with bar, ThreadPoolExecutor(at_once) as pool:
+        running = {
+            pool.submit(_run, clients[path], _environment(at_once)): path
+            for path in sorted(notebooks, key=_rank)
+        }
+        try:
+            while running:
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    path = running.pop(future)
+                    failure = future.result()
+                    if failure:
+                        failures[path] = failure
+                    else:
+                        finished(path)
+                    bar.update()
+        except BaseException:  # Ctrl-C, or what is finished can't be written
+            pool.shutdown(wait=False, cancel_futures=True)
+            while running:
+                for client in clients.values():
+                    _stop(client)
+                running = wait(running, timeout=0.5).not_done
+            raise
     return {path: failures[path] for path in notebooks if path in failures}
 
 
-async def _run(notebook, folder: Path, cores: int) -> str:
-    """Run a notebook from top to bottom, its kernel in ``folder``; return which cell failed and how, or "".
-
-    The output of a cell that failed is its error; the cells below it have none.
-    """
-    started: list = []  # code cells; their number is what JupyterLab shows at the last of them
-    failure = ""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-
-    client = _Client(
+def _client(notebook, folder: Path) -> NotebookClient:
+    return _Client(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        kernel_manager_class=_ThisPython,
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
-        on_cell_execute=lambda cell, cell_index: started.append(cell),
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
     )
+
+
+def _environment(at_once: int) -> dict[str, str]:
+    """Return a kernel's environment: its share of the cores, and our figures, not its user's."""
+    share = str(max(1, joblib.cpu_count() // at_once))
+    ours = {
+        "LOKY_MAX_CPU_COUNT": share,  # what n_jobs=-1 takes for all cores
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(STYLE),
+    }
+    return {"OMP_NUM_THREADS": share} | os.environ | ours
+
+
+def _run(client: NotebookClient, environment: dict[str, str]) -> str:
+    """Run a notebook from top to bottom; return which cell failed and how, or "".
+
+    The output of a cell that failed is its error; the cells below it have none.
+    """
+    cells = [cell for cell in client.nb.cells if cell.cell_type == "code"]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    started: list = []  # their number is what JupyterLab shows at the last of them
+    client.on_cell_execute = lambda cell, cell_index: started.append(cell)
+    failure = ""
     try:
-        # what n_jobs=-1 and BLAS take for all cores in the kernel: two kernels at once do not fight over them
-        share = {"OMP_NUM_THREADS": f"{cores}"} | os.environ | {"LOKY_MAX_CPU_COUNT": f"{cores}"}
-        await client.async_execute(env=share)
+        client.execute(env=environment)
     except CellExecutionError as error:
-        if error.ename == "KeyboardInterrupt":  # Ctrl-C reached the kernel first
-            raise KeyboardInterrupt from None
         failure = f"cell [{len(started)}]: {error.ename}: {error.evalue}"
-    except (CellTimeoutError, DeadKernelError, AssertionError) as error:
-        if getattr(client, "_async_cleanup_kernel_future", None):  # nbclient saw Ctrl-C, and stopped the kernel
-            raise KeyboardInterrupt from None
-        failure = f"cell [{len(started)}]: {error}"
-        shown = {"ename": type(error).__name__, "evalue": f"{error}", "traceback": [f"{error}"]}
-        started[-1].outputs.append(nbformat.v4.new_output("error", **shown))
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.get("language_info", {}).pop("version", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
-            cell.outputs = without_widgets(cell.outputs)
+    except Exception as error:  # the kernel died, was too slow, or did not even start
+        where = f"cell [{len(started)}]" if started else "no kernel started"
+        failure = f"{where}: {error}"
+        shown = {"ename": type(error).__name__, "evalue": f"{error}", "traceback": [failure]}
+        for cell in (started or cells[:1])[-1:]:
+            cell.outputs.append(nbformat.v4.new_output("error", **shown))
+    client.nb.metadata.pop("widgets", None)
+    client.nb.metadata.get("language_info", {}).pop("version", None)
+    for cell in cells:
+        cell.outputs = without_widgets(cell.outputs)
     return failure
+
+
+def _stop(client: NotebookClient) -> None:
+    if client.km is not None and client.km.has_kernel:
+        run_sync(client.km.shutdown_kernel)(now=True)
 
 
 def _rank(path: Path) -> int:
@@ -129,16 +158,20 @@ def _rank(path: Path) -> int:
 
 
 def without_widgets(outputs: list) -> list:
-    """Return a cell's outputs without progress bars, and with a line in place of the first of its widgets."""
-    kept = []
+    """Return outputs without progress bars, and with a line in place of the first widget."""
+    note = nbformat.v4.new_output(
+        "display_data", {"text/markdown": INTERACTIVE, "text/plain": INTERACTIVE}
+    )
+    kept: list = []
     for output in outputs:
-        text = output.get("data", {}).get("text/plain", "")
+        data = output.get("data", {})
         if output.output_type == "stream" and output.name == "stderr":
-            lines = [line for line in output.text.splitlines() if line.strip() and not PROGRESS_BAR.search(line)]
-            output = nbformat.v4.new_output("stream", name="stderr", text="\n".join(lines)) if lines else None
-        elif WIDGET in output.get("data", {}):
-            note = nbformat.v4.new_output("display_data", {"text/markdown": INTERACTIVE, "text/plain": INTERACTIVE})
-            output = None if PROGRESS_BAR.search(text) or note in kept else note
-        if output is not None:
+            lines = [line for line in output.text.splitlines() if line.strip()]
+            text = "\n".join(line for line in lines if not PROGRESS_BAR.search(line))
+            if text:
+                kept.append(nbformat.v4.new_output("stream", name="stderr", text=text))
+        elif WIDGET not in data:
             kept.append(output)
+        elif note not in kept and not PROGRESS_BAR.search(data.get("text/plain", "")):
+            kept.append(note)
     return kept

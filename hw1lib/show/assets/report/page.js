@@ -23,11 +23,11 @@ letScroll();
 addEventListener("copy", (event) => {
   const selected = document.createElement("div");
   selected.append(getSelection().getRangeAt(0).cloneContents());
-  const formulas = selected.querySelectorAll(".formula:has(annotation)");
+  const formulas = selected.querySelectorAll(".formula");
   if (!formulas.length) return;
   for (const formula of formulas) {
     const sign = formula.classList.contains("block") ? "$$" : "$";
-    formula.replaceWith(sign + formula.querySelector("annotation").textContent + sign);
+    formula.replaceWith(sign + formula.getAttribute("aria-label") + sign);
   }
   event.clipboardData.setData("text/plain", selected.textContent);
   event.preventDefault();
