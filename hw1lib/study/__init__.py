@@ -34,6 +34,7 @@ from hw1lib.study.tables import (
     mean_and_interval,
     model_comparison,
     published_table,
+    recorded_table,
     where_this_stands,
 )
 from hw1lib.study.training import participation_ratio, train

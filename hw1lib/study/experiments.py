@@ -244,12 +244,13 @@ _add("init/xavier" + RECONSTRUCTED, "Fig. 2.5, Table 2.6", NEAREST, initializer=
 # 2.2.4, where the output's bias starts
 for _bias in ("mean", "zero"):
     for _sigma in SIGMAS:
-        _start = {"initializer": Random(_sigma), "output_bias": _bias}
-        _add(f"{_bias}-bias/sigma-{_sigma}", "section 2.2.4", ONE_HIDDEN, **_start)
+        _name = f"{_bias}-bias/sigma-{_sigma}"
+        _start = Random(_sigma)
+        _add(_name, "section 2.2.4", ONE_HIDDEN, initializer=_start, output_bias=_bias)
 _add("zero-bias/64", "section 2.2.4", ONE_HIDDEN, output_bias="zero")
 for _name, _like, _hidden in (("16", "width/16", (16,)), ("64-16", "depth/64-16", (64, 16))):
-    _start = {"hidden": _hidden, "output_bias": "zero"}
-    _add(f"zero-bias/{_name}", "section 2.2.4", BASE, **_start, **TUNED[_like])
+    _settings = {"hidden": _hidden, "output_bias": "zero", **TUNED[_like]}
+    _add(f"zero-bias/{_name}", "section 2.2.4", BASE, **_settings)
 # 2.2.4, one hidden layer and two, each tuned, and as reconstructed
 for _name, _report, _hidden in (
     ("width/64", "Fig. 2.7, Table 2.10", (64,)),

@@ -94,7 +94,7 @@ def settings_table() -> pd.DataFrame:
 
 def _stacked(tables, names=("experiment",)) -> pd.DataFrame:
     """Return tables one below another, with their keys as columns."""
-    stacked = pd.concat(dict(tables), names=[*names])
+    stacked: pd.DataFrame = pd.concat(dict(tables), names=[*names])
     return stacked.reset_index(level=list(names)).reset_index(drop=True)
 
 

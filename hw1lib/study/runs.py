@@ -14,6 +14,7 @@ import hashlib
 import json
 import pickle
 import platform
+import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 from importlib import resources
@@ -168,14 +169,28 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     """Return what a result is kept under: it changes with all that the result depends on.
 
     Each setting is pickled by itself, so that equal experiments have the same key however they
-    were built. A class or a function that a cell defines is pickled whole.
+    were built.
     """
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
-        digest.update(name.encode() + cloudpickle.dumps(value))
+        digest.update(name.encode() + _pickled(value))
     digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
     return digest.hexdigest()[:32]
+
+
+def _pickled(value) -> bytes:
+    """Return a setting as bytes; what a cell or a file of your own defines is in them, whole.
+
+    Worker processes get it in the same way: they may have imported an older version of the file.
+    """
+    module = sys.modules.get(str(getattr(value, "__module__", "")))
+    file = getattr(module, "__file__", None)
+    installed = {"hw1lib", "__main__", *sys.stdlib_module_names}
+    if module and file and "site-packages" not in file:
+        if module.__name__.partition(".")[0] not in installed:
+            cloudpickle.register_pickle_by_value(module)
+    return cloudpickle.dumps(value)
 
 
 @functools.cache

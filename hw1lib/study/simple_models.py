@@ -127,9 +127,9 @@ def normalizer_table(scores: pd.DataFrame) -> pd.DataFrame:
     standard = scores.loc[scores["normalizer"] == "standard", "age"].to_numpy()
     for name, part in scores.groupby("normalizer", sort=False):
         gaps = part["age"].to_numpy() - standard
-        p = np.nan
+        p = float("nan")
         if len(gaps) > 1 and gaps.std() > 0:
-            p = stats.ttest_1samp(gaps, 0.0).pvalue
+            p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
         means = part[["variance", "age", "race"]].mean()
         ends = interval(gaps) if name != "standard" else [np.nan] * 3
         rows[name] = [*means, *ends, p]

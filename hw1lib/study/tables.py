@@ -67,10 +67,14 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
         row["the same run as"] = ", ".join(same_run(name)) or "-"
         rows[names[name] if isinstance(names, dict) else name] = row
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table = table.loc[:, (table != "-").any()]
-    if not {"published", "UTKFace, reconstructed"} & set(table):
-        table = table.rename(columns={"UTKFace, trained properly": "recorded on UTKFace"})
-    return table
+    return table.loc[:, (table != "-").any()]
+
+
+def recorded_table(names, runs=None, known=None) -> pd.DataFrame:
+    """Return ``published_table`` without the report's numbers and what comes near to them."""
+    table = published_table(names, runs, known)
+    table = table.drop(columns=["published", "UTKFace, reconstructed"], errors="ignore")
+    return table.rename(columns={"UTKFace, trained properly": "recorded on UTKFace"})
 
 
 def _metric(name: str, *tables) -> str:
