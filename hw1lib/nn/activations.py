@@ -67,6 +67,7 @@ class Tanh(Activation):
     def __call__(self, z):
         return np.tanh(z)
 
+    @np.errstate(under="ignore")
     def derivative(self, z, a):
         return 1 - a * a
 
@@ -118,6 +119,7 @@ class Softmax(Activation):
     def derivative(self, z, a):
         raise ValueError("softmax's derivative is a matrix, diag(a) - a a^T: see its backward")
 
+    @np.errstate(under="ignore")
     def backward(self, grad, z, a):
         return a * (grad - np.sum(grad * a, axis=-1, keepdims=True))
 

@@ -1,16 +1,17 @@
-"""Question 3 (report, chapter 4): every derivative of a small network, by hand, and four ways to check it.
+"""Question 3 (report, chapter 4): every derivative of a small network, by hand, and four checks.
 
-A picture x (4, 4) meets a 2x2 filter with stride 2, an activation g, a weighted sum and a target t:
+A picture x (4, 4) meets a 2x2 filter with stride 2, an activation g, a weighted sum, a target t:
 
     c = conv2d(x, filter, stride=2)                                 c11, c12, c21, c22
     y = g(c)                                                        y1, y2, y3, y4
     output = w1 y1 + w2 y2 + w3 y3 + w4 y4
     loss = error^2 / 2                                              error = output - t
 
-The report never prints the loss; its dL/d(output) = output - t means this one. Each function takes ``x`` (4, 4), the
-filter as ``kernel`` (2, 2), ``w`` (4,), the number ``t`` and the name ``g`` of an elementwise activation; it returns a
-dictionary by the report's names, and raises ValueError for anything else, naming the argument. Gradients are the loss's
-with respect to each of ``NAMES``; the one with respect to the output is the error itself, and has its name.
+The report never prints the loss; its dL/d(output) = output - t means this one. Each function takes
+``x`` (4, 4), the filter as ``kernel`` (2, 2), ``w`` (4,), the number ``t`` and the name ``g`` of an
+elementwise activation; it returns a dictionary by the report's names, and raises ValueError for
+anything else, naming the argument. Gradients are the loss's with respect to each of ``NAMES``; the
+one with respect to the output is the error itself, and has its name.
 """
 
 from __future__ import annotations
@@ -39,46 +40,20 @@ class Formula(NamedTuple):
     tex: str  # the closed form as an equation
 
 
-def _checked(x, kernel, w, t, g):
-    """Return the four as float arrays, and the activation."""
-    given = []
-    for name, value, shape in (
-        ("x", x, (4, 4)),
-        ("kernel", kernel, (2, 2)),
-        ("w", w, (4,)),
-        ("t", t, ()),
-    ):
-        array = numbers(name, value, "iuf")
-        if array.shape != shape:
-            wanted = f"of shape {shape}" if shape else "one number"
-            raise ValueError(f"{name} must be {wanted}, not of shape {array.shape}")
-        given.append(array.astype(float))
-    return *given, ACTIVATIONS[one_of("g", g, ELEMENTWISE)]
-
-
-def _by_name(error, y, c, w, kernel) -> dict[str, float]:
-    """Return the gradients with respect to these five as one dictionary."""
-    flat = np.concatenate([np.ravel(gradient) for gradient in (error, y, c, w, kernel)])
-    return dict(zip(NAMES, flat.tolist(), strict=True))
-
-
-# -- as the report writes it: plain arithmetic, so that SymPy's symbols pass through it as numbers do -----------------
+# -- as the report writes it: plain arithmetic, for numbers and for SymPy's symbols ---------------
 
 
 def _convolution(x, kernel) -> list:
-    (x11, x12, x13, x14), (x21, x22, x23, x24), (x31, x32, x33, x34), (x41, x42, x43, x44) = x
     (w11, w12), (w21, w22) = kernel
+    corners = (0, 0), (0, 2), (2, 0), (2, 2)  # of the four windows
     return [
-        x11 * w11 + x12 * w12 + x21 * w21 + x22 * w22,  # c11
-        x13 * w11 + x14 * w12 + x23 * w21 + x24 * w22,  # c12
-        x31 * w11 + x32 * w12 + x41 * w21 + x42 * w22,  # c21
-        x33 * w11 + x34 * w12 + x43 * w21 + x44 * w22,  # c22
+        x[r][c] * w11 + x[r][c + 1] * w12 + x[r + 1][c] * w21 + x[r + 1][c + 1] * w22
+        for r, c in corners
     ]
 
 
 def _weighted_sum(w, y):
-    (w1, w2, w3, w4), (y1, y2, y3, y4) = w, y
-    return w1 * y1 + w2 * y2 + w3 * y3 + w4 * y4
+    return w[0] * y[0] + w[1] * y[1] + w[2] * y[2] + w[3] * y[3]
 
 
 def _loss(output, t):
@@ -116,8 +91,7 @@ def forward(x, kernel, w, t, g: str) -> dict[str, float]:
     c = np.array(_convolution(x, kernel))
     y = activation(c)
     output = _weighted_sum(w, y)
-    values = [*c, *y, output, _loss(output, t)]
-    return dict(zip((*SUMS, *OUTPUTS, "output", "loss"), map(float, values), strict=True))
+    return _by_name((*SUMS, *OUTPUTS, "output", "loss"), c, y, output, _loss(output, t))
 
 
 def closed_form(x, kernel, w, t, g: str) -> dict[str, float]:
@@ -125,12 +99,12 @@ def closed_form(x, kernel, w, t, g: str) -> dict[str, float]:
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
     c = np.array(_convolution(x, kernel))
     y = activation(c)
-    found = _derivatives(x, w, y, activation.derivative(c, y), _weighted_sum(w, y) - t)
-    return {name: float(value) for name, value in found.items()}
+    gradients = _derivatives(x, w, y, activation.derivative(c, y), _weighted_sum(w, y) - t)
+    return {name: float(value) for name, value in gradients.items()}
 
 
 def derive() -> dict[str, Formula]:
-    """Let SymPy differentiate the loss, for a g of which it knows nothing, and compare with the report's formulas."""
+    """Let SymPy differentiate the loss, for any g, and compare with the report's formulas."""
     import sympy as sp
 
     class gprime(sp.Function):
@@ -141,7 +115,7 @@ def derive() -> dict[str, Formula]:
         def fdiff(self, argindex=1):
             return gprime(self.args[0])
 
-    x = [sp.symbols(" ".join(f"x{row}{column}" for column in range(1, 5))) for row in range(1, 5)]
+    x = [sp.symbols(f"x{row}1:5") for row in range(1, 5)]
     c, y, w, v = (sp.symbols(names) for names in (SUMS, OUTPUTS, WEIGHTS, FILTER))
     output, t = sp.symbols(r"\mathrm{output} t")
     written_out = [
@@ -149,15 +123,12 @@ def derive() -> dict[str, Formula]:
         {yi: g(ci) for yi, ci in zip(y, c, strict=True)},
         dict(zip(c, _convolution(x, [v[:2], v[2:]]), strict=True)),
     ]
-    losses = [
-        _loss(output, t)
-    ]  # as a function of the output, of y and w, of c and w, of everything
+    losses = [_loss(output, t)]  # of the output, of y and w, of c and w, of everything
     for values in written_out:
         losses.append(losses[-1].subs(values))
     formulas = {}
-    variables = (output, *y, *c, *w, *v)
-    found = _derivatives(x, w, y, [gprime(ci) for ci in c], output - t)
-    for variable, (name, formula) in zip(variables, found.items(), strict=True):
+    printed = _derivatives(x, w, y, [gprime(ci) for ci in c], output - t)
+    for variable, (name, formula) in zip((output, *y, *c, *w, *v), printed.items(), strict=True):
         loss = next(loss for loss in reversed(losses) if variable in loss.free_symbols)
         derived = sp.diff(loss, variable)
         difference = derived - formula
@@ -169,11 +140,11 @@ def derive() -> dict[str, Formula]:
     return formulas
 
 
-# -- the same gradients, three more ways ------------------------------------------------------------------------------
+# -- the same gradients, three more ways ----------------------------------------------------------
 
 
 def vectorised(x, kernel, w, t, g: str) -> dict[str, float]:
-    """Return the gradients from one matrix product forward and one back, as ``conv2d`` works inside."""
+    """Return the gradients from one matrix product forward and one back, as ``conv2d`` works."""
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
     patches = patch_matrix(x, 2, stride=2)  # (4, 4): a window a row
     c = patches @ kernel.ravel()  # (4,)
@@ -181,7 +152,7 @@ def vectorised(x, kernel, w, t, g: str) -> dict[str, float]:
     error = w @ y - t
     to_y = error * w  # (4,)
     to_c = to_y * activation.derivative(c, y)  # (4,)
-    return _by_name(error, to_y, to_c, w=error * y, kernel=patches.T @ to_c)
+    return _by_name(NAMES, error, to_y, to_c, error * y, patches.T @ to_c)
 
 
 def by_conv2d(x, kernel, w, t, g: str) -> dict[str, float]:
@@ -192,16 +163,16 @@ def by_conv2d(x, kernel, w, t, g: str) -> dict[str, float]:
     error = w @ y.ravel() - t
     to_y = error * w.reshape(2, 2)  # (2, 2)
     to_c = to_y * activation.derivative(c, y)  # (2, 2)
-    return _by_name(
-        error, to_y, to_c, w=error * y, kernel=conv2d_backward(to_c, x, kernel, stride=2).filters
-    )
+    to_kernel = conv2d_backward(to_c, x, kernel, stride=2).filters
+    return _by_name(NAMES, error, to_y, to_c, error * y, to_kernel)
 
 
 def central_differences(x, kernel, w, t, g: str, epsilon: float = 1e-5) -> dict[str, float]:
-    """Return the gradients by moving each quantity by ``epsilon`` either way: (loss above - loss below) / 2 epsilon.
+    """Return the gradients by moving each quantity by ``epsilon`` either way.
 
-    Nothing is derived here, so a wrong formula can't hide. A leaky ReLU's sum within ``epsilon`` of 0 is moved across
-    the kink, where there is no derivative to compare with.
+    Each is (loss above - loss below) / 2 epsilon: nothing is derived here, so a wrong formula can't
+    hide. A leaky ReLU's sum within ``epsilon`` of 0 is moved across the kink, where there is no
+    derivative to compare with.
     """
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
     epsilon = real_number("epsilon", epsilon, above=True)
@@ -213,5 +184,18 @@ def central_differences(x, kernel, w, t, g: str, epsilon: float = 1e-5) -> dict[
         return _loss((w + of_w) @ y + of_output[0], t)
 
     moves = epsilon * np.eye(len(NAMES))  # one name at a time
-    found = [(loss(move) - loss(-move)) / (2 * epsilon) for move in moves]
-    return dict(zip(NAMES, map(float, found), strict=True))
+    return _by_name(NAMES, [(loss(move) - loss(-move)) / (2 * epsilon) for move in moves])
+
+
+def _checked(x, kernel, w, t, g):
+    """Return the four as float arrays, and the activation."""
+    shapes = {"x": (4, 4), "kernel": (2, 2), "w": (4,), "t": ()}
+    given = zip(shapes.items(), (x, kernel, w, t), strict=True)
+    arrays = [numbers(name, value, "iuf", shape).astype(float) for (name, shape), value in given]
+    return *arrays, ACTIVATIONS[one_of("g", g, ELEMENTWISE)]
+
+
+def _by_name(names, *values) -> dict[str, float]:
+    """Return numbers and arrays, one after another, as one dictionary."""
+    flat = np.concatenate([np.ravel(value) for value in values])
+    return dict(zip(names, flat.tolist(), strict=True))

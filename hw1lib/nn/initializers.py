@@ -1,4 +1,4 @@
-"""How the weights start (report, 2.2.4): ``init(fan_in, fan_out, rng) -> W`` of shape (fan_in, fan_out)."""
+"""How the weights start (report, 2.2.4): ``initializer(fan_in, fan_out, rng) -> W``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Initializer:
         raise NotImplementedError
 
     def __call__(self, fan_in, fan_out, rng):
-        """Return the weights (fan_in, fan_out), drawn from the numpy Generator ``rng``, as float64."""
+        """Return weights (fan_in, fan_out) as float64, drawn from the numpy Generator ``rng``."""
         return self.std(fan_in, fan_out) * rng.standard_normal((fan_in, fan_out))
 
 
@@ -36,9 +36,8 @@ class Random(Initializer):
     sigma: float = 0.1
 
     def __post_init__(self):
-        object.__setattr__(
-            self, "sigma", real_number("sigma", self.sigma)
-        )  # plain, also of a NumPy number
+        sigma = real_number("sigma", self.sigma)  # a plain number, also of NumPy's
+        object.__setattr__(self, "sigma", sigma)
 
     def std(self, fan_in, fan_out):
         return self.sigma
@@ -69,9 +68,8 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def as_initializer(value):
-    """Return an initialiser: the one of this name in ``INITIALIZERS``, or the object or function itself."""
+    """Return the initialiser of this name, or the object or function itself."""
     if callable(value) and not isinstance(value, type):
         return value
-    return INITIALIZERS[
-        one_of("initializer, if no object such as Random(0.1),", value, INITIALIZERS)
-    ]
+    name = "initializer, if no object such as Random(0.1),"
+    return INITIALIZERS[one_of(name, value, INITIALIZERS)]

@@ -1,6 +1,7 @@
 """Loss functions (report, 2.2.3 and 2.2.7): a value and its gradient, side by side.
 
-Losses are summed over the outputs and averaged over the n rows of a batch, so that each gradient contains 1/n.
+Losses are summed over the outputs and averaged over the n rows of a batch, so that each gradient
+contains 1/n.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ from hw1lib.nn.activations import log_softmax, softmax
 
 
 def one_hot(labels, n_classes: int) -> np.ndarray:
-    """Return the labels 0 .. n_classes - 1, shape (n,), as rows with a single 1: float32 (n, n_classes)."""
+    """Return the labels 0 .. n_classes - 1, (n,), as rows with a single 1, (n, n_classes)."""
     labels = numbers("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must have one dimension, not shape {labels.shape}")
     hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
     if not hits.any(axis=1).all():
-        raise ValueError(
-            f"labels must be whole numbers from 0 to {n_classes - 1}, one of {n_classes} classes"
-        )
+        allowed = f"from 0 to {n_classes - 1}, one of {n_classes} classes"
+        raise ValueError(f"labels must be whole numbers {allowed}")
     return hits.astype(np.float32)
 
 
 class Loss:
     """What is minimised, and the metric shown beside it.
 
-    The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss with a built-in output
-    activation takes the sums before it instead, the logits, as PyTorch's CrossEntropyLoss does. A loss of your own
-    needs ``value`` and ``gradient``; the rest fits a regression without a built-in activation.
+    The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss
+    that contains the output activation takes the sums before it instead, the logits, as PyTorch's
+    CrossEntropyLoss does. A loss of your own needs ``value`` and ``gradient``; the rest fits a
+    regression.
 
     Attributes
     ----------
     output_activation : str or None
-        Name of the output activation that is part of the loss, which the network must then use; None: any will do.
+        Name of the activation that is part of the loss, which the network must then use.
     """
 
     output_activation: str | None = None
@@ -45,11 +46,12 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} needs a method value(self, o, t)")
 
     def gradient(self, o, t):
-        """Return the gradient of ``value`` with respect to ``o``, (n, k): that of the mean, so with its 1/n."""
+        """Return the gradient of ``value`` with respect to ``o``, (n, k), with the mean's 1/n."""
         raise NotImplementedError(f"{type(self).__name__} needs a method gradient(self, o, t)")
 
+    @np.errstate(under="ignore")
     def score(self, o, t) -> float:
-        """Return the metric that ``History`` records: here RMSE, from ``o`` as it is, logits or not."""
+        """Return the metric that ``History`` records: here RMSE."""
         return float(np.sqrt(np.mean(np.square(o - t), dtype=np.float64)))
 
     def encode(self, y, n_outputs: int) -> np.ndarray:
@@ -57,9 +59,8 @@ class Loss:
         y = numbers("y", y)
         T = y[:, None] if y.ndim == 1 else y
         if T.shape[1:] != (n_outputs,):
-            raise ValueError(
-                f"y must have shape (n, {n_outputs}){' or (n,)' * (n_outputs == 1)}, not {y.shape}"
-            )
+            wanted = f"(n, {n_outputs}) or (n,)" if n_outputs == 1 else f"(n, {n_outputs})"
+            raise ValueError(f"y must have shape {wanted}, not {y.shape}")
         return T.astype(np.float64)
 
     def predict(self, a):
@@ -73,9 +74,10 @@ class Loss:
 class L2(Loss):
     """``1/2 ||t - o||^2``; a row's gradient is ``o - t`` (the report prints ``||t - o||^2``).
 
-    The mean over the rows is outputs / 2 times the mean squared error, so RMSE = sqrt(2 loss / outputs).
+    The mean over the rows is outputs / 2 times the mean squared error: RMSE = sqrt(2 loss / k).
     """
 
+    @np.errstate(under="ignore")
     def value(self, o, t):
         return float(np.sum(np.square(o - t), dtype=np.float64) / (2 * len(t)))
 
@@ -84,10 +86,11 @@ class L2(Loss):
 
 
 class NLL(Loss):
-    """``-sum_j t_j log a_j`` with ``a = softmax(o)``: the negative log likelihood, or cross-entropy.
+    """``-sum_j t_j log a_j`` with ``a = softmax(o)``: negative log likelihood, or cross-entropy.
 
-    Rows of ``t`` are one-hot, or any numbers >= 0 that sum to 1. A row's gradient with respect to its logits ``o`` is
-    ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of the true class.
+    Rows of ``t`` are one-hot, or any numbers >= 0 that sum to 1. A row's gradient with respect to
+    its logits ``o`` is ``a - t`` (Bishop 2006, 4.3.4); the report's ``a_i - 1`` is the entry of the
+    true class.
     """
 
     output_activation = "softmax"
@@ -95,6 +98,7 @@ class NLL(Loss):
     def value(self, o, t):
         return float(-np.sum(t * log_softmax(o), dtype=np.float64) / len(t))
 
+    @np.errstate(under="ignore")
     def gradient(self, o, t):
         return (softmax(o) - t) / len(t)
 
@@ -102,12 +106,15 @@ class NLL(Loss):
         return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
 
     def encode(self, y, n_outputs):
+        if np.asarray(y).dtype.kind in "OSTU":
+            other = "nn.estimators.NetworkClassifier takes labels of any kind"
+            raise ValueError(f"y must be class codes, 0 to {n_outputs - 1}; {other}")
         y = numbers("y", y)
         if y.ndim == 1:
             return one_hot(y, n_outputs)
         if y.shape[1:] != (n_outputs,) or (y < 0).any() or not np.allclose(y.sum(axis=1), 1):
-            wanted = f"class codes (n,), or rows (n, {n_outputs}) of numbers >= 0 that sum to 1, as one-hot rows do"
-            raise ValueError(f"y must be {wanted}; it has shape {y.shape}")
+            rows = f"rows (n, {n_outputs}) of numbers >= 0 that sum to 1, as one-hot rows do"
+            raise ValueError(f"y must be class codes (n,), or {rows}; it has shape {y.shape}")
         return y.astype(np.float64)
 
     def predict(self, a):
@@ -122,6 +129,7 @@ class Logistic(Loss):
 
     output_activation = "sigmoid"
 
+    @np.errstate(under="ignore")
     def value(self, o, t):  # log(1 + e^o) - t o: the same, without the log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))
 

@@ -416,6 +416,7 @@ class Network:
 
     def _epoch(self, X, T, velocity, batch_size, rate, momentum, weight_decay, augment):
         """Train on every row once, in a new order; return the mean loss and the metric."""
+        decay = weight_decay * self._decays
         order = self.rng.permutation(len(X))
         T = T[order]
         Z = np.empty_like(T)  # the output layer's weighted sums of all rows, for the loss
@@ -424,15 +425,20 @@ class Network:
             batch = X.take(order[rows], axis=0)
             if augment is not None:
                 batch = self._augmented(augment, batch)
-            Z[rows], backwards = self._forward(batch, training=True)
-            self._backward(backwards, self._output_delta(Z[rows], T[rows]))
+            Z[rows] = self._learn_from(batch, T[rows])
             gradient = self.gradient
             if weight_decay:
-                gradient = gradient + weight_decay * self._decays * self.parameters
+                gradient = gradient + decay * self.parameters
             velocity *= momentum
             velocity -= rate * gradient
             self.parameters += velocity
         return self._loss_and_metric(Z, T)
+
+    def _learn_from(self, batch, T):
+        """Go forward and backward: write ``gradient``, and return Z (m, n_outputs)."""
+        Z, backwards = self._forward(batch, training=True)
+        self._backward(backwards, self._output_delta(Z, T))
+        return Z
 
     def _augmented(self, augment, batch):
         try:

@@ -1,4 +1,4 @@
-"""The learning rate over the epochs (report, 2.2.5): ``schedule(epoch) -> rate``, a pure function of the epoch."""
+"""The learning rate over the epochs (report, 2.2.5): ``schedule(epoch) -> rate``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ class Schedule:
         for field in fields(self):
             value = getattr(self, field.name)
             real_number(field.name, value, above=True)
-            plain = (
-                int(value) if isinstance(value, Integral) else float(value)
-            )  # also of a NumPy number
+            # a plain number, also of NumPy's
+            plain = int(value) if isinstance(value, Integral) else float(value)
             object.__setattr__(self, field.name, plain)
 
     def __call__(self, epoch: int) -> float:
@@ -68,7 +67,7 @@ class InverseTimeDecay(Schedule):
 
 
 def as_schedule(value):
-    """Return a schedule: a number is a constant learning rate, a function of the epoch is itself."""
+    """Return a schedule: a number is a constant rate, a function of the epoch is itself."""
     if callable(value) and not isinstance(value, type):
         return value
     name = "learning_rate, if no object such as Constant(1e-4) and no function of the epoch,"
