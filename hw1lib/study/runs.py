@@ -184,12 +184,11 @@ def _pickled(value) -> bytes:
 
     Worker processes get it in the same way: they may have imported an older version of the file.
     """
-    module = sys.modules.get(str(getattr(value, "__module__", "")))
-    file = getattr(module, "__file__", None)
-    installed = {"hw1lib", "__main__", *sys.stdlib_module_names}
-    if module and file and "site-packages" not in file:
-        if module.__name__.partition(".")[0] not in installed:
-            cloudpickle.register_pickle_by_value(module)
+    name = str(getattr(value, "__module__", ""))
+    file = getattr(sys.modules.get(name), "__file__", None)
+    known = name.partition(".")[0] in {"hw1lib", "__main__", *sys.stdlib_module_names}
+    if file and not known and "site-packages" not in file:
+        cloudpickle.register_pickle_by_value(sys.modules[name])
     return cloudpickle.dumps(value)
 
 

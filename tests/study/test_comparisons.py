@@ -1,0 +1,254 @@
+"""What is compared differs in what is said; differences and corrections are the known ones."""
+
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from hw1lib import study
+from hw1lib.study import COMPARISONS, PUBLISHED, RECONSTRUCTED, TUNED, comparisons, interval
+from hw1lib.study.comparisons import Comparison, bootstrap, compare, else_differs, holm, verdict
+from hw1lib.study.experiments import BASE, CONV_TUNED, EXPERIMENTS
+
+NAN = np.nan
+
+# -- what is compared -----------------------------------------------------------------------------
+
+
+def test_questions_are_asked_once():
+    assert len({each.question for each in COMPARISONS}) == len(COMPARISONS)
+    assert len({frozenset(each[1:3]) for each in COMPARISONS}) == len(COMPARISONS)
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: f"{c.first} - {c.second}")
+def test_a_comparison_is_fair(comparison):
+    """One setting differs, the one that is named; or both sides were tuned, and nothing else."""
+    _, first_name, second_name, factor, claimed = comparison
+    first, second = EXPERIMENTS[first_name], EXPERIMENTS[second_name]
+    names = [field.name for field in fields(first) if field.name != "report"]
+    differ = {name for name in names if getattr(first, name) != getattr(second, name)}
+    if factor == comparisons.TUNED:
+        assert {first_name, second_name} <= TUNED.keys()
+        assert TUNED[first_name].keys() == TUNED[second_name].keys()
+        assert "hidden" in differ
+        for name, experiment in ((first_name, first), (second_name, second)):
+            chosen = {n for n in names if getattr(experiment, n) != getattr(BASE, n)}
+            assert chosen <= {"hidden", *TUNED[name]}
+            assert TUNED[name].items() <= vars(experiment).items()
+    elif factor == comparisons.PICTURES:
+        assert first.filters
+        assert not second.filters
+        assert first.target == second.target
+        assert first_name in CONV_TUNED
+        assert differ <= {"filters", "hidden", "initializer", "epochs", *TUNED[second_name]}
+    else:
+        assert differ == {factor}
+    printed = [PUBLISHED.get(n.removesuffix(RECONSTRUCTED)) for n in (first_name, second_name)]
+    if all(printed):  # the side that the report prints as better stands first
+        assert printed[0].value < printed[1].value
+    else:
+        assert not claimed
+
+
+def test_a_second_difference_is_told():
+    two = ("overfit/early-stopping", "overfit/short")
+    assert else_differs(Comparison("", *two, "patience")) == "epochs"
+    assert else_differs(Comparison("", "overfit/early-stopping", "overfit/long", "patience")) == (
+        "nothing"
+    )
+    assert else_differs(Comparison("", "a", "b", comparisons.TUNED)) == "each tuned"
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def test_interval_is_student_t():
+    x = np.random.default_rng(0).normal(3, 2, 12)
+    known = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    assert interval(x) == pytest.approx((x.mean(), known.low, known.high))
+    assert np.isnan(interval([5.0])[1:]).all()
+    _, low, high = interval(x, overlap=1 / 9)  # as Nadeau and Bengio say
+    wider = np.sqrt((1 / 12 + 1 / 9) / (1 / 12))
+    assert high - low == pytest.approx(wider * (known.high - known.low))
+
+
+def test_wilson_by_hand():
+    # Wilson 1927 for 8 of 10 at 95 %: centre (p + z^2/2n) / (1 + z^2/n)
+    z, n, p = stats.norm.ppf(0.975), 10, 0.8
+    centre = p + z**2 / (2 * n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    ends = np.array([centre - half, centre + half]) / (1 + z**2 / n)
+    assert study.wilson(8, 10) == pytest.approx((0.8, *ends))
+    assert study.wilson(10, 10)[1] < 1
+    assert np.isnan(study.wilson(0, 0)).all()
+
+
+def test_pairs_are_pairs():
+    known = stats.ttest_rel([1, 2, 4], [0, 3, 1]).confidence_interval(0.95)
+    assert study.paired([1, 2, 4], [0, 3, 1])[1:] == pytest.approx(tuple(known))
+    with pytest.raises(ValueError, match="there must be pairs, not 3 and 1 numbers"):
+        study.paired([1, 2, 3], [1])
+
+
+def test_differences_are_paired_over_the_folds(made_up):
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0, 3, (10, 1))  # the folds differ by far more than what is looked for
+    first, second = 14 + hard + rng.normal(0, 0.1, (10, 3)), 14.3 + hard
+    runs = made_up({"init/xavier": first, "init/random": second})[::-1]  # folds meet by number
+    known = stats.ttest_rel(first.mean(axis=1), second[:, 0])
+    low, high = known.confidence_interval(0.95)
+    mean = np.mean(first) - np.mean(second)
+    row = compare(runs).loc["Is Xavier better than random?"]
+    assert row["folds"] == pytest.approx(first.mean(axis=1) - second[:, 0])
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((mean, low, high))
+    assert row["p"] == pytest.approx(known.pvalue)
+    assert row["published"] == pytest.approx(14.9507 - 14.9987)
+    said = ("initializer", "nothing", "rmse", "yes")
+    assert (row["factor"], row["else_differs"], row["metric"], row["verdict"]) == said
+    assert study.difference(runs, "init/xavier", "init/random") == pytest.approx((mean, low, high))
+    lost = runs[(runs["experiment"] != "init/xavier") | (runs["fold"] != 4)]
+    assert len(compare(lost).loc["Is Xavier better than random?", "folds"]) == 9
+
+
+@pytest.mark.parametrize(("low", "high", "wider"), [(0.01, 0.09, True), (0.0499, 0.0501, False)])
+def test_of_the_recorded_runs_the_wider_interval_counts(made_up, monkeypatch, low, high, wider):
+    """In points of accuracy; of other runs under the same names it tells nothing."""
+    rng = np.random.default_rng(1)
+    names = ("race/8000", "race/8000/no-decay")
+    runs = made_up({names[0]: 0.75 + rng.normal(0, 0.01, 10), names[1]: [0.7] * 10}, "race")
+    mean, *student = study.difference(runs, *names)
+    table = pd.DataFrame([[*names, mean, low, high]])
+    table.columns = ["first", "second", "mean", "low", "high"]
+    monkeypatch.setattr(comparisons, "recorded", lambda name: table)
+    (row,) = compare(runs).itertuples()
+    assert (row.metric, row.mean, row.verdict) == ("accuracy", pytest.approx(100 * mean), "yes")
+    known = (low, high) if wider else student
+    assert (row.low, row.high) == pytest.approx((100 * known[0], 100 * known[1]))
+    runs["test"] += runs["fold"].eq(3) * runs["experiment"].eq(names[0]) * 1e-4
+    (row,) = compare(runs).itertuples()
+    _, low, high = study.difference(runs, *names)
+    assert (row.low, row.high) == pytest.approx((100 * low, 100 * high))
+
+
+def test_what_is_chosen_is_corrected_for_all(made_up):
+    rng = np.random.default_rng(2)
+    names = ("width/64", "width/32", "width/16", "rate/constant", "rate/momentum")
+    runs = made_up({name: 12 + rng.normal(0, 0.2, 10) for name in names})
+    every = compare(runs)
+    assert every["first"].tolist() == ["width/64", "width/64", "width/32", "rate/momentum"]
+    assert every["holm"].tolist() == pytest.approx(holm(every["p"]).tolist())
+    pd.testing.assert_frame_equal(compare(runs, "rate/"), every[3:])
+    pd.testing.assert_frame_equal(compare(runs, ("rate/", "width/32")), every[2:])
+    assert compare(made_up({})).empty
+
+
+def test_one_fold_alone_has_no_interval(made_up):
+    (row,) = compare(made_up({"width/64": [12.0], "width/32": [12.5]})).itertuples()
+    assert np.isnan([row.low, row.high, row.p, row.holm]).all()
+    assert (row.mean, row.verdict) == (-0.5, "inconclusive")
+
+
+def test_holm_by_hand():
+    # of five, in order: 0.001 * 5, 0.01 * 4, 0.012 * 3 (at least the 0.04 before it), 0.3 * 2, 0.7;
+    # statsmodels' multipletests(method="holm") gives the same
+    p = pd.Series([0.3, 0.001, NAN, 0.012, 0.7, 0.01], list("abcdef"))
+    known = pd.Series([0.6, 0.005, NAN, 0.04, 0.7, 0.04], list("abcdef"))
+    pd.testing.assert_series_equal(holm(p), known)
+    assert holm(pd.Series([0.6, 0.9])).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "said"),
+    [
+        ("rmse", -0.5, -0.02, "yes"),
+        ("rmse", 0.02, 0.5, "no"),
+        ("rmse", -0.09, -0.02, "the same within 0.1 years"),  # less than anyone would notice
+        ("rmse", -0.11, 0.02, "inconclusive"),
+        ("rmse", NAN, NAN, "inconclusive"),
+        ("accuracy", 0.1, 2, "yes"),
+        ("accuracy", -2, -0.1, "no"),
+        ("accuracy", -0.4, 0.3, "the same within 0.5 points"),
+        ("accuracy", -0.4, 0.6, "inconclusive"),
+    ],
+)
+def test_verdicts(metric, low, high, said):
+    assert verdict(metric, low, high) == said
+
+
+@pytest.mark.parametrize("target", ["age", "race"])
+def test_bootstrap_draws_the_faces_of_each_test_again(target):
+    rng = np.random.default_rng(3)
+    sizes = (30, 40)
+    hard = [rng.normal(0, 12, n) for n in sizes]  # what both find hard
+    sides = []
+    for networks, wide in ((2, 3), (1, 6)):
+        rows = []
+        for fold, seed in [(fold, seed) for fold in (0, 1) for seed in range(networks)]:
+            error = hard[fold] + rng.normal(0, wide, sizes[fold])
+            error = error if target == "age" else (np.abs(error) > 10) * 1.0
+            index = 100 * fold + np.arange(sizes[fold])
+            rows.append(pd.DataFrame({"fold": fold, "seed": seed, "error": error}, index))
+        sides.append(pd.concat(rows))
+
+    def metric(side, fold, drawn):
+        its = side[side["fold"] == fold]
+        errors = [network["error"].to_numpy()[drawn] for _, network in its.groupby("seed")]
+        if target == "age":
+            return np.mean([np.sqrt(np.mean(e**2)) for e in errors])
+        return np.mean([np.mean(e == 0) for e in errors])
+
+    differences = []
+    for _ in range(2000):
+        folds = []
+        for fold, n in enumerate(sizes):
+            drawn = rng.integers(0, n, n)
+            folds.append(metric(sides[0], fold, drawn) - metric(sides[1], fold, drawn))
+        differences.append(np.mean(folds))
+    known = np.quantile(differences, (0.025, 0.975)).tolist()
+    within = 0.25 * np.std(differences)
+    assert bootstrap(*sides, target, 3000) == pytest.approx(known, abs=within)
+
+
+# -- groups and tables ----------------------------------------------------------------------------
+
+
+def test_groups_by_hand():
+    rmse = study.errors_by_group([2, 0, 3, 4], ["a", "a", "b", "b"], "age")
+    assert rmse["value"].tolist() == pytest.approx([np.sqrt(2), np.sqrt(12.5)])
+    _, low, high = interval([9, 16])
+    assert rmse.loc["b", ["low", "high"]].tolist() == pytest.approx([0, np.sqrt(high)])
+    assert low < 0
+    right = study.errors_by_group([0, 1, 0, 0], [1, 1, 1, 2], "race")
+    assert right.loc[1].tolist() == pytest.approx([3, *study.wilson(2, 3)])
+
+
+def test_groups_have_names_and_small_ones_are_left_out():
+    tested = pd.DataFrame({"age": [3] * 30 + [104] * 5, "gender": 1, "race": 2, "error": 1.0})
+    table = study.errors_by_label(tested, "age")
+    assert table.columns.tolist() == study.recorded("groups").columns.tolist()[1:]
+    assert table["group"].tolist() == [0, 100, 1, 2]
+    tables = study.by_label(table, ("x", "y", "z"), ("f", "m"))
+    assert {kind: each.index.tolist() for kind, each in tables.items()} == {
+        "age decade": [0],
+        "gender label": ["m"],
+        "race label": ["z"],
+    }
+    assert tables["race label"].loc["z"].tolist() == [35, 1, 1, 1]
+
+
+def test_the_table_marks_what_does_not_survive():
+    columns = ["metric", "published", "mean", "low", "high", "holm", "verdict", "else_differs"]
+    rows = [
+        ["rmse", -0.108, -0.3, -0.4, -0.2, 0.004, "yes", "each tuned"],
+        ["rmse", NAN, 0.3, 0.01, 0.59, 0.2, "no", "nothing"],
+        ["accuracy", NAN, 1, 0.1, 1.9, 0.06, "yes", "nothing"],
+        ["accuracy", NAN, 0.1, -0.2, 0.4, 1, "the same within 0.5 points", "nothing"],
+    ]
+    table = study.verdict_table(pd.DataFrame(rows, list("abcd"), columns))
+    said = ["yes", "no *", "yes *", "the same within 0.5 points"]
+    assert table["verdict"].tolist() == said
+    assert table["published"].tolist() == ["-0.11", *"---"]
+    assert table["difference"].tolist()[1:3] == ["+0.30 years", "+1.00 points"]
+    assert table["95 % interval"].iloc[0] == "-0.40 to -0.20"

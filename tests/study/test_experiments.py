@@ -1,0 +1,192 @@
+"""The report's experiments: what is named, what it trains on, how one network is trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw1lib import faces, nn, study
+from hw1lib.nn import Random, Zero
+from hw1lib.study import EXPERIMENTS, PUBLISHED, RECONSTRUCTED, Experiment, train
+from hw1lib.study.experiments import NEAREST
+
+
+def test_every_published_number_has_its_experiment_in_both_settings():
+    for name, published in PUBLISHED.items():
+        assert published.where in EXPERIMENTS[name].report or "2.2.7" in published.where
+        assert name + RECONSTRUCTED in EXPERIMENTS
+
+
+def test_settings_are_what_their_names_say():
+    assert EXPERIMENTS["init/zero"].initializer == Zero()
+    assert EXPERIMENTS["depth/64-16"].config()["layers"] == [128, 64, 16, 1]
+    assert EXPERIMENTS["width/32" + RECONSTRUCTED].config()["layers"] == [128, 32, 1]
+    assert EXPERIMENTS["race/8000"].config()["loss"] == "nll"
+    free = {"hidden": (64,), "initializer": Random(0.1), "weight_decay": 0.0, "repeat": 0}
+    again = [e for name, e in EXPERIMENTS.items() if name.endswith(RECONSTRUCTED)]
+    assert {replace(e, **free) for e in again if e.target == "age"} == {NEAREST}
+
+
+def test_the_report_is_no_setting():
+    assert EXPERIMENTS["init/xavier"] == EXPERIMENTS["width/64"] == EXPERIMENTS["rate/lambda"]
+    assert study.same_run("width/64") == ["init/xavier", "rate/lambda"]
+    assert study.same_run("width/32") == study.same_run("a reader's own") == []
+
+
+def test_scale(monkeypatch):
+    monkeypatch.setenv("HW1_SCALE", "full")
+    assert study.limit_epochs(["race/8000"])["race/8000"].epochs == 8000
+    monkeypatch.setenv("HW1_SCALE", "quick")
+    assert study.limit_epochs("race/8000")["race/8000"].epochs == 300
+    assert study.limit_epochs(["width/64"])["width/64"] == EXPERIMENTS["width/64"]
+    monkeypatch.setenv("HW1_SCALE", "huge")
+    with pytest.raises(ValueError, match="HW1_SCALE must be full or quick"):
+        study.full_scale()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"target": "height"}, "target must be one of age, gender, race, not 'height'"),
+        ({"hidden": "64"}, "each of hidden must be a whole number >= 1, not '64'"),
+        ({"epochs": 2.5}, "epochs must be a whole number >= 1, not 2.5"),
+        ({"n_train": 0}, "n_train must be a whole number >= 1, not 0"),
+        ({"output_bias": 35}, "output_bias must be one of mean, zero, not 35"),
+        ({"normalizer": "L2"}, "normalizer must be one of standard, .*, not 'L2'"),
+        ({"pca_faces": "all"}, "pca_faces must be one of any, training, not 'all'"),
+        ({"filters": (8, 0)}, "each of filters must be a whole number >= 1, not 0"),
+        ({"activation": "softplus"}, "activation.* must be one of .* not 'softplus'"),
+        ({"loss": "nll"}, "nll"),
+    ],
+)
+def test_settings_that_are_not_allowed(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Experiment("a test", **settings)
+
+
+# -- what is trained on ---------------------------------------------------------------------------
+
+
+def test_an_experiment_takes_the_features_or_pictures_that_it_asks_for():
+    class Faces:
+        def features(self, normalizer="standard", fit_on=None, progress=True):
+            return self if normalizer == "standard" and fit_on is None else (normalizer, fit_on)
+
+        def pictures(self, cell, progress=True):
+            return "pictures", cell
+
+        def folds(self, partition):
+            return [(f"training faces of {fold}, {partition}", [], []) for fold in range(10)]
+
+    ds = Faces()
+    assert Experiment().data(ds) is ds
+    assert Experiment(normalizer="l2").data(ds) == ("l2", None)
+    assert Experiment(filters=(2, 2), cell=8).data(ds) == ("pictures", 8)
+    own, fit_on = Experiment(pca_faces="training").data(ds, 3, partition=1)
+    assert (own, fit_on) == ("standard", "training faces of 3, 1"[:5000])
+
+
+def test_the_pca_of_training_faces_sees_no_other(faces_folder, short):
+    ds = faces.open(faces_folder, progress=False)
+    data = replace(short, pca_faces="training").data(ds, 2)
+    training = np.sort(ds.features(progress=False).folds()[2][0])
+    images = ds.images(slice(None))
+    preprocessor = faces.Preprocessor(data.X.shape[1]).fit(images[training], progress=False)
+    known = preprocessor.transform(images)
+    assert data.X.shape == (23, len(training) - 1)
+    np.testing.assert_allclose(data.X, known, atol=1e-3 * np.abs(known).max())
+    assert np.array_equal(data.groups, ds.groups)  # the folds stay
+
+
+def test_pictures_are_no_features(data, short):
+    with pytest.raises(ValueError, match="filters need"):
+        replace(short, filters=(2, 2)).data(data)
+    with pytest.raises(ValueError, match="filters need"):
+        short.data(replace(data, X=np.zeros((len(data), 3, 10, 10), np.uint8)))
+
+
+def test_the_training_part_is_limited_and_features_are_rescaled(data, short):
+    raw = data.split("age", 2)
+    as_given = replace(short, input_rms=None).split(data, 2)
+    limited = replace(short, n_train=50, whitening=0.5).split(data, 2)
+    rescaled = faces.rescale(*raw, whitening=0.5)
+    for subset, theirs, few, scaled in zip(as_given, raw, limited, rescaled, strict=True):
+        assert np.array_equal(subset.X, theirs.X)
+        assert np.array_equal(few.X, scaled.X[: len(few.X)])
+    assert [len(subset.y) for subset in limited] == [50, 27, 30]
+
+
+# -- one network ----------------------------------------------------------------------------------
+
+
+def test_faces_and_networks_are_drawn_apart(data, short):
+    """The fold decides the faces, seed and repeat the weights alone."""
+    still = replace(short, epochs=1, learning_rate=1e-9)
+
+    def draw(fold, seed, repeat):
+        net, _, subsets = train(replace(still, repeat=repeat), data, fold, seed)
+        return subsets, net.weights[0]
+
+    subsets, weights = draw(0, 0, 0)
+    for seed, repeat in ((1, 0), (0, 1), (1, 1)):
+        same, others = draw(0, seed, repeat)
+        for mine, theirs in zip(subsets, same, strict=True):
+            assert np.array_equal(mine.X, theirs.X)
+        assert abs(np.corrcoef(weights.ravel(), others.ravel())[0, 1]) < 0.9
+    other_faces, others = draw(1, 0, 0)
+    assert not np.array_equal(other_faces[2].y, subsets[2].y)
+    assert not np.allclose(others, weights)
+
+
+def test_the_outputs_bias_starts_where_it_is_told(data, short):
+    """A network of zeros that does not move yet says what its bias starts with."""
+    still = replace(short, initializer=Zero(), learning_rate=1e-12, epochs=1)
+    net, _, (train_part, _, test) = train(still, data)
+    assert net.predict(test.X) == pytest.approx(train_part.y.mean(), rel=1e-5)
+    assert not any(bias.any() for bias in net.biases[:-1])
+    net, _, _ = train(replace(still, output_bias="zero"), data)
+    assert net.predict(test.X) == pytest.approx(0, abs=1e-5)
+    for bias in ("mean", "zero"):
+        net, _, _ = train(replace(still, target="race", output_bias=bias), data)
+        assert net.biases[-1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", ["age", "race"])
+def test_filters_make_a_convolutional_network_on_small_pictures(data, short, target):
+    """Trained by hand: flipped pictures, the last layer ten times smaller, the bias at the mean."""
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (len(data), 3, 10, 10), np.uint8)
+    data = replace(data, X=pictures)
+    on_pictures = {"filters": (3, 4), "hidden": (5,), "cell": 20, "initializer": "he"}
+    settings = {"target": target, "learning_rate": 1e-4, "n_train": 150}
+    experiment = replace(short, **on_pictures, **settings)
+    net, history, (train_part, _, test) = train(experiment, data, 3, 1)
+    rows = data.folds()[3]
+    assert np.array_equal(train_part.X, pictures[rows[0][:150]])
+    assert np.array_equal(test.y, data.labels[target].to_numpy()[rows[2]])
+    hand = nn.Network(experiment.config(), nn.He(), np.random.default_rng([2, 3, 1, 0]))
+    hand.weights[-1][...] /= 10
+    if target == "age":
+        hand.biases[-1][...] = train_part.y.mean()
+    how = {"epochs": 3, "learning_rate": 1e-4, "augment": nn.random_flip, "progress": False}
+    by_hand = hand.fit(train_part.X, train_part.y, **how)
+    assert np.array_equal(hand.parameters, net.parameters)
+    assert by_hand.train_loss == history.train_loss
+
+
+def test_what_only_features_or_only_pictures_have_is_not_among_the_settings(short):
+    of_pictures, of_features = replace(short, filters=(3, 4)).settings(), short.settings()
+    assert of_pictures.keys() - of_features.keys() == {"filters", "cell"}
+    unused = {"whitening", "input_rms", "normalizer", "pca_faces"}
+    assert of_features.keys() - of_pictures.keys() == unused
+    assert of_pictures["filters"] == [3, 4]
+
+
+def test_participation_ratios_that_are_known():
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.standard_normal((9, 4)))[0]
+    known = [(np.eye(5), 5), (-3 * directions, 4), (np.outer(range(1, 7), range(3)), 1)]
+    known += [(np.zeros((3, 2)), 0), (directions * [2, 1, 0, 0], (4 + 1) ** 2 / (16 + 1))]
+    for matrix, ratio in known:
+        assert study.participation_ratio(matrix) == pytest.approx(ratio)
+        assert study.participation_ratio(matrix.T) == pytest.approx(ratio)

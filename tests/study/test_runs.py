@@ -1,0 +1,335 @@
+"""Running: what is trained, kept and found again; and how runs are read."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from hw1lib import faces, nn, study
+from hw1lib.study import EXPERIMENTS, Experiment, runs
+from hw1lib.study.runs import run
+
+
+def same_numbers(first, second):
+    """Compare all but the seconds."""
+    numbers = [name for name in first if name not in ("seconds", "curve", "predicted")]
+    pd.testing.assert_frame_equal(first[numbers], second[numbers], check_exact=True)
+    for column in ("curve", "predicted"):
+        for mine, theirs in zip(first[column], second[column], strict=True):
+            assert np.array_equal(mine, theirs)
+
+
+def test_a_run_is_what_training_by_hand_gives(data, short):
+    (row,) = run({"mine": short}, data, [4], [3], n_jobs=1, progress=False).to_dict("records")
+    net, history, (train_part, validation, test) = study.train(short, data, fold=4, seed=3)
+    predicted = net.predict(test.X)
+    assert row["test"] == pytest.approx(np.sqrt(np.mean((predicted - test.y) ** 2)), abs=1e-5)
+    assert row["mae"] == pytest.approx(np.abs(predicted - test.y).mean(), abs=1e-5)
+    assert row["predicted"] == pytest.approx(predicted, rel=1e-6)
+    assert row["validation"] == pytest.approx(net.evaluate(*validation)[1], abs=1e-5)
+    ratio = study.participation_ratio(net.weights[0])
+    assert row["participation_ratio"] == pytest.approx(ratio, abs=0.006)
+    assert row["curve"]["epoch"].tolist() == [1, 2, 3]
+    assert row["curve"]["train_loss"].tolist() == pytest.approx(history.train_loss, rel=1e-3)
+    assert (row["train_faces"], len(validation.y), len(test.y)) == (len(train_part.y), 27, 30)
+    assert (row["experiment"], row["target"], row["fold"], row["seed"]) == ("mine", "age", 4, 3)
+    assert not row["drawn"]
+
+
+def test_same_results_with_one_and_two_processes_and_from_the_cache(data, short, cache):
+    mine = {"a": short, "b": replace(short, hidden=(5, 3), target="race")}
+    first = run(mine, data, range(2), n_jobs=2, progress=False)
+    again = run(mine, data, range(2), progress=False)
+    same_numbers(first, again)
+    assert again["seconds"].tolist() == first["seconds"].tolist()  # nothing was trained again
+    files = sorted(cache.glob("results/*.json"))
+    assert len(files) == 4
+    for file in files[:2]:
+        file.write_text(file.read_text()[:-9])  # damaged
+    files[2].unlink()
+    same_numbers(first, run(mine, data, range(2), n_jobs=1, progress=False))
+
+
+def test_what_is_finished_is_not_run_twice_and_one_setting_is_run_once(data, short, monkeypatch):
+    trained, measure = [], runs.train_and_measure
+
+    def counting(*job):
+        trained.append(job[2:4])
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return measure(*job)
+
+    monkeypatch.setattr(runs, "train_and_measure", counting)
+    twice = {"init/random": short, "width/64": replace(short, report="another table")}
+    with pytest.raises(KeyboardInterrupt):
+        run(twice, data, [0, 2], range(2), n_jobs=1, progress=False)
+    both = run(twice, data, [0, 2], range(2), n_jobs=1, progress=False)
+    assert len(trained) == 5  # two networks on each of two folds; one was interrupted
+    first, second = (both[both["experiment"] == name] for name in twice)
+    assert second[["fold", "seed"]].to_numpy().tolist() == [[0, 0], [0, 1], [2, 0], [2, 1]]
+    assert first["test"].tolist() == second["test"].tolist()
+
+
+def test_partitions_and_groups_are_other_folds(data, short):
+    def predictions(data, partition=0):
+        return run({"mine": short}, data, [1], range(1), partition, 1, progress=False)
+
+    first = predictions(data)
+    other = predictions(data, 1)
+    dealt = predictions(replace(data, groups=np.arange(len(data)) // 2))
+    assert len({table["test"][0] for table in (first, other, dealt)}) == 3
+    net, _, (_, _, test) = study.train(short, data, 1, partition=1)
+    assert other["predicted"][0] == pytest.approx(net.predict(test.X), rel=1e-6)
+    tested = study.face_errors(other, "mine", data, partition=1)
+    assert tested["age"].tolist() == test.y.tolist()
+
+
+def test_a_data_set_gives_what_each_experiment_asks_for(faces_folder, short):
+    ds = faces.open(faces_folder, progress=False)
+    mine = {"a": short, "b": replace(short, normalizer="l2")}
+    mine["c"] = replace(short, filters=(2, 2), cell=20, learning_rate=1e-5)
+    table = run(mine, ds, [0], n_jobs=1, progress=False)
+    assert table["test"].nunique() == 3
+    known = run({"b": short}, ds.features("l2", progress=False), [0], n_jobs=1, progress=False)
+    assert table["test"][1] == known["test"][0]
+    with pytest.raises(ValueError, match=r"data must be faces, .* with a normalizer"):
+        run({"b": mine["b"]}, ds.features(progress=False), [0], n_jobs=1, progress=False)
+
+
+def test_features_are_chosen_by_name(table, short):
+    """A column of one's own that tells the label is no feature, nor does their order count."""
+    mine = table.assign(decade=table["age"] // 10)[["decade", *reversed(table.columns)]]
+    both = [faces.Data.from_table(each) for each in (table, mine)]
+    first, second = (run({"a": short}, data, [0], n_jobs=1, progress=False) for data in both)
+    same_numbers(first, second)
+
+
+def test_a_network_that_diverges(data, short):
+    mine = {"fine": short, "mine": replace(short, learning_rate=1e6)}
+    both = run(mine, data, [2], [1], n_jobs=1, progress=False, may_diverge=True)
+    fine, lost = both.to_dict("records")
+    assert fine["test"] > 0
+    assert np.isnan([lost["test"], lost["validation"], lost["epochs"]]).all()
+    for _ in range(2):  # also when it is found in the cache
+        with pytest.raises(nn.TrainingDiverged, match=r"\(mine, fold 2, seed 1: {.*1000000"):
+            run(mine, data, [2], [1], n_jobs=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["width/65"], "each experiment must be one of init/zero, .*, not 'width/65'"),
+        ([["width/65"]], "each experiment must be one of init/zero, .*, not 'width/65'"),
+        ([Experiment()], "experiments must be names, or a dict of name to Experiment, not Experi"),
+        ([{"a": Experiment()}, None, 3], r"folds must be several whole numbers, such as .*, not 3"),
+        (["width/64", None, [0], [0.5]], "each of seeds must be a whole number >= 0, not 0.5"),
+        (["width/64", None, [10]], "folds must be from 0 to 9, not 10"),
+    ],
+)
+def test_what_run_does_not_take_is_told_before_anything_is_made(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        run(*(arguments if len(arguments) > 1 else [*arguments, None]), progress=False)
+
+
+# -- what a result is kept under ------------------------------------------------------------------
+
+
+def key(experiment, data, fold=0):
+    return runs._key(experiment, data, fold, 0, 0)
+
+
+def test_the_key_changes_with_the_settings_and_not_with_the_report(data, short):
+    changes = [{}, {"epochs": 4}, {"output_activation": "identity"}, {"repeat": 1}]
+    changes += [{"output_bias": "zero"}, {"learning_rate": nn.ExponentialDecay(1e-3, 0.9)}]
+    keys = [key(replace(short, **change), data) for change in changes]
+    keys += [key(short, data, fold=1), key(short, replace(data, X=data.X + 1))]
+    assert len(set(keys)) == len(keys)
+    assert key(replace(short, report="elsewhere"), data) == keys[0]
+
+
+def test_equal_experiments_have_one_key_in_every_process(data):
+    """However they were built: names put together at run time are other objects than constants."""
+    code = (
+        "from types import SimpleNamespace as Data\n"
+        "from hw1lib.study import EXPERIMENTS, runs\n"
+        "data = Data(fingerprint='0')\n"
+        "print([runs._key(each, data, 0, 0, 0) for each in EXPERIMENTS.values()])\n"
+    )
+    command = [sys.executable, "-c", code]
+    said = [subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)]
+    assert said[0] == said[1]
+    known = EXPERIMENTS["depth/64-16"]
+    built = {name: value for name, value in vars(known).items() if name != "report"}
+    built |= {"activation": "_".join(["leaky", "relu"]), "hidden": [64, np.int64(16)]}
+    built |= {"normalizer": "".join(["stand", "ard"]), "pca_faces": "".join(["an", "y"])}
+    assert key(Experiment(**built), data) == key(known, data)
+
+
+NOTEBOOK = (
+    """
+import numpy as np, pandas as pd, warnings
+from dataclasses import replace
+from hw1lib import faces, nn, study
+warnings.simplefilter("error")
+rng = np.random.default_rng(0)
+X = rng.standard_normal((120, 4)).astype(np.float32)
+labels = pd.DataFrame({"file": "", "age": (40 + 9 * X[:, 0]).astype(int), "gender": 0, "race": 0})
+data = faces.Data(X, labels, np.arange(120))
+def run(**settings):
+    mine = study.Experiment("", hidden=3, epochs=4, initializer=Mine(), learning_rate=falling)
+    table = study.run({"mine": replace(mine, **settings)}, data, range(3), n_jobs=2, progress=False)
+    return table["test"].tolist(), table["seconds"].tolist()
+def here(**settings):
+    mine = study.Experiment("", hidden=3, epochs=4, initializer=Mine(), learning_rate=falling)
+    trained = [study.train(replace(mine, **settings), data, fold) for fold in range(3)]
+    return [round(float(net.evaluate(*test)[1]), 5) for net, _, (_, _, test) in trained]
+""",
+    """
+SCALE = 0.1
+class Mine(nn.Initializer):
+    def std(self, fan_in, fan_out):
+        return SCALE
+def falling(epoch):
+    return 1e-3 / (1 + epoch)
+first = run()
+assert run() == first  # with the seconds: found again
+assert np.allclose(first[0], here(), atol=2e-5)
+""",
+    """
+SCALE = 0.5  # the class stays; the processes of the first run hold it with the old number
+second = run()
+assert second[0] != first[0] and np.allclose(second[0], here(), atol=2e-5) and second == run()
+""",
+    """
+def falling(epoch):
+    return 5e-3
+third = run()
+assert third[0] not in (first[0], second[0]) and np.allclose(third[0], here(), atol=2e-5)
+""",
+    """
+class Mine(nn.Initializer):
+    def std(self, fan_in, fan_out):
+        return 0.3
+fourth = run()
+assert fourth[0] not in (second[0], third[0]) and np.allclose(fourth[0], here(), atol=2e-5)
+""",
+    """
+class Huber(nn.Loss):
+    metric = "rmse"
+    delta = 8.0
+    def value(self, o, t):
+        size = np.abs(o - t)
+        far = self.delta * (size - self.delta / 2)
+        return np.where(size < self.delta, size**2 / 2, far).sum(axis=1).mean()
+    def gradient(self, o, t):
+        return np.clip(o - t, -self.delta, self.delta) / len(o)
+first = run(loss=Huber())
+assert run(loss=Huber()) == first and np.allclose(first[0], here(loss=Huber()), atol=2e-5)
+Huber.delta = 1.0
+changed = run(loss=Huber())[0]
+assert changed != first[0] and np.allclose(changed, here(loss=Huber()), atol=2e-5)
+""",
+)
+
+
+@pytest.mark.slow
+def test_in_a_kernel_nothing_stale_is_found():
+    notebook = new_notebook(cells=[new_code_cell(source) for source in NOTEBOOK])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+
+
+def test_a_file_beside_the_notebook_counts(data, short, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    keys = []
+    for factor in (1, 2):
+        source = f"from hw1lib import nn\nclass Mine(nn.Xavier):\n    factor = {factor}\n"
+        (tmp_path / "beside.py").write_text(source)
+        monkeypatch.delitem(sys.modules, "beside", raising=False)
+        module = __import__("beside")
+        keys += [key(replace(short, initializer=module.Mine()), data) for _ in range(2)]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+def refuse():
+    raise ImportError("no module of this name")
+
+
+@dataclass(frozen=True)
+class Unreadable(nn.Random):
+    """What a cell made, and pickle looks for in a module that workers do not have."""
+
+    def __reduce__(self):
+        return refuse, ()
+
+
+@pytest.mark.slow
+def test_what_worker_processes_cannot_read_is_trained_here(data, short):
+    mine = {"mine": replace(short, initializer=Unreadable())}
+    with pytest.warns(UserWarning, match="write scipy.special.expit"):
+        table = run(mine, data, range(2), n_jobs=2, progress=False)
+    assert table["test"].notna().tolist() == [True, True]
+
+
+# -- reading runs ---------------------------------------------------------------------------------
+
+
+def test_a_fold_counts_once_however_many_networks_it_has(made_up):
+    table = made_up({"a": [[18.0, 19, 20], [19, 20, 21], [20, 21, 22]]}).iloc[:-1]
+    means = study.fold_means(table, "a")
+    assert (means.index.tolist(), means.tolist()) == ([0, 1, 2], [19, 20, 20.5])
+    assert study.fold_means(table, "a", "mae").tolist() == [14.25, 15, 15.375]
+    with pytest.raises(ValueError, match="these runs hold no experiment 'b'; they hold a"):
+        study.fold_means(table, "b")
+
+
+def test_drawn_faces_never_mix_with_others_unsaid(made_up, tmp_path):
+    """Also after a concat, a merge and a CSV file."""
+    here = made_up({"width/64": [11.0, 12], "width/32": [12.0, 13]}, drawn=True)
+    utkface = made_up({"width/64": [14.0, 15], "width/32": [14.0, 15]})
+    both = pd.concat([here, utkface]).merge(pd.DataFrame({"fold": [0, 1], "note": "mine"}))
+    both.drop(columns="curve").to_csv(tmp_path / "both.csv", index=False)
+    for table in (both, pd.read_csv(tmp_path / "both.csv")):
+        with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
+            study.fold_means(table, "width/64")
+        with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
+            study.compare(table)
+        assert study.fold_means(table[table["drawn"]], "width/64").tolist() == [11, 12]
+    apart = pd.concat([here[:2], utkface[2:]])  # the one drawn, the other not
+    with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
+        study.difference(apart, "width/64", "width/32")
+
+
+def test_a_network_that_stopped_early_counts_as_long_as_it_trained(made_up):
+    table = made_up({"a": [1.0, 1.0, 1.0]})
+    long = pd.DataFrame({"epoch": [1, 3, 9], "loss": [8.0, 6.0, 0.0]})
+    table["curve"] = [long, pd.DataFrame({"epoch": [1, 4], "loss": [6.0, 3.0]}), None]
+    curve = study.mean_curve(table, "a", "loss")
+    assert curve.index.tolist() == [1, 3, 9]
+    assert curve["mean"].tolist() == [7, 5, 0]
+    assert curve[["low", "high"]].to_numpy().tolist() == [[6, 8], [4, 6], [0, 0]]
+
+
+def test_errors_of_each_tested_face(data, short):
+    mine = {"age": short, "race": replace(short, target="race")}
+    table = run(mine, data, [0, 3], n_jobs=1, progress=False)
+    tests = np.concatenate([data.folds()[fold][2] for fold in (0, 3)])
+    for target in mine:
+        tested = study.face_errors(table, target, data)
+        assert tested.index.tolist() == tests.tolist()
+        true = data.labels[target].to_numpy()[tests]
+        predicted = np.concatenate(list(table.loc[table["experiment"] == target, "predicted"]))
+        errors = predicted - true if target == "age" else predicted != true
+        assert tested["error"].to_numpy() == pytest.approx(errors * 1.0)
+    accuracy = 1 - tested.groupby("fold")["error"].mean()
+    assert accuracy.tolist() == pytest.approx(table["test"][2:].tolist(), abs=1e-5)
+
+
+def test_only_what_is_recorded_can_be_read():
+    with pytest.raises(ValueError, match="there is no recorded table 'run'; there are bootstrap,"):
+        study.recorded("run")

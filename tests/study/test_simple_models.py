@@ -1,0 +1,100 @@
+"""What needs no hidden layer: on the folds of the networks, as by hand and as by scikit-learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+from hw1lib import faces, study
+from hw1lib.study import baselines, run, simple_models
+
+
+def test_baselines_on_the_folds_of_the_networks(data):
+    train, _, test = data.split("age", 1)
+    simple = baselines(data, "age", folds=[1, 2]).set_index(["experiment", "fold"])
+    errors = test.y - train.y.mean()
+    mean = simple.loc[("mean/age", 1)]
+    assert mean["mae"] == pytest.approx(np.abs(errors).mean(), abs=1e-5)
+    assert mean["test"] == pytest.approx(np.sqrt(np.mean(errors**2)), abs=1e-5)
+    A = np.column_stack([np.ones(len(train.X)), train.X])
+    weights = np.linalg.lstsq(A, train.y, rcond=None)[0]
+    predicted = np.column_stack([np.ones(len(test.X)), test.X]) @ weights
+    linear = simple.loc[("linear/age", 1)]
+    assert linear["predicted"] == pytest.approx(predicted, abs=1e-3)
+    assert linear["test"] == pytest.approx(np.sqrt(np.mean((predicted - test.y) ** 2)), abs=1e-4)
+    race = study.fold_means(baselines(data, "race", [1]), "logistic/race")
+    assert race[1] > study.fold_means(baselines(data, "race", [1]), "largest/race")[1]
+
+
+@pytest.mark.parametrize("target", ["gender", "race"])
+def test_one_label_is_enough(data, short, target):
+    same = replace(data, labels=data.labels.assign(**{target: 0}))
+    assert baselines(same, target, [0])["test"].tolist() == [1, 1]
+    runs = run({"it": replace(short, target=target)}, same, [0], n_jobs=1, progress=False)
+    confusion = study.face_errors(runs, "it", same)
+    assert (confusion[target] == 0).all()
+
+
+@pytest.mark.parametrize("target", ["age", "race"])
+def test_support_vectors_by_hand(data, target):
+    runs = simple_models.support_vectors(data, target, [0, 2], n_jobs=1)
+    gamma, cost, whitening = simple_models.SUPPORT_VECTORS[target].values()
+    best = study.recorded("svm").query("target == @target").iloc[0]
+    assert (best["gamma"], best["C"], best["whitening"]) == (gamma, cost, whitening)
+    train, _, test = faces.rescale(*data.split(target, 2), whitening=whitening)
+    if target == "age":  # of mean 0 and standard deviation 1
+        mean, spread = train.y.mean(), train.y.std()
+        machine = SVR(C=cost, gamma=gamma).fit(train.X, (train.y - mean) / spread)
+        predicted = machine.predict(test.X) * spread + mean
+        known = np.sqrt(np.mean((predicted - test.y) ** 2))
+    else:
+        known = SVC(C=cost, gamma=gamma).fit(train.X, train.y).score(test.X, test.y)
+    assert runs["test"][1] == pytest.approx(known, abs=1e-4)
+    assert runs["experiment"].tolist() == [f"svm/{target}"] * 2
+
+
+def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatch):
+    chosen = {name: faces.NORMALIZERS[name] for name in ("standard", "minmax")}
+    monkeypatch.setattr(faces, "NORMALIZERS", chosen)
+    ds = faces.open(faces_folder, progress=False)
+    scores = study.compare_normalizers(ds, n=20, folds=4, seed=2, progress=False)
+    assert scores["normalizer"].tolist() == ["standard"] * 4 + ["minmax"] * 4
+    rows = np.sort(np.random.default_rng(2).permutation(23)[:20])
+    scaled = StandardScaler().fit_transform(ds.images(rows).astype(float))
+    pca = PCA(5, svd_solver="full").fit(scaled)
+    standard = scores[scores["normalizer"] == "standard"]
+    assert standard["variance"].iloc[0] == pytest.approx(
+        pca.explained_variance_ratio_.sum(), abs=1e-4
+    )
+    X, y = pca.transform(scaled), ds.labels["age"].to_numpy()[rows]
+    squares = 0.0
+    from sklearn.model_selection import KFold
+
+    for train, test in KFold(4, shuffle=True, random_state=0).split(X):
+        predicted = LinearRegression().fit(X[train], y[train]).predict(X[test])
+        squares += np.sum((predicted - y[test]) ** 2)
+    assert np.sum(5 * standard["age"] ** 2) == pytest.approx(squares, rel=1e-2)
+
+
+def test_normalizers_are_compared_with_standard_fold_by_fold():
+    ages = {"standard": [10.0, 11.0, 12.0], "l2": [10.5, 11.4, 12.6], "unit": [10.1, 10.9, 12.3]}
+    rows = [
+        {"normalizer": name, "variance": 0.9, "fold": fold, "age": age, "race": 0.5}
+        for name, folds in ages.items()
+        for fold, age in enumerate(folds)
+    ]
+    table = study.normalizer_table(pd.DataFrame(rows))
+    told = table.loc["standard", ["variance kept", "age RMSE", "race accuracy"]].tolist()
+    assert told == pytest.approx([0.9, 11, 0.5])
+    assert table.loc["standard", ["difference", "low", "high", "p"]].isna().all()
+    known = stats.ttest_1samp([0.5, 0.4, 0.6], 0)
+    assert table.loc["l2", "difference"] == pytest.approx(0.5)
+    ends = tuple(known.confidence_interval())
+    assert tuple(table.loc["l2", ["low", "high"]]) == pytest.approx(ends)
+    assert table.loc["l2", "p"] == pytest.approx(2 * known.pvalue)  # the smaller of two

@@ -1,0 +1,87 @@
+"""Tables to read: beside the report, beside the recording, beside what others published."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from hw1lib import study
+from hw1lib.study import OVERLAP, published_table, recorded_table
+
+TITLES = ["published", "UTKFace, reconstructed", "UTKFace, trained properly", "its MAE"]
+
+
+def test_a_mean_has_an_interval_from_three_folds_on():
+    half = stats.t.ppf(0.975, 2) * np.sqrt(1 / 3 + OVERLAP)
+    assert study.mean_and_interval([19.0, 20.0, 21.0]) == f"20.00 ± {half:.2f}"
+    assert study.mean_and_interval([0.59, 0.6, 0.61], "accuracy") == f"60.0 ± {half:.1f} %"
+    assert study.mean_and_interval([0.5, 0.7], "accuracy") == "60.0 %"
+    assert study.mean_and_interval([]) == "-"
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_numbers_beside_the_published_ones(made_up, drawn):
+    zeros = {"init/zero": [[19.0, 19], [20, 20], [21, 21]]}
+    known = made_up(zeros | {"init/zero/reconstructed": [17.0, 17.0]})
+    heading = "this run, drawn faces" if drawn else "this run"
+    here = made_up({"init/zero": [18.5]}, drawn=drawn)
+    table = published_table(["init/zero", "race/8000"], here, known)
+    assert table.columns.tolist() == [*TITLES, heading]
+    half = stats.t.ppf(0.975, 2) * np.sqrt(1 / 3 + OVERLAP)
+    row = ["19.1553", "17.00", f"20.00 ± {half:.2f}", f"15.00 ± {0.75 * half:.2f}", "18.50"]
+    assert table.loc["init/zero"].tolist() == row
+    assert table.loc["race/8000"].tolist() == ["72.2 %", "-", "-", "-", "-"]
+
+
+def test_drawn_faces_have_a_column_of_their_own(made_up, tmp_path):
+    """Also where they come in one table with others, from a CSV file, or where nobody knows."""
+    here = made_up({"a": [10.0]})
+    drawn = made_up({"a": [9.0]}, drawn=True)
+    known = made_up({"a": [8.0]})
+    pd.concat([here, drawn]).to_csv(tmp_path / "runs.csv", index=False)
+    table = recorded_table({"a": "mine"}, pd.read_csv(tmp_path / "runs.csv"), known)
+    columns = ["recorded on UTKFace", "its MAE", "this run", "this run, drawn faces"]
+    assert table.columns.tolist() == columns
+    assert table.loc["mine"].tolist() == ["8.00", "6.00", "10.00", "9.00"]
+    not_known = drawn.assign(drawn=None)
+    assert "this run" not in recorded_table({"a": "mine"}, not_known, known)
+
+
+def test_two_names_of_one_recorded_run_are_told():
+    table = published_table(["init/xavier", "width/32", "rate/lambda"])
+    said = ["width/64, rate/lambda", "-", "init/xavier, width/64"]
+    assert table["the same run as"].tolist() == said
+    assert "the same run as" not in published_table(["width/32", "width/16"])
+
+
+def test_of_classes_there_is_no_mae_and_baselines_are_rows(made_up):
+    race = made_up({"race/64": [0.75, 0.76], "logistic/race": [0.71, 0.71]}, "race")
+    table = recorded_table({"logistic/race": "logistic", "race/64": "64"}, race, race)
+    assert table.columns.tolist() == ["recorded on UTKFace", "this run"]
+    assert table.loc["logistic"].tolist() == ["71.0 %", "71.0 %"]
+    assert published_table("race/8000").loc["race/8000", "published"] == "72.2 %"
+    with pytest.raises(ValueError, match=r"names must be of experiments .*: 'init/none'"):
+        published_table(["init/zero", "init/none"])
+
+
+def test_where_this_stands_names_each_source():
+    table = study.where_this_stands()
+    assert len(table) == 5 + len(study.OTHERS)
+    ours = table["source"] == "this project"
+    assert (table["source"].str.contains(r"\d{4}$") | ours).all()
+    told = table[["age: MAE (years)", "race label: accuracy"]] != "-"
+    assert told.any(axis=1).all()
+    assert table.index[told.all(axis=1)].tolist() == ["three convolutions, 64 (notebook 8)"]
+
+
+def test_models_are_compared_from_the_simplest_to_the_convolutional_network():
+    table = study.model_comparison()
+    assert table.index[[0, -1]].tolist() == ["mean age, largest class", "convolutional network"]
+    folds = [*table["rmse"], *table["mae"], *table["accuracy"]]
+    assert all(len(each) == 10 for each in folds if len(each))
+    runs = study.recorded()
+    assert table.loc["(64, 16)", "rmse"] == study.fold_means(runs, "depth/64-16").tolist()
+    assert table.loc["64, reconstructed", "published"] == [14.9183, 0.722]
+    assert table.loc["(64, 16), reconstructed", "published"] == [12.9904, None]
+    svm = study.fold_means(runs, "svm/age", "mae").tolist()
+    assert table.loc["support vectors, RBF kernel", "mae"] == svm
