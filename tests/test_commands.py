@@ -77,13 +77,14 @@ def test_paths_are_those_of_the_folder_where_the_command_was_given(given, tmp_pa
 @pytest.mark.slow
 def test_report_of_a_folder_of_notebooks(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "NOTEBOOKS", tmp_path)
-    cells = [new_markdown_cell("# 1. Part"), new_code_cell("import os; os.environ['HW1_SCALE']")]
+    code = "import os; print(2 * os.environ['HW1_SCALE'])"
+    cells = [new_markdown_cell("# 1. Part"), new_code_cell(code)]
     nbformat.write(new_notebook(cells=cells), tmp_path / "01_part.ipynb")
     output = tmp_path / "page.html"
     command = ["report", "--scale", "full", "--output", str(output)]
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(output)
-    for words in ("60 drawn faces", "&#39;full&#39;"):
+    for words in ("60 drawn faces", "fullfull"):
         assert words in output.read_text(encoding="utf-8")
     assert not nbformat.read(tmp_path / "01_part.ipynb", 4).cells[1].outputs
     assert main([*command, "--store"]) == 0

@@ -205,7 +205,7 @@ def test_each_exercise_is_answered_under_its_number_and_title(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PATHS[:5], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [PATHS[1], PATHS[4]], ids=lambda path: path.stem)
 def test_few_faces_of_one_gender_and_one_race_are_enough(path, tmp_path, monkeypatch):
     drawn = standin.make(tmp_path / "faces", 20, progress=False)
     for face in list(drawn.iterdir()):
