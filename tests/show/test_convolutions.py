@@ -1,27 +1,24 @@
-"""Pictures of convolutions: what is coloured, written and joined is what a computation by other means says."""
+"""Pictures of convolutions: colours, numbers and lines are what other computations say."""
 
 import re
-from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Polygon
+from matplotlib.patches import Polygon, Rectangle
 from scipy.signal import correlate2d
 
 from hw1lib import nn, show
-from hw1lib.show import display
 from hw1lib.show.tables import COLOURS
-
-# -- 06 and 07: convolution, pooling, and the gradients of question 3 -------------------------------------------------
 
 
 def grids(figure):
     """Return title -> text and colour of each cell, by row, as they lie in the figure."""
     (ax,) = figure.axes
-    faces = {tuple(np.add(patch.get_xy(), 0.5).round(1)): patch for patch in ax.patches if hasattr(patch, "get_x")}
-    found, cells = {}, {}
+    squares = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    faces = {tuple(np.add(patch.get_xy(), 0.5).round(1)): patch for patch in squares}
+    tables, cells = {}, {}
     for text in ax.texts:
         x, y = text.get_position()
         place = next((at for at in faces if np.allclose(at, (x, y), atol=0.1)), None)
@@ -30,8 +27,8 @@ def grids(figure):
         elif cells:  # a title comes after its cells
             rows = sorted({y for y, _ in cells})
             ordered = [[cells[at] for at in sorted(cells) if at[0] == row] for row in rows]
-            found[text.get_text()], cells = np.array(ordered), {}
-    return found
+            tables[text.get_text()], cells = np.array(ordered), {}
+    return tables
 
 
 @pytest.mark.parametrize("cell", [(0, 0), (0, 1), (1, 0), (2, 1)])
@@ -41,16 +38,18 @@ def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
 
     def layers(padded):
         output = correlate2d(padded, weights, mode="valid")
-        return output, np.array(
-            [[output[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].max() for c in (0, 1)] for r in range(3)]
-        )
+        return output, output.reshape(3, 2, 2, 2).max(axis=(1, 3))
 
     padded = np.pad(picture, 1)
     output, pooled = layers(padded)
-    raised = padded + 10**4 * np.eye(padded.size, dtype=int).reshape(-1, *padded.shape)  # one cell at a time
-    changes = np.reshape([layers(values)[1][cell] != pooled[cell] for values in raised], padded.shape)
+    changes = np.zeros(padded.shape, bool)
+    for at in np.ndindex(padded.shape):  # raise one cell at a time
+        raised = padded.copy()
+        raised[at] += 10**4
+        changes[at] = layers(raised)[1][cell] != pooled[cell]
     drawn = grids(figure := show.receptive_field(picture, weights, cell))
-    for title, values in (("picture, padded", padded), ("output of the filter", output), ("max pooled", pooled)):
+    tables = {"picture, padded": padded, "output of the filter": output, "max pooled": pooled}
+    for title, values in tables.items():
         assert drawn[title][..., 0].tolist() == values.astype(str).tolist()
     colours = drawn["picture, padded"][..., 1]
     orange, blue = colours == COLOURS["selected"], colours == COLOURS["window"]
@@ -63,10 +62,9 @@ def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
     assert np.argwhere(drawn["max pooled"][..., 1] == COLOURS["selected"]).tolist() == [list(cell)]
 
     reach = [patch.get_xy() for patch in figure.axes[0].patches if isinstance(patch, Polygon)]
-    assert [np.ptp(shape[:, 1][[0, 3]]) for shape in reach] == pytest.approx(
-        [4, 3, 2, 1]
-    )  # from the blue and the orange cells
-    assert [np.ptp(shape[:, 1][[1, 2]]) for shape in reach] == pytest.approx([2, 1, 1, 1])  # to those of the next table
+    ends = [[np.ptp(shape[:, 1][side]) for shape in reach] for side in ([0, 3], [1, 2])]
+    assert ends[0] == pytest.approx([4, 3, 2, 1])  # from the blue and the orange cells
+    assert ends[1] == pytest.approx([2, 1, 1, 1])  # to those of the next table
 
 
 def test_the_gradient_goes_back_to_the_largest_of_each_square():
@@ -91,23 +89,14 @@ def test_the_gradient_goes_back_to_the_largest_of_each_square():
         assert (table[..., 1] == "#ffffff").sum() == 12
 
 
-@pytest.mark.parametrize("make", ["receptive_field", "through_pooling"])
-def test_no_text_covers_another_or_is_cut_off(make):
-    picture, weights = np.arange(16).reshape(4, 4) * 7 % 11, np.ones((3, 3), int)
-    pooled = nn.max_pool2d(output := nn.conv2d(picture, weights, padding=1), 2)
-    figure = {
-        "receptive_field": lambda: show.receptive_field(picture, weights, (0, 1)),
-        "through_pooling": lambda: show.through_pooling(output, pooled, -np.ones((2, 2)), -np.ones((4, 4))),
-    }[make]()
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-    assert all(figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max) for box in boxes)
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
-
-
 def test_both_passes_are_written_above_and_below_the_names():
     rng = np.random.default_rng(2)
-    given = x, kernel, w, t = rng.normal(size=(4, 4)), rng.normal(size=(2, 2)), rng.normal(size=4), 0.3
+    given = x, kernel, w, t = (
+        rng.normal(size=(4, 4)),
+        rng.normal(size=(2, 2)),
+        rng.normal(size=4),
+        0.3,
+    )
     forward = nn.gradients.forward(*given, "sigmoid")
     svg = show.passes(x, kernel, w, forward, nn.gradients.closed_form(*given, "sigmoid"))
 
@@ -126,27 +115,42 @@ def test_both_passes_are_written_above_and_below_the_names():
         for node in ElementTree.fromstring(svg).iter()
         if node.tag.endswith("text")
     ]
-    found = {1: {}, -1: {}}
+    above, below = {}, {}
     for name, across, down in texts:
         for number, x_of, y_of in texts:
-            if name.get("class") and number is not name and x_of == across and abs(y_of - down) < 30:
+            near = x_of == across and abs(y_of - down) < 30 and number is not name
+            if name.get("class") and near:
+                written = above if y_of < down else below
                 assert (number.get("fill") is None) == (y_of < down)
-                found[1 if y_of < down else -1][name.get("class")] = float(number.text.replace("−", "-"))
-    assert found[1] == pytest.approx(values, abs=0.0051)
-    assert found[-1] == pytest.approx(measured, abs=0.0051)
-    assert len([node for node, *_ in texts if re.fullmatch(r"−?\d+\.\d\d", node.text or "")]) == 34 + 17
+                written[name.get("class")] = float(number.text.replace("−", "-"))
+    assert above == pytest.approx(values, abs=0.0051)
+    assert below == pytest.approx(measured, abs=0.0051)
 
 
-def test_a_drawing_with_numbers_is_shown_as_it_is_and_shares_no_id(monkeypatch):
-    shown = []
-    monkeypatch.setattr(display, "display", lambda *what, **how: shown.append(what))
+def test_a_drawing_with_numbers_is_shown_as_it_is_and_shares_no_id(displayed):
     given = np.ones((4, 4)), np.ones((2, 2)), np.ones(4), 1, "tanh"
     svg = show.passes(*given[:3], nn.gradients.forward(*given), nn.gradients.closed_form(*given))
     show.drawing(svg, "Both: passes.")
     show.drawing("question3", "Question 3: the network.")
-    drawn = [what["image/svg+xml"] for (what,) in shown[::2]]
+    drawn = [what["image/svg+xml"] for (what,), _ in displayed[::2]]
     assert drawn[0] == svg
     ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in drawn)
     assert ids
     assert not ids & others
     assert all(f"url(#{name})" in svg for name in ids)
+
+
+@pytest.mark.parametrize(("picture", "cells"), [((3, 50, 40), "480"), ((1, 16, 16), "64")])
+def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers(picture, cells):
+    """As ``Network`` has them: their product with the weights must work out."""
+    config = {"picture": picture, "filters": (16, 4), "hidden": (64,), "outputs": 5}
+    config |= {"activation": "relu", "output_activation": "softmax", "loss": "nll"}
+    (ax,) = show.conv_layers(config).axes
+    texts = [text.get_text() for text in ax.texts]
+    sizes = [text for text in texts if re.match(r"[\d,]+( x|$)", text)]
+    depth, height, width = picture
+    maps = f"16 x {height // 2}x{width // 2}", f"4 x {height // 4}x{width // 4}"
+    assert sizes == [f"{depth} x {height}x{width}", *maps, cells, "64", "5"]
+    assert (int(cells), 64) in [W.shape for W in nn.Network(config).weights]
+    sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert len(sheets) == depth + 8 + 4 + 3  # of 16 maps eight

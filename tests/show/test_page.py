@@ -1,0 +1,271 @@
+"""The report's page, from notebooks made here: what is on it, and where."""
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from hw1lib import study
+from hw1lib.show import page as page_of
+from hw1lib.show import running
+
+PIXEL = (  # a PNG
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+    "awAAAABJRU5ErkJggg=="
+)
+KINDS = {
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "md": "text/markdown",
+    "html": "text/html",
+    "text": "text/plain",
+    "widget": running.WIDGET,
+}
+QUESTION = "Is random better than zero initialisation?"
+
+
+def text(source):
+    return new_markdown_cell(source)
+
+
+def code(source, *outputs):
+    return new_code_cell(source, execution_count=1, outputs=list(outputs))
+
+
+def shown(**data):
+    metadata = {"image/png": {"alt": 'the "alt" text'}} if "png" in data else {}
+    data = {KINDS[kind]: value for kind, value in data.items()}
+    return new_output("display_data", data, metadata=metadata)
+
+
+def widget(said):
+    return shown(widget={"model_id": "0" * 32, "version_major": 2}, text=said)
+
+
+def warned(said):
+    return new_output("stream", name="stderr", text=said)
+
+
+def page(*notebooks, facts=None):
+    return page_of.to_html([new_notebook(cells=cells) for cells in notebooks], facts)
+
+
+def soup_of(*cells):
+    return BeautifulSoup(page([text("# 1. T"), *cells]), "html.parser")
+
+
+@pytest.fixture(scope="module")
+def soup():
+    two_tables = "<table><caption>Table 3.4: one</caption><tr><th></th></tr></table>"
+    two_tables += "<table><caption>Table 3.5</caption></table>"
+    links = "See [the second](02_second.ipynb), [a site](https://x.org)."
+    middle = "## 1.1 In the middle of a cell, $\\lambda$\n\n```python\n# no heading\n```"
+    first = [
+        text(f"# 1. First & *foremost* (section 2.1)\n\n{links}"),
+        text(f"Words before it.\n\n{middle}"),
+        code("x < 1  # <table> </script>", new_output("stream", text="a <b> c\n")),
+        code(
+            "figures",
+            shown(png=PIXEL, text="<Figure>"),
+            shown(md="**Fig. 2.3:** the loss $a<b$. More of it."),
+            shown(png=PIXEL),
+            shown(md="**Sheet:** faces"),
+            shown(html="<style scoped>td {}</style><table><tr><td>1</td></tr></table>"),
+            shown(md="**Table 2.6:** test RMSE"),
+            shown(png=PIXEL),
+            shown(md="**Fig. 2.11, 2.12:** depth, $\\frac{a}{b_1}$. More."),
+            shown(html=two_tables),
+            shown(md="**Tables 3.4 and 3.5:** outputs"),
+            shown(html=f"<table><tr><th>{QUESTION}</th><td>yes</td></tr></table>"),
+        ),
+        text("## Summary"),
+    ]
+    formulas = "$a_1 b_1 < c_{*}$ and\n\n$$x_1 * y_1$$"
+    second = [text(f"# 2. Second\n\n## Summary\n\n{formulas}"), text("## 3 seeds")]
+    third = [text("# 3. Third\n\n## Again\n\n## Again")]
+    html = page(first, second, third, facts={"Data": "mine & <yours>"})
+    return BeautifulSoup(html, "html.parser")
+
+
+def test_nothing_is_loaded_from_anywhere(soup):
+    assert soup.find_all(["iframe", "object", "embed", "base"]) == []
+    assert [tag for tag in soup.find_all("script") if tag.has_attr("src")] == []
+    loading = [tag["src"] for tag in soup.find_all(src=True)]
+    loading += [tag["href"] for tag in soup.find_all("link")]
+    assert len(loading) >= 3
+    assert [url for url in loading if not url.startswith("data:")] == []
+    for style in soup.find_all("style"):
+        assert "url(" not in style.text
+        assert "@import" not in style.text
+
+
+def test_ids_are_unique_and_every_inner_link_leads_somewhere(soup):
+    ids = [tag["id"] for tag in soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    inner = [a["href"] for a in soup.find_all("a") if not a["href"].startswith("https:")]
+    assert len(inner) > 8
+    assert [link for link in inner if link[0] != "#" or link[1:] not in ids] == []
+    assert soup.find("a", string="the second")["href"] == "#2"
+
+
+def test_contents_have_every_title_and_section_in_order(soup):
+    assert [(a["href"], a.text) for a in soup.select(".contents a")] == [
+        ("#1", "1. First & foremost (section 2.1)"),
+        ("#1.1", "1.1 In the middle of a cell, λ"),
+        ("#1-summary", "Summary"),
+        ("#2", "2. Second"),
+        ("#2-summary", "Summary"),
+        ("#2-3-seeds", "3 seeds"),
+        ("#3", "3. Third"),
+        ("#3-again", "Again"),
+        ("#3-again-again", "Again"),
+    ]
+    assert soup.find(id="1").name == "h1"
+    assert soup.find(id="1.1").name == "h2"
+
+
+def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
+    first, second, *_ = soup.find_all("figure")
+    assert first["id"] == "fig-2.3"
+    assert first.img["alt"] == 'the "alt" text'
+    assert first.figcaption.strong.text == "Fig. 2.3:"
+    assert second.figcaption.text.strip() == "Sheet: faces"
+    assert soup.find(id="table-2.6").td.text == "1"  # the table itself
+    assert soup.find(id="fig-2.12").parent == soup.find(id="fig-2.11")
+    assert "Fig. 2.11, Fig. 2.12:" in soup.main.text  # a search finds the second, too
+    captions = [soup.find(id=f"table-3.{k}").caption.text for k in (4, 5)]
+    assert captions == ["Table 3.4: one", "Table 3.5"]
+    assert [(a["href"], a.text) for a in soup.select(".figures a")] == [
+        ("#fig-2.3", "Fig. 2.3 the loss a<b"),
+        ("#table-2.6", "Table 2.6 test RMSE"),
+        ("#fig-2.11", "Fig. 2.11 depth, a/b1"),
+        ("#fig-2.12", "Fig. 2.12 depth, a/b1"),
+        ("#table-3.4", "Table 3.4 outputs"),
+        ("#table-3.5", "Table 3.5 outputs"),
+    ]
+
+
+def test_what_the_report_claims_is_at_the_top_with_its_verdict_and_a_link_to_it(soup):
+    claimed = study.compare(study.recorded()).query("claimed")
+    lines = {line.text.partition("? ")[0] + "?": line for line in soup.select(".findings li")}
+    assert set(claimed.index) <= set(lines)
+    for question, row in claimed.iterrows():
+        told = f"{row['verdict'].capitalize()}: {row['mean']:+.2f} years ({row['low']:+.2f} to"
+        assert told in lines[question].text
+    (link,) = soup.select(".findings a")  # the one that these notebooks show
+    assert soup.find(id=link["href"][1:]).th.text == link.text == QUESTION
+
+
+def test_answers_are_folded_and_links_lead_into_their_notebook():
+    exercise = [text("# 1. T"), text("## Try it\n\n1. Do. [Answer](02_a.ipynb#answer-01-1)")]
+    answer = [code("1 + 1"), text("Because.")]
+    for cell in answer:
+        cell.metadata.tags = ["answer"]
+    question = '<a id="answer-01-1"></a>\n\n### 01.1 Do\n\n[Back](01_t.ipynb#try-it)'
+    answers = [text("# 2. Answers"), text(question), *answer, text("### 01.2 Next")]
+    soup = BeautifulSoup(page(exercise, answers), "html.parser")
+    assert soup.find("a", string="Answer")["href"] == "#answer-01-1"
+    assert soup.find("a", id="answer-01-1")
+    assert soup.find(id=soup.find("a", string="Back")["href"][1:]).text == "Try it"
+    (fold,) = soup.select("details.answer")
+    assert not fold.has_attr("open")
+    assert fold.summary.text == "Answer"
+    for said, inside in (("1 + 1", True), ("Because.", True), ("Do", False), ("Next", False)):
+        assert (said in fold.text) == inside
+
+
+def test_cells_that_check_are_not_on_the_page_unless_they_fail():
+    tags = {"tags": ["check"]}
+    held = new_code_cell("assert True", metadata=tags, outputs=[new_output("stream", text="ok")])
+    error = new_output("error", ename="AssertionError", evalue="", traceback=["it failed"])
+    failed = new_code_cell("assert False", metadata=tags, outputs=[error])
+    main = soup_of(held, code("6 * 7")).main.text
+    assert "6 * 7" in main
+    assert "assert" not in main
+    assert "ok" not in main
+    assert "it failed" in soup_of(failed).main.text
+
+
+def test_drawings_are_figures_that_can_be_read_aloud():
+    outputs = []
+    for name in ("network", "question3"):
+        drawing = (page_of.ASSETS.parent / f"{name}.svg").read_text(encoding="utf-8")
+        outputs += [shown(svg=drawing), shown(md="**Fig. 2.2:** layers")]
+    soup = soup_of(code("drawings", *outputs))
+    assert [figure.svg["role"] for figure in soup.find_all("figure")] == ["img", "img"]
+    assert all(figure.svg.title.text for figure in soup.find_all("figure"))
+    ids = [tag["id"] for tag in soup.find_all(id=True)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_code_and_output_stay_text_and_tables_scroll(soup):
+    assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
+    assert soup.select_one("pre.output").text == "a <b> c\n"
+    assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]] * 4
+    assert "scoped" not in str(soup.main)
+    assert [head.text for head in soup("th") if not head.text.strip()] == []
+
+
+def test_formulas_are_pictures_that_can_be_read_found_and_copied(soup):
+    formulas = soup.select('.formula[role="img"]')
+    assert len(formulas) == len(soup.main.select(".formula > svg[aria-hidden] + .typed")) == 5
+    inline, block = formulas[-2:]
+    assert inline["aria-label"] == "a_1 b_1 < c_{*}"
+    assert inline.text == "a1b1<c*"
+    assert "block" in block["class"]
+    assert "block" not in inline["class"]
+    assert "$" not in soup.main.text
+    letters = {symbol["id"] for symbol in soup.select("svg.letters symbol")}
+    assert {use["href"][1:] for use in soup.select("use")} == letters
+    assert not soup.select(".formula [fill]")  # they have the text's colour
+
+
+@pytest.mark.parametrize(
+    ("tex", "typed"),
+    [
+        (r"\frac{\partial L}{\partial w_{21}} = (p - t)\,y_1", "dL/dw21=(p-t)y1"),
+        (r"x^2 f'(z)", "x^2f'(z)"),
+    ],
+)
+def test_a_formula_is_found_as_one_would_type_it(tex, typed):
+    assert soup_of(text(f"## ${tex}$")).main.h2.text == typed
+
+
+def test_a_formula_stands_on_the_line_and_what_cannot_be_drawn_is_shown_as_written():
+    main = soup_of(text(r"$x$ and $x_{y}$, $\frac{1$")).main
+    styles = [formula["style"] for formula in main.select(".formula")]
+    x, xy = (float(style.removeprefix("vertical-align:-")[:-2]) for style in styles)
+    assert x < 0.1 < xy
+    assert main.find("code", class_="undrawn").text == r"\frac{1"
+
+
+def test_head_and_title_block(soup):
+    assert soup.html["lang"] == "en"
+    assert "width=device-width" in soup.find("meta", attrs={"name": "viewport"})["content"]
+    assert soup.title.text == soup.header.h1.text == page_of.TITLE
+    assert soup.header.dd.text == "mine & <yours>"
+
+
+def test_widgets_are_a_line_of_text_and_bars_are_gone():
+    outputs = [
+        widget("reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]"),
+        widget("0it [00:00, ?it/s]"),
+        widget("HBox(children=(FloatProgress(value=0.0), HTML(value='')))"),
+        widget("IntSlider(value=3, description='stride')"),
+        widget("Output()"),
+        warned("\r 50%|##  | 1/2 [00:00<00:00]\r100%|####| 2/2 [00:00<00:00]\n"),
+        warned(" 10%|#  | 1/2 [00:00<00:00]\nUserWarning: careful\n"),
+    ]
+    main = soup_of(code("slider", *outputs)).main
+    assert main.text.count(running.INTERACTIVE.strip("*")) == 1
+    assert [pre.text.strip() for pre in main.select("pre.stderr")] == ["UserWarning: careful"]
+    for word in ("%|", "it/s", "FloatProgress", "IntSlider", "Output("):
+        assert word not in main.text
+
+
+def test_equal_notebooks_give_equal_pages_and_are_not_changed():
+    outputs = shown(png=PIXEL), shown(md="**Fig. 2.1:** a"), widget("IntSlider(value=3)")
+    notebook = new_notebook(cells=[text("# 1. T"), code("1", *outputs)])
+    before = nbformat.writes(notebook)
+    assert page_of.to_html([notebook]) == page_of.to_html([notebook])
+    assert nbformat.writes(notebook) == before
