@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
@@ -136,6 +137,7 @@ def _run(client: NotebookClient, environment: dict[str, str]) -> str:
     except CellExecutionError as error:
         failure = f"cell [{len(started)}]: {error.ename}: {error.evalue}"
     except Exception as error:  # the kernel died, was too slow, or did not even start
+        atexit.unregister(client._cleanup_kernel)  # nbclient's, which fails without a kernel
         where = f"cell [{len(started)}]" if started else "no kernel started"
         failure = f"{where}: {error}"
         shown = {"ename": type(error).__name__, "evalue": f"{error}", "traceback": [failure]}

@@ -97,9 +97,10 @@ def test_a_kernel_is_this_python_with_our_figures_whatever_a_user_has_set(tmp_pa
     spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
     spec.write_text(json.dumps({"argv": ["/deleted/python"], "display_name": "P"}))
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: No Such Font\n")
+    settings = "text.usetex: True\nfont.family: No Such Font\n"
+    (tmp_path / "jupyter" / "matplotlibrc").write_text(settings)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "jupyter"))
     monkeypatch.setenv("MPLBACKEND", "tkagg")
     python = "import sys; print(sys.executable)"
     path = write(tmp_path, "01_a.ipynb", python, "import matplotlib.pyplot as plt; plt.plot([1]);")
@@ -164,7 +165,7 @@ def test_a_failing_notebook_is_shown_as_far_as_it_came_and_the_others_whole(tmp_
     ("name", "value", "said"),
     [
         ("HW1_DATA", "no such place", "FileError: there is nothing at no such place"),
-        ("HW1_DATA", "01_a.ipynb", "FileError: 01_a.ipynb"),
+        ("HW1_DATA", "01_a.ipynb", "UserError: 01_a.ipynb: damaged"),
         ("HW1_CACHE", "01_a.ipynb/cache", "FileError: .*01_a.ipynb"),
         ("HW1_FACES", "many", "UserError: HW1_FACES must be a whole number >= 1, not 'many'"),
     ],
