@@ -11,7 +11,7 @@ import pandas as pd
 from hw1lib.checks import FileError
 
 LABELS = ["file", "age", "gender", "race"]
-TYPES = defaultdict(lambda: np.float32, file="string", age=np.int64, gender=np.int64, race=np.int64)
+LABEL_TYPES = {"file": "string", "age": "int64", "gender": "int64", "race": "int64"}
 AGAIN = "delete the folder and export it again"
 
 
@@ -67,7 +67,7 @@ def _read_chunk(file: Path) -> pd.DataFrame:
     try:
         if not file.read_bytes().endswith(b"\n"):
             raise ValueError("it is cut")
-        chunk = pd.read_csv(file, dtype=TYPES)
+        chunk = pd.read_csv(file, dtype=defaultdict(lambda: "float32", LABEL_TYPES))
         n_features = max(1, len(chunk.columns) - len(LABELS))
         if list(chunk.columns) != LABELS + feature_names(n_features):
             raise ValueError("its columns are not file, age, gender, race, f000, f001, ...")

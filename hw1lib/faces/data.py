@@ -1,4 +1,4 @@
-"""What networks are trained on: numbers, labels, and the folds that keep near-duplicates together."""
+"""What networks are trained on: numbers, labels, folds that keep near-duplicates together."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Data:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of X, labels and groups: other data have others."""
         digest = hashlib.sha256(f"{self.X.shape} {self.X.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.X))
+        digest.update(np.ascontiguousarray(self.X).data)
         digest.update(self.labels[LABELS].to_csv(index=False).encode())
         digest.update(np.asarray(self.groups, np.int64).tobytes())
         return digest.hexdigest()[:16]
@@ -173,8 +173,8 @@ def label_noise(data: Data) -> dict[str, float]:
         All but the counts are NaN where no two pictures are identical.
     """
     near = [group for group in _members(data.groups) if len(group) > 1]
-    identical = near_duplicates(data.X, closer=1e-3)  # up to rounding
-    identical = [group for group in _members(identical) if len(group) > 1]
+    same = near_duplicates(data.X, closer=1e-3)  # up to rounding
+    identical = [group for group in _members(same) if len(group) > 1]
     pairs = [pair for group in identical for pair in combinations(group, 2)]
     first, second = np.array(pairs, int).reshape(-1, 2).T
     noise: dict[str, float] = {
@@ -202,9 +202,8 @@ def label_noise(data: Data) -> dict[str, float]:
 
 def _members(groups) -> list[np.ndarray]:
     """Return the rows of each group."""
-    numbers_in_order = np.unique(groups, return_inverse=True)[1]
-    order = np.argsort(numbers_in_order, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(numbers_in_order))[:-1])
+    groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+    return np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
 
 
 def folds(
