@@ -122,9 +122,8 @@ def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
                 "normalizer other than 'standard' or with pca_faces='training'"
             )
         return experiment.data(data)
-    kind = (experiment.normalizer, fold if own_pca else None)
-    if experiment.filters:
-        kind = ("pictures", experiment.cell)
+    pictures = (experiment.cell,) if experiment.filters else ()
+    kind = (experiment.normalizer, fold if own_pca else None, pictures)
     if kind not in made:
         made[kind] = experiment.data(data, fold, partition, progress)
     return made[kind]
@@ -138,9 +137,9 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
     tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    bar = tqdm(done, "experiments", len(missing), unit="run", disable=not progress, leave=False)
+    silent = not progress or sys.stderr is None
     try:
-        for key, result in bar:
+        for key, result in tqdm(done, "experiments", len(missing), disable=silent, leave=False):
             _result(key, lambda result=result: result)
     except (pickle.PicklingError, BrokenProcessPool) as error:
         if isinstance(error, BrokenProcessPool) and "un-serialize" not in str(error):
