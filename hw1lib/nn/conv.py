@@ -146,12 +146,13 @@ def correlate(padded: np.ndarray, filters: np.ndarray, stride, bias=None) -> np.
 
 def filters_gradient(grad: np.ndarray, padded: np.ndarray, size, stride) -> np.ndarray:
     """Return (F, C, kh, kw): a filter's cell collects grad * cell of the picture that it lay on."""
-    grad = grad.reshape(*grad.shape[:2], -1)  # (N, F, oh*ow)
-    total = np.zeros((grad.shape[1], padded.shape[1] * math.prod(size)), grad.dtype)
+    n, f, oh, ow = grad.shape
+    grad = grad.reshape(n, f, oh * ow)
+    total = np.zeros((f, padded.shape[1] * math.prod(size)), grad.dtype)
     for pictures, cells, columns in _columns(padded, size, stride):
         products = grad[pictures, :, cells] @ columns.swapaxes(1, 2)  # (b, F, C*kh*kw)
         total += products.sum(axis=0)
-    return total.reshape(-1, padded.shape[1], *size)
+    return total.reshape(f, padded.shape[1], *size)
 
 
 def images_gradient(grad: np.ndarray, shape, filters: np.ndarray, stride, padding) -> np.ndarray:

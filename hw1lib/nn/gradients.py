@@ -115,7 +115,7 @@ def derive() -> dict[str, Formula]:
         def fdiff(self, argindex=1):
             return gprime(self.args[0])
 
-    x = [sp.symbols(f"x{row}1:5") for row in range(1, 5)]
+    x = [sp.symbols(f"x{row}(1:5)") for row in range(1, 5)]
     c, y, w, v = (sp.symbols(names) for names in (SUMS, OUTPUTS, WEIGHTS, FILTER))
     output, t = sp.symbols(r"\mathrm{output} t")
     written_out = [

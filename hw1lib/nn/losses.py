@@ -106,10 +106,11 @@ class NLL(Loss):
         return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
 
     def encode(self, y, n_outputs):
-        if np.asarray(y).dtype.kind in "OSTU":
+        try:
+            y = numbers("y", y)
+        except ValueError as error:
             other = "nn.estimators.NetworkClassifier takes labels of any kind"
-            raise ValueError(f"y must be class codes, 0 to {n_outputs - 1}; {other}")
-        y = numbers("y", y)
+            raise ValueError(f"{error}; codes are 0 to {n_outputs - 1}, {other}") from error
         if y.ndim == 1:
             return one_hot(y, n_outputs)
         if y.shape[1:] != (n_outputs,) or (y < 0).any() or not np.allclose(y.sum(axis=1), 1):

@@ -38,8 +38,7 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     scale : float
         ``X`` is divided by it first.
     classes : ndarray, (n_outputs,), optional
-        Whole numbers or texts: there is a second output ``labels`` (n,) then, the most probable
-        class.
+        Numbers or texts: there is a second output ``labels`` (n,) then, the most probable class.
 
     Raises
     ------
@@ -72,28 +71,28 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
         raise ValueError(f"the file holds float32, for which the scale {scale:g} is no number")
     A = node("Div", ["X", constant("scale", float32(scale))], "scaled")
     for i, layer in enumerate([*net.layers, Apply(net.output_activation)], start=1):
-        kind = layer.activation if isinstance(layer, Apply) else layer
-        if type(kind) not in OPERATORS:
+        step = layer.activation if isinstance(layer, Apply) else layer
+        if type(step) not in OPERATORS:
             known = ", ".join(kind.__name__ for kind in OPERATORS)
-            raise ValueError(f"{kind!r} has no ONNX operator; these have: {known}")
+            raise ValueError(f"{step!r} has no ONNX operator; these have: {known}")
         inputs = [A]
         if layer.shapes:
             W, b = float32(layer.W), float32(layer.b)
             inputs += [constant(f"W{i}", W), constant(f"b{i}", b)]
         attributes: dict = {}
-        if isinstance(kind, LeakyReLU):
-            attributes = {"alpha": kind.slope}
-        elif isinstance(kind, Conv):
+        if isinstance(step, LeakyReLU):
+            attributes = {"alpha": step.slope}
+        elif isinstance(step, Conv):
             attributes = {"pads": [1, 1, 1, 1]}
-        elif isinstance(kind, MaxPool):
+        elif isinstance(step, MaxPool):
             attributes = {"kernel_shape": [2, 2], "strides": [2, 2]}
         output = f"A{i}" if i <= len(net.layers) else "outputs"
-        A = node(OPERATORS[type(kind)], inputs, output, **attributes)
+        A = node(OPERATORS[type(step)], inputs, output, **attributes)
     results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.n_outputs])]
     if classes is not None:
-        names = np.array(np.asarray(classes).tolist())
-        if names.dtype.kind not in "biuU":
-            raise ValueError(f"classes must be whole numbers or texts for ONNX, not {classes}")
+        names = np.array(np.asarray(classes).tolist())  # of Python's numbers and texts
+        if names.dtype.kind not in "biufU":
+            raise ValueError(f"classes must be numbers or texts for ONNX, not {classes}")
         is_text = names.dtype.kind == "U"
         kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(names.dtype)
         constant("classes", names.astype(object) if is_text else names)

@@ -1,7 +1,8 @@
-"""Convolution and pooling against PyTorch, one thread each: python tests/benchmarks/bench_conv.py (needs torch).
+"""Convolution and pooling against PyTorch, one thread each (needs torch).
 
-Ratios are ours / theirs, from pairs measured in turn, so that both meet the same load; the median counts. Seconds
-are the process's own. Each benchmark first asserts that both sides compute the same thing.
+Ratios are ours / theirs, from pairs measured in turn, so that both meet the same load; the median
+counts. Seconds are the process's own. Each benchmark first asserts that both sides compute the same
+thing.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from hw1lib import nn
 from hw1lib.nn.conv import conv2d, conv2d_backward, max_pool2d
-from hw1lib.nn.convnet import ConvNetwork
 
 ROUNDS = 15
 SHAPES = "(32, 3, 64, 64) by (16, 3, 3, 3)"
@@ -73,7 +74,7 @@ def max_pool2d_forward() -> dict:
     images = numbers(32, 16, 64, 64)
     tensor = torch.from_numpy(images)
     return against_pytorch(
-        "max_pool2d with cells, (32, 16, 64, 64), 2x2",
+        "max_pool2d with argmax, (32, 16, 64, 64), 2x2",
         lambda: max_pool2d(images, 2),
         lambda: torch.nn.functional.max_pool2d(tensor, 2, return_indices=True),
         goal=1,
@@ -82,9 +83,10 @@ def max_pool2d_forward() -> dict:
 
 def training_step(side: int) -> dict:
     """One step of gradient descent with momentum on a batch of 128; both pool before the activation."""
-    net = ConvNetwork(CONFIG | {"picture": (3, side, side)})
+    net = nn.Network(CONFIG | {"picture": (3, side, side)}, "he")
     X, y, velocity = numbers(128, 3, side, side) / 3, numbers(128, 1), np.zeros_like(net.parameters)
-    pictures, targets, blocks = torch.from_numpy(X), torch.from_numpy(y), len(net.filters)
+    pictures, targets = torch.from_numpy(X), torch.from_numpy(y)
+    blocks = len(CONFIG["filters"])
     tensors = [torch.tensor(W).requires_grad_() for W in net.weights]
     offsets = [torch.tensor(b).requires_grad_() for b in net.biases]
     optimizer = torch.optim.SGD(tensors + offsets, RATE, MOMENTUM)
@@ -97,7 +99,8 @@ def training_step(side: int) -> dict:
         a = pictures
         for i, (W, b) in enumerate(zip(tensors, offsets, strict=True)):
             if i < blocks:
-                a = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(a, W, b, padding=1), 2)
+                a = torch.nn.functional.conv2d(a, W, b, padding=1)
+                a = torch.nn.functional.max_pool2d(a, 2)
             else:
                 a = a.flatten(1) @ W + b
             if i < len(tensors) - 1:
@@ -107,7 +110,8 @@ def training_step(side: int) -> dict:
         optimizer.step()
         return [*tensors, *offsets]
 
-    return against_pytorch(f"training step, 128 pictures 3x{side}x{side}, 16-32-64 filters", ours, theirs, goal=1.5)
+    what = f"training step, 128 pictures 3x{side}x{side}, 16-32-64 filters"
+    return against_pytorch(what, ours, theirs, goal=1.5)
 
 
 def rows():
@@ -121,8 +125,9 @@ def rows():
 
 
 def main():
-    for found in rows():
-        print(f"{found['what']} / {found['against']}: {found['ratio']:.2f} (at most {found['goal']:.2f})", flush=True)
+    for each in rows():
+        goal = f"(at most {each['goal']:.2f})"
+        print(f"{each['what']} / {each['against']}: {each['ratio']:.2f} {goal}", flush=True)
 
 
 if __name__ == "__main__":

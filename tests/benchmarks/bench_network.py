@@ -1,7 +1,7 @@
-"""Training against its bare matrix products, PyTorch and scikit-learn: python tests/benchmarks/bench_network.py.
+"""Training against its bare matrix products, PyTorch and scikit-learn.
 
-Ratios are ours / theirs, from pairs measured in turn, so that both meet the same load; the median counts. Each
-benchmark first asserts that both sides compute the same thing.
+Ratios are ours / theirs, from pairs measured in turn, so that both meet the same load; the median
+counts. Each benchmark first asserts that both sides compute the same thing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from hw1lib.nn.initializers import Xavier
-from hw1lib.nn.network import Network
+from hw1lib import nn
 
 N, FEATURES, BATCH, RATE, MOMENTUM = 16_200, 128, 128, 1e-3, 0.9
 CASES = {  # layers, output activation, loss
@@ -27,11 +26,11 @@ CASES = {  # layers, output activation, loss
 }
 
 
-def network(case, activation="leaky_relu", output_activation=None) -> Network:
+def network(case, activation="leaky_relu", output_activation=None) -> nn.Network:
     layers, output, loss = CASES[case]
     output = output_activation if output_activation and loss == "l2" else output
     config = {"layers": layers, "activation": activation, "output_activation": output, "loss": loss}
-    return Network(config, Xavier(), seed=0)
+    return nn.Network(config, nn.Xavier(), seed=0)
 
 
 def data(case, n=N):
@@ -59,24 +58,30 @@ def clock(work) -> float:
 
 def our_seconds(case, X, y, epochs, validation=None) -> float:
     """Return the seconds of ``epochs`` epochs of ``fit``, without its start."""
-    seconds = network(case).fit(X, y, validation, epochs + 1, BATCH, RATE, momentum=MOMENTUM, progress=False).seconds
+    net, settings = network(case), {"momentum": MOMENTUM, "progress": False}
+    seconds = net.fit(X, y, validation, epochs + 1, BATCH, RATE, **settings).seconds
     return seconds[-1] - seconds[0]
 
 
-# -- the floor: nothing but the matrix products ----------------------------------------------------------------------
+# -- the floor: nothing but the matrix products --------------------------------------------------
 
 
 def products(net, X, y):
-    """Return the step's products as (left, right, out), on ready arrays that hold what they hold in ``net``."""
-    inputs, Z = net._forward(X)
-    delta = net._output_delta(Z, net._check_targets(y, len(X)))
-    forward = [(A, W, np.empty((len(A), W.shape[1]), W.dtype)) for A, W in zip(inputs, net.weights, strict=True)]
-    backward = []
-    for A, W in zip(reversed(inputs), reversed(net.weights), strict=True):
-        backward.append((A.T, delta, np.empty_like(W)))
-        if A is not X:
-            backward.append((delta, W.T, np.empty_like(A)))
-            delta = net.activation.backward(delta @ W.T, A)
+    """Return the step's products as (left, right, out), on arrays that hold what they do in it."""
+    A, steps, forward, backward = X, [], [], []
+    for layer in net.layers:
+        inputs = A
+        A, back = layer.forward(inputs)
+        steps.append((layer, inputs, back))
+        if isinstance(layer, nn.Dense):
+            forward.append((inputs, layer.W, np.empty_like(A)))
+    delta = net._output_delta(A, net._targets(y, len(X)))
+    for layer, inputs, back in reversed(steps):
+        if isinstance(layer, nn.Dense):
+            backward.append((inputs.T, delta, np.empty_like(layer.W)))
+            if not layer.first:
+                backward.append((delta, layer.W.T, np.empty_like(inputs)))
+        delta = back(delta)
     return forward, backward
 
 
@@ -86,12 +91,14 @@ def multiply(calls):
 
 
 def floor_of_epoch(case, X, y):
-    """Return a function that does the products of an epoch of N rows; the same numbers as the network's, asserted."""
+    """Return a function that does the products of an epoch of N rows."""
     net = network(case)
     forward, backward = products(net, X[:BATCH], y[:BATCH])
-    full, rest = forward + backward, [call for part in products(net, X[: N % BATCH], y[: N % BATCH]) for call in part]
+    full = forward + backward
+    rest = [call for part in products(net, X[: N % BATCH], y[: N % BATCH]) for call in part]
     multiply(full)
-    np.testing.assert_allclose(forward[-1][2], net._forward(X[:BATCH])[-1], rtol=1e-4, atol=1e-5)  # biases are still 0
+    Z = net.preactivations(X[:BATCH])  # biases are still 0
+    np.testing.assert_allclose(forward[-1][2], Z, rtol=1e-4, atol=1e-5)
     net.forward(X[:BATCH])
     net.backward(y[:BATCH])
     gradients = [out for left, _, out in backward if left.shape[1] == BATCH][::-1]
@@ -112,7 +119,9 @@ def against_the_floor(case, rounds=9, epochs=8) -> dict:
     with threadpool_limits(1):
         floor = floor_of_epoch(case, X, y)
         ratio = median_ratio(
-            lambda: our_seconds(case, X, y, epochs), lambda: clock(lambda: [floor() for _ in range(epochs)]), rounds
+            lambda: our_seconds(case, X, y, epochs),
+            lambda: clock(lambda: [floor() for _ in range(epochs)]),
+            rounds,
         )
     return row(f"training step {case}", "its matrix products", ratio, 1.4)
 
@@ -131,17 +140,19 @@ def long_run(rounds=9, epochs=8) -> dict:
                 training()
                 multiply(validation)
 
-        ratio = median_ratio(lambda: our_seconds(case, X, y, epochs, (Xv, yv)), lambda: clock(floor), rounds)
+        ratio = median_ratio(
+            lambda: our_seconds(case, X, y, epochs, (Xv, yv)), lambda: clock(floor), rounds
+        )
         minutes = our_seconds(case, X, y, epochs, (Xv, yv)) / epochs * 8_000 / 60
     what = f"8,000 epochs {case}, {N:,} faces ({minutes:.1f} minutes)"
     return row(what, "its matrix products", ratio, 1.5)
 
 
-# -- PyTorch, eager ---------------------------------------------------------------------------------------------------
+# -- PyTorch, eager ------------------------------------------------------------------------------
 
 
 def torch_training(torch, net, X, y):
-    """Return ``epoch(order)``, which trains a copy of ``net`` in PyTorch on rows in that order, and its parameters."""
+    """Return PyTorch's ``epoch(order)`` for a copy of ``net``, and a function to its parameters."""
     layers = []
     for W, b in zip(net.weights, net.biases, strict=True):
         linear = torch.nn.Linear(*W.shape)
@@ -149,9 +160,14 @@ def torch_training(torch, net, X, y):
         linear.bias.data = torch.from_numpy(b.copy())
         layers += [linear, torch.nn.LeakyReLU(0.01)]
     classes = net.config["loss"] == "nll"
-    model = torch.nn.Sequential(*(layers[:-1] if classes else layers))  # its cross entropy takes the logits
+    # its cross entropy takes the logits
+    model = torch.nn.Sequential(*(layers[:-1] if classes else layers))
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
-    loss_function = torch.nn.CrossEntropyLoss() if classes else lambda a, t: (a - t).square().sum() / (2 * len(t))
+
+    def half_squares(a, t):
+        return (a - t).square().sum() / (2 * len(t))
+
+    loss_function = torch.nn.CrossEntropyLoss() if classes else half_squares
     X, T = torch.from_numpy(X), torch.from_numpy(y if classes else y[:, None])
 
     def epoch(order):
@@ -176,7 +192,7 @@ def assert_same_as_torch(torch, case, X, y):
     net = network(case)
     epoch, parameters = torch_training(torch, net, X, y)
     loss, _ = epoch(copy.deepcopy(net.rng).permutation(len(X)))
-    history = net.fit(X, y, epochs=1, schedule=RATE, momentum=MOMENTUM, progress=False)
+    history = net.fit(X, y, epochs=1, learning_rate=RATE, momentum=MOMENTUM, progress=False)
     np.testing.assert_allclose(history.train_loss, [loss], rtol=1e-4)
     for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         np.testing.assert_allclose(W.T, parameters()[2 * i], rtol=1e-3, atol=1e-5)
@@ -229,15 +245,19 @@ def assert_same_as_scikit_learn(case, X, y):
     """Take the same eight steps, the last one uneven: the same weights."""
     net = network(case, "relu", "identity")
     model = scikit_model(case, batch_size=len(X))
-    model.partial_fit(X, y, **({"classes": np.arange(5)} if CASES[case][2] == "nll" else {}))  # makes the arrays
-    model.coefs_, model.intercepts_ = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
+    classes = {"classes": np.arange(5)} if CASES[case][2] == "nll" else {}
+    model.partial_fit(X, y, **classes)  # makes the arrays
+    model.coefs_ = [W.copy() for W in net.weights]
+    model.intercepts_ = [b.copy() for b in net.biases]
     del model._optimizer  # and with it the velocities
     order = copy.deepcopy(net.rng).permutation(len(X))
     for start in range(0, len(X), BATCH):
         rows = order[start : start + BATCH]
         model.set_params(batch_size=len(rows)).partial_fit(X[rows], y[rows])
-    net.fit(X, y, epochs=1, schedule=RATE, momentum=MOMENTUM, progress=False)
-    for ours, theirs in zip(net.weights + net.biases, model.coefs_ + model.intercepts_, strict=True):
+    net.fit(X, y, epochs=1, learning_rate=RATE, momentum=MOMENTUM, progress=False)
+    for ours, theirs in zip(
+        net.weights + net.biases, model.coefs_ + model.intercepts_, strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
@@ -249,14 +269,18 @@ def against_scikit_learn(case, rounds=9, epochs=4) -> dict:
     def theirs(threads):
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return clock(lambda: scikit_model(case, max_iter=epochs, tol=0, random_state=0).fit(X, y))
+            model = scikit_model(case, max_iter=epochs, tol=0, random_state=0)
+            return clock(lambda: model.fit(X, y))
 
     def ours():
         net = network(case, "relu", "identity")
-        return clock(lambda: net.fit(X, y, None, epochs, BATCH, RATE, momentum=MOMENTUM, progress=False))
+        settings = {"momentum": MOMENTUM, "progress": False}
+        return clock(lambda: net.fit(X, y, None, epochs, BATCH, RATE, **settings))
 
     threads = min((1, 2), key=theirs)
-    return row(f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 0.43)
+    return row(
+        f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 0.43
+    )
 
 
 def rows():
@@ -267,8 +291,9 @@ def rows():
 
 
 def main():
-    for found in rows():
-        print(f"{found['what']} / {found['against']}: {found['ratio']:.2f} (at most {found['goal']:.2f})", flush=True)
+    for each in rows():
+        goal = f"(at most {each['goal']:.2f})"
+        print(f"{each['what']} / {each['against']}: {each['ratio']:.2f} {goal}", flush=True)
 
 
 if __name__ == "__main__":

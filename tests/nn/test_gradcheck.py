@@ -1,125 +1,165 @@
-"""backward() against central differences, for every activation with every loss, and against PyTorch."""
+"""Gradients of networks: central differences, PyTorch, and what gradcheck says of kinks."""
+
+import warnings
 
 import numpy as np
 import pytest
 
-from hw1lib.nn.activations import ACTIVATIONS, Sigmoid
-from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
-from hw1lib.nn.initializers import Random, Zero
-from hw1lib.nn.losses import LOSSES
-from hw1lib.nn.network import Network
+from hw1lib import nn
 
-PAIRS = [(name, f) for name, loss in LOSSES.items() for f in ACTIVATIONS if loss.built_in in (None, f)]
+PICTURES = [((1, 2, 2), [1], []), ((3, 5, 8), [2], [3]), ((1, 8, 11), [2, 3, 2], [3])]
 
 
-def network(activation, output, loss, outputs=3, dtype=np.float64, seed=0):
-    config = {"layers": [4, 5, 3, outputs], "activation": activation, "output_activation": output, "loss": loss}
-    net = Network(config, Random(0.7), seed, dtype)
-    for b in net.biases:  # a bias of 0 could hide a missing one, and leaves a layer after a dead ReLU at its kink
-        b[...] = np.random.default_rng(seed).normal(0, 0.5, b.shape)
-    return net
+@pytest.mark.parametrize("activation", nn.ACTIVATIONS)
+@pytest.mark.parametrize("loss", nn.LOSSES)
+@pytest.mark.parametrize("layers", [[6, 5], [6, 4, 1], [6, 5, 4, 3]])
+def test_gradients_are_those_of_the_loss(network, batch, activation, loss, layers):
+    output = nn.LOSSES[loss].output_activation or activation
+    config = {"layers": layers, "activation": activation, "output_activation": output, "loss": loss}
+    net, (X, _) = network(config), batch(config)
+    y = np.random.default_rng(0).dirichlet(np.ones(layers[-1]), len(X))  # fits every loss
+    assert nn.gradcheck(net, X, y, weight_decay=0.3) < 1e-6
 
 
-def batch(loss, m, outputs, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(m, 4))
-    if loss == "l2":
-        return X, rng.normal(size=(m, outputs))
-    return X, rng.integers(0, outputs, m) if loss == "nll" else rng.integers(0, 2, (m, outputs))
+@pytest.mark.parametrize("loss", nn.LOSSES)
+@pytest.mark.parametrize(("picture", "filters", "hidden"), PICTURES)
+def test_gradients_of_pictures_are_those_of_the_loss(
+    network, batch, loss, picture, filters, hidden
+):
+    output = nn.LOSSES[loss].output_activation or "tanh"
+    sizes = {"picture": picture, "filters": filters, "hidden": hidden, "outputs": 3}
+    for activation in ("tanh", "leaky_relu"):
+        parts = {"activation": activation, "output_activation": output, "loss": loss}
+        net, (X, _) = network({**sizes, **parts}), batch({**sizes, **parts}, 5)
+        y = np.random.default_rng(0).dirichlet(np.ones(3), 5)
+        assert nn.gradcheck(net, X, y, weight_decay=0.3) < 1e-6
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("loss", "output"), PAIRS)
-def test_gradients_are_those_of_the_loss(activation, loss, output):
-    for outputs in (1, 3, 5):
-        for m in (1, 7, 128):
-            net, (X, y) = network(activation, output, loss, outputs), batch(loss, m, outputs)
-            for weight_decay in (0, 0.3):
-                error = gradcheck(net, X, y, weight_decay)
-                assert error < 1e-6, f"{outputs} outputs, {m} rows, weight decay {weight_decay}"
-
-
-def test_the_gradient_is_not_nothing():
-    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 7, 3)
-    assert (np.abs(numerical_gradient(net, X, y)) > 1e-4).mean() > 0.9
-    net.forward(X)
-    gradient = net.backward(y)
-    np.testing.assert_allclose(gradient, numerical_gradient(net, X, y), rtol=1e-6, atol=1e-9)
-
-
-def test_a_wrong_gradient_is_found(monkeypatch):
-    net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
-    assert gradcheck(net, X, y) < 1e-8
-    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a: a * (1.01 - a))
-    assert gradcheck(net, X, y) > 1e-3
-    near = net.forward(X) + 1e-6 * y
-    assert gradcheck(net, X, near) > 1e-3  # also where the gradient is small
-
-
-def test_the_error_is_relative(monkeypatch):
-    net, (X, y) = network("sigmoid", "identity", "l2"), batch("l2", 7, 3)
-    y = y * 1e3
-    assert gradcheck(net, X, y) < 1e-6
-    monkeypatch.setattr(Sigmoid, "derivative", lambda self, a: a * (3 - a))
-    net.forward(X)
-    wrong, right = net.backward(y), numerical_gradient(net, X, y)
-    norm = np.linalg.norm
-    assert gradcheck(net, X, y) == pytest.approx(norm(wrong - right) / (norm(wrong) + norm(right)), rel=1e-6)
-
-
-def test_two_gradients_of_nothing_are_equal():
-    config = {"layers": [2, 3, 1], "activation": "tanh", "output_activation": "identity", "loss": "l2"}
-    assert gradcheck(Network(config, Zero(), dtype=np.float64), np.ones((4, 2)), np.zeros(4)) == 0
-
-
-def test_the_network_is_left_as_it_was():
-    net, (X, y) = network("tanh", "softmax", "nll"), batch("nll", 7, 3)
+def test_every_parameter_has_a_gradient_without_decay_in_it(config, network, batch, fit):
+    config["activation"] = "sigmoid"
+    net, (X, y) = network(config), batch(config)
     before = net.parameters.copy()
-    gradcheck(net, X, y)
+    numerical = nn.numerical_gradient(net, X, y)
     np.testing.assert_array_equal(net.parameters, before)
-
-
-def test_float32_rounds_off_too_early():
-    net, (X, y) = network("tanh", "identity", "l2", dtype=np.float32), batch("l2", 7, 3)
-    with pytest.raises(ValueError, match="needs a network with dtype"):
-        gradcheck(net, X, y)
-
-
-def test_the_gradient_is_the_mean_losses_alone_after_backward_and_after_fit():
-    net, (X, y) = network("tanh", "identity", "l2"), batch("l2", 50, 3)
-    expected = numerical_gradient(net, X, y)
-    penalty = numerical_gradient(net, X, y, weight_decay=0.3) - expected
-    assert np.abs(penalty).max() > 0.1
+    assert (np.abs(numerical) > 1e-7).mean() > 0.95
     net.forward(X)
-    np.testing.assert_allclose(net.backward(y, weight_decay=0.3), expected + penalty, atol=1e-8)
-    np.testing.assert_allclose(net.gradient, expected, atol=1e-8)
+    penalty = np.concatenate(
+        [p.ravel() for W, b in zip(net.weights, net.biases, strict=True) for p in (0.3 * W, 0 * b)]
+    )
+    np.testing.assert_allclose(net.backward(y, 0.3), numerical + penalty, atol=1e-8)
+    np.testing.assert_allclose(net.gradient, numerical, atol=1e-8)
     net.gradient[...] = 0
-    net.fit(X, y, epochs=1, batch_size=50, weight_decay=0.3, progress=False)
-    np.testing.assert_allclose(net.gradient, expected, atol=1e-8)
-    parts = [part.ravel() for pair in zip(net.weight_gradients, net.bias_gradients, strict=True) for part in pair]
-    np.testing.assert_array_equal(np.concatenate(parts), net.gradient)  # layer by layer, weights and biases
+    fit(net, X, y, epochs=1, batch_size=50, weight_decay=0.3)
+    np.testing.assert_allclose(net.gradient, numerical, atol=1e-8)
+
+
+def torch_twin(torch, net):
+    """Return the parameters as PyTorch's tensors, and the function to the weighted sums."""
+    weights = [torch.tensor(W, requires_grad=True) for W in net.weights]
+    biases = [torch.tensor(b, requires_grad=True) for b in net.biases]
+    f = getattr(torch.nn, type(net.activation).__name__)()
+    functional, n_filters = torch.nn.functional, len(net.config.get("filters", []))
+
+    def weighted_sums(X):
+        a = torch.tensor(X)
+        for W, b in zip(weights[:n_filters], biases[:n_filters], strict=True):
+            a = functional.max_pool2d(f(functional.conv2d(a, W, b, padding=1)), 2)
+        a = a.flatten(1)
+        for W, b in zip(weights[n_filters:], biases[n_filters:], strict=True):
+            z = a @ W + b
+            a = f(z)
+        return z
+
+    return weights, biases, weighted_sums
+
+
+def torch_loss(torch, loss, z, y):
+    t, functional = torch.tensor(y), torch.nn.functional
+    if loss == "l2":
+        return ((z[:, 0] - t) ** 2).sum() / (2 * len(t))
+    if loss == "nll":
+        return functional.cross_entropy(z, t)
+    logistic = functional.binary_cross_entropy_with_logits
+    return logistic(z, t.double(), reduction="sum") / len(t)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_and_losses_are_pytorchs(activation, loss):
-    torch = pytest.importorskip("torch")
-    net = network(activation, LOSSES[loss].built_in or "identity", loss)
-    X, y = batch(loss, 50, 3)
+def test_gradients_and_two_steps_are_pytorchs(torch, config, network, batch, fit, activation):
+    config["activation"] = activation
+    if "picture" in config:
+        config |= {"picture": [3, 13, 10], "filters": [4, 5, 3]}
+    net, (X, y) = network(config), batch(config, 20)
+    weights, biases, weighted_sums = torch_twin(torch, net)
     net.forward(X)
-    gradient = net.backward(y)
-    parts = [torch.tensor(p, requires_grad=True) for pair in zip(net.weights, net.biases, strict=True) for p in pair]
-    a, t = torch.tensor(X), torch.tensor(y)
-    for W, b in zip(parts[::2], parts[1::2], strict=True):
-        z = a @ W + b
-        a = getattr(torch.nn, type(net.activation).__name__)()(z)
-    functional = torch.nn.functional
-    theirs = {
-        "l2": lambda: ((z - t) ** 2).sum() / (2 * len(t)),
-        "nll": lambda: functional.cross_entropy(z, t),
-        "logistic": lambda: functional.binary_cross_entropy_with_logits(z, t.double(), reduction="sum") / len(t),
-    }[loss]()
-    theirs.backward()
-    expected = np.concatenate([part.grad.numpy().ravel() for part in parts])
-    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-14)
-    assert net.evaluate(X, y)[0] == pytest.approx(theirs.item(), rel=1e-12)
+    net.backward(y)
+    loss = torch_loss(torch, config["loss"], weighted_sums(X), y)
+    loss.backward()
+    assert net.evaluate(X, y)[0] == pytest.approx(loss.item(), rel=1e-12)
+    ours = net.weight_gradients + net.bias_gradients
+    for gradient, tensor in zip(ours, weights + biases, strict=True):
+        np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-9, atol=1e-13)
+    groups = [{"params": weights, "weight_decay": 0.1}, {"params": biases}]
+    optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch_loss(torch, config["loss"], weighted_sums(X), y).backward()
+        optimizer.step()
+    fit(net, X, y, batch_size=20, learning_rate=0.05, momentum=0.9, weight_decay=0.1)
+    for parameter, tensor in zip(net.weights + net.biases, weights + biases, strict=True):
+        np.testing.assert_allclose(parameter, tensor.detach().numpy(), rtol=1e-9, atol=1e-13)
+
+
+# -- what gradcheck says -------------------------------------------------------------------------
+
+
+def test_a_wrong_derivative_is_told(configs, network, batch):
+    class Wrong(nn.Tanh):
+        def derivative(self, z, a):
+            return 1 - 0.9 * a * a
+
+    for name in ("age", "age of pictures"):
+        config = {**configs[name], "activation": Wrong()}
+        assert nn.gradcheck(network(config), *batch(config)) > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_sums_on_a_kink_are_named_and_left_out(configs, batch, activation, seed):
+    config = {**configs["gender"], "activation": activation, "layers": [6, 5, 4, 2]}
+    net = nn.Network(config, nn.Random(0.5), seed, np.float64)  # with biases 0
+    X, y = batch(config)
+    X[:3] = 0  # whose sums are 0 in every layer
+    with pytest.warns(UserWarning, match=r"of 69 parameters lie on a kink .*parameters\[\[30, 31"):
+        assert nn.gradcheck(net, X, y, 0.1) < 1e-6
+
+    class Wrong(type(net.activation)):
+        def derivative(self, z, a):
+            return 1.01 * super().derivative(z, a)
+
+    net.layers[1].activation = Wrong()
+    with pytest.warns(UserWarning, match="lie on a kink"):
+        assert nn.gradcheck(net, X, y, 0.1) > 1e-4  # it hides nothing else
+
+
+def test_equal_cells_of_a_pool_are_a_kink(configs, batch):
+    config = {**configs["age of pictures"], "activation": "tanh"}
+    net = nn.Network(config, "he", 0, np.float64)
+    X, y = batch(config)
+    X[:, :, :6] = 0
+    with pytest.warns(UserWarning, match="lie on a kink"):
+        assert nn.gradcheck(net, X, y) < 1e-6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert nn.gradcheck(net, *batch(config)) < 1e-6
+
+
+def test_where_nothing_can_be_compared_it_says_so(configs, batch):
+    config = {**configs["age"], "layers": [6, 1], "output_activation": "relu"}
+    net = nn.Network(config, nn.Zero(), dtype=np.float64)
+    X, _ = batch(config)
+    with pytest.raises(ValueError, match="7 of 7 parameters lie on a kink"):
+        nn.gradcheck(net, X, np.ones(50))
+    config["output_activation"] = "identity"
+    assert nn.gradcheck(nn.Network(config, nn.Zero(), dtype=np.float64), X, np.zeros(50)) == 0
+    with pytest.raises(ValueError, match=r"dtype=np.float64"):
+        nn.gradcheck(nn.Network(config), X, np.zeros(50))

@@ -5,18 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from hw1lib.nn.activations import ACTIVATIONS, LeakyReLU
+from hw1lib import nn
 from hw1lib.nn.estimators import NetworkClassifier, NetworkRegressor
-from hw1lib.nn.initializers import Xavier
-from hw1lib.nn.network import Network
-
-
-def network(activation="leaky_relu", output="identity", loss="l2", outputs=1, dtype=np.float32):
-    config = {"layers": [6, 5, 4, outputs], "activation": activation, "output_activation": output, "loss": loss}
-    net = Network(config, Xavier(), seed=0, dtype=dtype)
-    for b in net.biases:
-        b[...] = np.random.default_rng(1).standard_normal(b.shape)
-    return net
 
 
 def session(path):
@@ -25,22 +15,21 @@ def session(path):
 
 
 def flatter():
-    f = LeakyReLU()
+    f = nn.LeakyReLU()
     f.slope = 0.5
     return f
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, flatter()])
-@pytest.mark.parametrize(("output", "loss", "outputs"), [("identity", "l2", 1), ("softmax", "nll", 5)])
-def test_onnxruntime_predicts_the_same(tmp_path, activation, output, loss, outputs, dtype):
+@pytest.mark.parametrize("activation", [*nn.ACTIVATIONS, flatter()])
+def test_onnxruntime_predicts_the_same(tmp_path, network, batch, config, activation, dtype):
     pytest.importorskip("onnx")
-    net = network(activation, output, loss, outputs, dtype)
+    net = network({**config, "activation": activation}, dtype)
     exported = session(net.to_onnx(tmp_path / "net.onnx"))
-    X = np.random.default_rng(2).standard_normal((9, 6)).astype(np.float32)
-    (found,) = exported.run(None, {"X": X})
-    np.testing.assert_allclose(found, net.forward(X), atol=1e-5)
-    assert exported.get_inputs()[0].shape == ["n", 6]  # any number of rows
+    X = batch(config, 9)[0].astype(np.float32)
+    (outputs,) = exported.run(None, {"X": X})
+    np.testing.assert_allclose(outputs, net.outputs(X), rtol=1e-4, atol=1e-5)
+    assert exported.get_inputs()[0].shape == ["n", *net.input_shape]  # any number of rows
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -52,16 +41,24 @@ def test_estimators_take_their_scaling_along(tmp_path, dtype):
     (found,) = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
     np.testing.assert_allclose(found[:, 0], model.predict(X), rtol=1e-4, atol=1e-4)
     names = np.digitize(y, [-2, 2])
-    for labels in (names, names * 7 - 3, np.array(["low", "middle", "high é"])[names], names > 0, names * 2.0):
-        model = NetworkClassifier(learning_rate=0.1, batch_size=20, random_state=0).fit(X.astype(dtype), labels)
+    for labels in (
+        names,
+        names * 7 - 3,
+        np.array(["low", "middle", "high é"])[names],
+        names > 0,
+        names * 2.0,
+    ):
+        model = NetworkClassifier(learning_rate=0.1, batch_size=20, random_state=0).fit(
+            X.astype(dtype), labels
+        )
         outputs, found = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
         np.testing.assert_allclose(outputs, model.predict_proba(X), rtol=1e-4, atol=1e-5)
         assert found.tolist() == model.predict(X).tolist()
         assert len(set(found.tolist())) > 1
 
 
-def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch, network, configs):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match="pip install onnx"):
-        network().to_onnx(tmp_path / "net.onnx")
+        network(configs["age"]).to_onnx(tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
