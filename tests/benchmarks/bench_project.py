@@ -1,7 +1,7 @@
 """Experiments side by side, the time of an import, and how cost grows with data.
 
-Run it alone: python tests/benchmarks/bench_project.py. Ratios are ours / theirs, from pairs measured
-in turn; the median counts.
+Run it alone: python tests/benchmarks/bench_project.py. Ratios are ours / theirs, from pairs
+measured in turn; the median counts.
 """
 
 from __future__ import annotations
