@@ -279,11 +279,11 @@ def holm(p_values: pd.Series) -> pd.Series:
     return pd.Series(np.minimum(steps, 1.0), ordered.index).reindex(p_values.index)
 
 
-def else_differs(comparison: Comparison, experiments=EXPERIMENTS) -> str:
-    """Return which settings differ beside the factor: "nothing", or their names; or the budgets."""
+def else_differs(comparison: Comparison) -> str:
+    """Return which settings in ``EXPERIMENTS`` differ beside the factor, or "each tuned"."""
     if comparison.factor in (TUNED, PICTURES):
         return comparison.factor
-    first, second = (experiments[name].settings() for name in comparison[1:3])
+    first, second = (EXPERIMENTS[name].settings() for name in comparison[1:3])
     others = [key for key in first if first[key] != second[key] and key != comparison.factor]
     return ", ".join(others) or "nothing"
 
@@ -299,6 +299,7 @@ def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
         Only those whose first experiment's name begins so; p values are corrected for all of them
         nevertheless.
     comparisons : sequence of Comparison
+        Of experiments in ``EXPERIMENTS``.
 
     Returns
     -------

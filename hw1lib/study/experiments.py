@@ -155,6 +155,11 @@ class Experiment:
             if bool(self.filters) != (ds.X.ndim == 4):
                 raise UserError("filters need ds.pictures(), and other networks ds.features()")
             return ds
+        if not hasattr(ds, "pictures"):
+            raise UserError(
+                "data must be faces, as faces.open() returns them, or Data, as "
+                f"faces.Data.from_table(table) makes it, not {type(ds).__name__}"
+            )
         if self.filters:
             return ds.pictures(self.cell, progress=progress)
         fit_on = None

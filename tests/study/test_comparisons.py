@@ -53,11 +53,9 @@ def test_a_comparison_is_fair(comparison):
 
 
 def test_a_second_difference_is_told():
-    two = ("overfit/early-stopping", "overfit/short")
-    assert else_differs(Comparison("", *two, "patience")) == "epochs"
-    assert else_differs(Comparison("", "overfit/early-stopping", "overfit/long", "patience")) == (
-        "nothing"
-    )
+    first = "overfit/early-stopping"
+    assert else_differs(Comparison("", first, "overfit/short", "patience")) == "epochs"
+    assert else_differs(Comparison("", first, "overfit/long", "patience")) == "nothing"
     assert else_differs(Comparison("", "a", "b", comparisons.TUNED)) == "each tuned"
 
 

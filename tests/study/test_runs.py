@@ -129,6 +129,7 @@ def test_a_network_that_diverges(data, short):
         ([{"a": Experiment()}, None, 3], r"folds must be several whole numbers, such as .*, not 3"),
         (["width/64", None, [0], [0.5]], "each of seeds must be a whole number >= 0, not 0.5"),
         (["width/64", None, [10]], "folds must be from 0 to 9, not 10"),
+        (["width/64", pd.DataFrame()], "data must be faces, .* or Data, .* not DataFrame"),
     ],
 )
 def test_what_run_does_not_take_is_told_before_anything_is_made(arguments, said):
