@@ -86,7 +86,7 @@ def receptive_field(picture, weights, cell, padding: int = 1, pool: int = 2) -> 
             if mark in before:  # under the cells, so that it is seen between the tables
                 x0, y0, y1 = before[mark]
                 corners = [(x0, y0), (x + c, y + r), (x + c, y + r + size), (x0, y1)]
-                look = {"facecolor": COLOURS[mark], "edgecolor": "#555555", "alpha": 0.4}
+                look: dict = {"facecolor": COLOURS[mark], "edgecolor": "#555555", "alpha": 0.4}
                 ax.add_patch(Polygon(corners, zorder=0.5, **look))
             before[mark] = x + c + size, y + r, y + r + size
         _grid(ax, values, (x, y), title, {at: COLOURS[mark] for at, mark in marks.items()})
@@ -182,7 +182,7 @@ def conv_layers(config: dict) -> Figure:
             ax.text((end + x) / 2, 0.07, step, ha="center", va="bottom", fontsize=8)
         for sheet in reversed(range(sheets)):  # the last one first: it lies behind
             corner = x + 0.05 * sheet, -tall / 2 + 0.05 * sheet
-            look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.7}
+            look: dict = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.7}
             ax.add_patch(Rectangle(corner, wide, tall, **look))
         end = x + wide + 0.05 * (sheets - 1)
         ax.text((x + end) / 2, -0.58, size, ha="center", va="top", fontsize=9)

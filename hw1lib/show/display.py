@@ -32,7 +32,7 @@ def picture(figure: Figure) -> tuple[str, bytes]:
     """Close a figure; return its kind and bytes: "jpeg" if it holds photographs, else "png"."""
     plt.close(figure)
     images = [image.get_array() for ax in figure.axes for image in ax.images]
-    photographs = any(np.ndim(image) == 3 for image in images)
+    photographs = any(np.ndim(image) == 3 for image in images if image is not None)
     file = io.BytesIO()
     if photographs:  # a fifth of the size
         figure.savefig(file, format="jpeg", pil_kwargs={"quality": 85})

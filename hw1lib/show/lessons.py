@@ -66,9 +66,9 @@ def small_network(net, x, t=None) -> Figure:
     places = [(0.0, 1.0), (0.0, 0.0)], [(1.0, 1.0), (1.0, 0.0)], [(2.0, 0.5)]
 
     def write(place, text, colour, up):
-        look = {"textcoords": "offset points", "ha": "center", "va": "bottom" if up > 0 else "top"}
-        box = {"color": "white", "pad": 0.5}
-        ax.annotate(text, place, (0, up), color=colour, zorder=4, bbox=box, **look)
+        look: dict = {"textcoords": "offset points", "ha": "center", "color": colour}
+        look |= {"va": "bottom" if up > 0 else "top", "bbox": {"color": "white", "pad": 0.5}}
+        ax.annotate(text, place, (0, up), zorder=4, **look)
 
     def unit(place, text):
         ax.plot(*place, "o", markersize=54, color="white", markeredgecolor="black", zorder=3)
@@ -81,10 +81,10 @@ def small_network(net, x, t=None) -> Figure:
         for i, j in np.ndindex(W.shape):
             start, end = np.array(places[layer][i]), np.array(places[layer + 1][j])
             ax.plot(*np.transpose([start, end]), color="0.7", linewidth=1.2, zorder=1)
-            place = 0.65 * start + 0.35 * end  # before two edges cross
-            write(place, f"{W[i, j]:g} · {A[i]:.3g} = {W[i, j] * A[i]:.3g}", "C0", 1)
+            middle = 0.65 * start + 0.35 * end  # before two edges cross
+            write(middle, f"{W[i, j]:g} · {A[i]:.3g} = {W[i, j] * A[i]:.3g}", "C0", 1)
             if t is not None:
-                write(place, f"∂L/∂w = {net.weight_gradients[layer][i, j]:.3g}", "C1", -1)
+                write(middle, f"∂L/∂w = {net.weight_gradients[layer][i, j]:.3g}", "C1", -1)
         Z = A @ W + b
         A = net.activation(Z) if layer == 0 else np.array([p])
         name = "a" if layer == 0 else "p"

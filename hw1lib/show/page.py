@@ -20,9 +20,7 @@ from hw1lib import study
 from hw1lib.show.formulas import Formulas
 from hw1lib.show.running import without_widgets
 
-ASSETS = (
-    Path(__file__).parent / "assets" / "report"
-)  # an nbconvert template, and the page around it
+ASSETS = Path(__file__).parent / "assets" / "report"  # nbconvert's template, the page around it
 TITLE = "Fully connected networks from scratch: a report, re-run"
 SUBTITLE = (
     "Age and race label of UTKFace's faces, a convolution and a gradient by hand: every figure, "
@@ -49,9 +47,7 @@ def to_html(notebooks, facts=None) -> str:
         extra_template_basedirs=[str(ASSETS.parent)],
         filters={"markdown2html": page.markdown, "webp": _webp},
     )
-    parts = [
-        page.part(number, notebook, exporter) for number, notebook in enumerate(notebooks, start=1)
-    ]
+    parts = [page.part(i, notebook, exporter) for i, notebook in enumerate(notebooks, start=1)]
     return exporter.environment.get_template("page.html.j2").render(
         title=TITLE,
         subtitle=SUBTITLE,
@@ -89,12 +85,8 @@ class _Page:
                 cell.outputs = self._with_captions(without_widgets(cell.outputs))
         body = exporter.from_notebook_node(notebook)[0]
         headings = self.headings or [(self.new_id(f"{number}"), f"Notebook {number}")]
-        return {
-            "id": headings[0][0],
-            "title": headings[0][1],
-            "sections": headings[1:],
-            "html": body,
-        }
+        anchor, title = headings[0]
+        return {"id": anchor, "title": title, "sections": headings[1:], "html": body}
 
     def new_id(self, text: str) -> str:
         """Return an id made of the text's letters, digits and dots that nothing else has."""
@@ -225,9 +217,8 @@ def _verdicts() -> pd.DataFrame:
 def _webp(png: str) -> str:
     """Return a picture as WebP, exactly the same in less than half as many bytes."""
     file = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).save(
-        file, "webp", lossless=True, method=1, quality=25
-    )
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    image.save(file, "webp", lossless=True, method=1, quality=25)
     return base64.b64encode(file.getvalue()).decode()
 
 

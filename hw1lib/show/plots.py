@@ -33,13 +33,13 @@ def race_names(drawn: bool) -> tuple[str, ...]:
     return tuple(f"class {code}" for code in range(5)) if drawn else RACES
 
 
-def _legend(figure: Figure, place: str, ncols: int = 3) -> None:
+def _legend(figure: Figure, **look) -> None:
     """Name each series of all panels once."""
     once: dict = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             once.setdefault(label, handle)
-    figure.legend(once.values(), once.keys(), loc=f"outside {place}", ncols=ncols)
+    figure.legend(handles=list(once.values()), labels=list(once), **look)
 
 
 # -- training ------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def training_curves(
                 ax.set_ylabel("")
             if shown:
                 shown[0].set_ylabel(f"{source}\n{shown[0].get_ylabel()}")
-    _legend(figure, "lower center")
+    _legend(figure, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -169,7 +169,7 @@ def forest(compared: pd.DataFrame) -> Figure:
         right.tick_params(length=0)
     head = {"xycoords": "axes fraction", "textcoords": "offset points", "style": "italic"}
     axes[0, 0].annotate("what else differs", (1, 1), (6, 4), fontsize=9, **head)
-    _legend(figure, "lower center", 4)
+    _legend(figure, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -241,7 +241,7 @@ def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
                 interval = study.interval(folds, overlap=study.OVERLAP)
                 _draw_row(ax, y, folds, interval, number)
         ax.set_xlabel(labels[column])
-    _legend(figure, "lower center")
+    _legend(figure, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -265,8 +265,9 @@ def by_group(groups, ylabel: str, overall: float | None = None, limit: float | N
         for name, models in groups.items()
     }
     widths = [len(next(iter(models.values()))) + 1 for models in panels.values()]
-    look = {"figsize": (9.4, 3.5), "width_ratios": widths, "sharey": True, "squeeze": False}
-    figure, axes = plt.subplots(1, len(panels), **look)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False
+    )
     for ax, (name, models) in zip(axes.flat, panels.items(), strict=True):
         first = next(iter(models.values()))
         for i, (model, table) in enumerate(models.items()):
@@ -282,5 +283,5 @@ def by_group(groups, ylabel: str, overall: float | None = None, limit: float | N
         ax.set(xlabel=f"{name} / test faces", xlim=(-0.6, len(first) - 0.4))
         ax.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel(ylabel)
-    _legend(figure, "upper right", 4)
+    _legend(figure, loc="outside upper right", ncols=4)
     return figure

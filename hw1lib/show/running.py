@@ -88,10 +88,10 @@ def run_notebooks(notebooks: dict, finished: Callable, progress: bool = True) ->
                     bar.update()
         except BaseException:  # Ctrl-C, or what is finished can't be written
             pool.shutdown(wait=False, cancel_futures=True)
-            while running:
+            while not all(future.done() for future in running):
                 for client in clients.values():
                     _stop(client)
-                running = wait(running, timeout=0.5).not_done
+                wait(running, timeout=0.5)
             raise
     return {path: failures[path] for path in notebooks if path in failures}
 
@@ -152,7 +152,8 @@ def _run(client: NotebookClient, environment: dict[str, str]) -> str:
 
 def _stop(client: NotebookClient) -> None:
     if client.km is not None and client.km.has_kernel:
-        run_sync(client.km.shutdown_kernel)(now=True)
+        shutdown: Callable = client.km.shutdown_kernel
+        run_sync(shutdown)(now=True)
 
 
 def _rank(path: Path) -> int:

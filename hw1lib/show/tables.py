@@ -12,6 +12,7 @@ from hw1lib.nn.conv import conv2d, max_pool2d, pad
 # all that tells it.
 COLOURS = {"padding": "#eeeeee", "window": "#9ad0f5", "selected": "#f7c04a", "wrong": "#f2a488"}
 KEPT = "print-color-adjust:exact;forced-color-adjust:none;"  # on paper, in forced colours
+EMPTY = np.array(None)  # what is not known yet
 GAP = '<div style="margin:0px 28px 10px 0px">'
 
 
@@ -113,9 +114,9 @@ def convolution_step(picture, weights, stride: int, padding: int, pool: int, ste
         done = computed[pool - 1 :: pool, pool - 1 :: pool]  # squares whose last cell is known
         output_marks = pooled_cells(argmax[done], output.shape[1])
         chosen = dict.fromkeys(zip(*np.nonzero(done), strict=True), "selected")
-        pooled = table(np.where(done, values, None), f"max pooling {pool}x{pool}", chosen)
+        pooled = table(np.where(done, values, EMPTY), f"max pooling {pool}x{pool}", chosen)
     output_marks[row, column] = "window"
-    known = np.where(computed, output, None)
+    known = np.where(computed, output, EMPTY)
     block = pool if pool > 1 else None
     tables = beside(
         table(padded, f"picture, padding {padding}", marks),
