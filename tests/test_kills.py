@@ -20,9 +20,7 @@ from hw1lib import files
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        sys.platform == "win32", reason="processes fork, and signals are sent there"
-    ),
+    pytest.mark.skipif(sys.platform == "win32", reason="processes fork otherwise there"),
 ]
 KILLS = int(os.environ.get("HW1_KILLS", "1"))
 EXPERIMENTS = """
@@ -63,18 +61,16 @@ def test_killed_and_started_again(tmp_path):
     seconds = time.monotonic() - start
     folder, rng = tmp_path / "killed", random.Random()
     for _ in range(KILLS):
-        process = started(folder)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.1, 0.9) * seconds)
-        if rng.random() < 0.5:  # the command alone, whose processes may live on; or all at once
-            process.kill()
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    hidden = re.compile(r"/\.")
-    done = [path for path in folder.rglob("*") if path.is_file()]
-    done = {path.stat().st_ino for path in done if not hidden.search(str(path))}
+        with started(folder) as process:  # and don't wait for those that it has started
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0.1, 0.9) * seconds)
+            if rng.random() < 0.5:  # the command alone, whose processes live on for a while
+                process.kill()
+            else:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    done = [p for p in folder.rglob("*") if p.is_file() and "/." not in str(p)]
+    done = {path.stat().st_ino for path in done}
     assert finished(folder) == expected
     there = {path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
     assert done <= there  # what was finished is not made again
