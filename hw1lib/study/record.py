@@ -46,11 +46,9 @@ def record(
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
     long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
-    several, single = run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)
-    place = {name: i for i, name in enumerate(EXPERIMENTS)}
-    runs = pd.concat([several, single]).sort_values(
-        "experiment", key=lambda names: names.map(place), kind="stable"
-    )
+    both = [run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)]
+    by_experiment = dict(list(pd.concat(both).groupby("experiment")))
+    runs = pd.concat([by_experiment[name] for name in EXPERIMENTS])
     data = ds.features(progress=progress)
     simple = [baselines(data, target, folds) for target in TARGETS]
     simple += [support_vectors(data, target, folds, n_jobs) for target in ("age", "race")]
@@ -139,7 +137,8 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
 
 def provenance(ds: faces.FaceDataset) -> dict:
     """Return where the numbers come from: the faces, the code, the versions, the machine."""
-    names = "".join(f"{name}\n" for name in sorted(ds.labels["file"]))
+    files = [*ds.labels["file"], *ds.skipped["file"]]
+    names = "".join(f"{name}\n" for name in sorted(Path(file).name for file in files))
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     blas = [
