@@ -104,18 +104,13 @@ def training_curves(
 
 
 def _draw_curves(ax, runs: pd.DataFrame, curve: str, best: bool, since: int) -> None:
-    """Draw both curves of one experiment's networks; of some recorded ones there are none."""
-    curves = list(runs["curve"].dropna())
-    epochs = max((c["epoch"].to_numpy() for c in curves), key=lambda of_one: of_one[-1])
-    drawn = epochs[epochs >= since]
+    """Draw both curves of one experiment's networks."""
+    (name,) = runs["experiment"].unique()
     kind = "loss" if curve == "loss" else "metric"
     for i, (part, label) in enumerate({"train": "training", "validation": "validation"}.items()):
-        table = [  # one that stopped early counts as long as it trained
-            np.interp(drawn, c["epoch"], c[f"{part}_{kind}"], right=np.nan) for c in curves
-        ]
-        ax.plot(drawn, np.nanmean(table, axis=0), ("--", "-")[i], color=f"C{i}", label=label)
-        band = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
-        ax.fill_between(drawn, *band, color=f"C{i}", alpha=0.2, linewidth=0)
+        table = study.mean_curve(runs, name, f"{part}_{kind}").loc[since:]
+        ax.plot(table.index, table["mean"], ("--", "-")[i], color=f"C{i}", label=label)
+        ax.fill_between(table.index, table["low"], table["high"], color=f"C{i}", alpha=0.2, lw=0)
     if best:
         epoch = runs["best_epoch"].median()
         ax.axvline(epoch, color="black", linestyle=":", label="best epoch (median)")
