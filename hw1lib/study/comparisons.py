@@ -211,18 +211,10 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
 def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
     """Return the test result of each group of test faces, with its 95 % interval.
 
-    Parameters
-    ----------
-    errors, groups : array_like, (n,)
-        Of each face: years, or 1 for a wrong label, as ``face_errors`` has them; and its group.
-    target : str
-
-    Returns
-    -------
-    DataFrame
-        Index the groups; ``n``, the RMSE or accuracy as ``value``, ``low, high``. The interval of
-        an RMSE is that of the mean squared error (Student t over the faces), its root taken; that
-        of an accuracy is Wilson's.
+    ``errors`` are years, or 1 for a wrong label, as ``face_errors`` has them; ``groups`` says to
+    which group each face belongs. Index the groups; ``n``, the RMSE or accuracy as ``value``, and
+    ``low, high``: of an RMSE those of the mean squared error (Student t over the faces), their root
+    taken; of an accuracy Wilson's.
     """
     rows = {}
     for group, squared in (pd.Series(np.asarray(errors, float)) ** 2).groupby(np.asarray(groups)):

@@ -111,12 +111,9 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
 def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
     """Return what every printed number can be computed from again: no picture and no file name.
 
-    Returns
-    -------
-    dict
-        ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested; -1 for
-        none) of each face; and by "experiment:seed" what is predicted of it, in hundredths of a
-        year, or the class. Faces that are tested in no fold have the least number there is.
+    ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested; -1 for none)
+    of each face; and by "experiment:seed" what is predicted of it, in hundredths of a year, or the
+    class. Faces that are tested in no fold have the least number there is.
     """
     arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
     arrays["group"] = np.asarray(data.groups, np.int32)
@@ -201,14 +198,9 @@ def duplicate_leakage(
 ) -> pd.DataFrame:
     """Return the test RMSE of ``width/64`` with folds at random, and with near-duplicates together.
 
-    Each face is in one test of either kind, so that both are measured on the same faces.
-
-    Returns
-    -------
-    DataFrame
-        ``kind``: all faces, those with a near-duplicate, and the others; ``faces``, ``random``,
-        ``together`` (years), and of the difference ``mean, low, high`` (95 %, over the groups of
-        near-duplicates).
+    Each face is in one test of either kind, so that both are measured on the same faces: all, those
+    with a near-duplicate, and the others (``kind``). Columns ``faces, random, together`` (years),
+    and of the difference ``mean, low, high`` (95 %, over the groups of near-duplicates).
     """
     groups = np.asarray(data.groups)
     squares = {}

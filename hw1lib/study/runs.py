@@ -70,14 +70,13 @@ def run(
     n_jobs : int
         Processes; -1 for all cores.
     progress : bool
-        Show a bar.
     may_diverge : bool
         A network that diverges is a row without results; otherwise it is an error.
 
     Returns
     -------
     DataFrame
-        A row a trained network, see this module's first lines.
+        Runs, see this module's first lines.
     """
     chosen = by_name(experiments)
     folds, seeds = _whole_numbers("folds", folds), _whole_numbers("seeds", seeds)
@@ -281,23 +280,13 @@ def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
 
 
 def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.DataFrame:
-    """Return a row a tested face and network: what is predicted, and the face's labels.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        With ``predicted``.
-    name : str
-        An experiment.
-    data : Data
-        What was trained on, or other data of the same faces.
-    partition : int
+    """Return a row a tested face and network of an experiment: what is predicted, and the labels.
 
     Returns
     -------
     DataFrame
-        Index the rows of ``data``; ``fold, seed, age, gender, race, predicted`` and ``error``:
-        years, or 1 for a wrong label.
+        Index the rows of ``data``, which holds the faces that were trained on; ``fold, seed, age,
+        gender, race, predicted`` and ``error``: years, or 1 for a wrong label.
     """
     folds = data.folds(partition)
     parts = []

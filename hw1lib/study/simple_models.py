@@ -116,12 +116,8 @@ def compare_normalizers(
 def normalizer_table(scores: pd.DataFrame) -> pd.DataFrame:
     """Return each normaliser, and how it compares with "standard", fold by fold.
 
-    Returns
-    -------
-    DataFrame
-        Index the normalisers; ``variance kept``, ``age RMSE``, ``race accuracy``, and of the age's
-        RMSE less that of "standard": ``difference, low, high`` (95 %, Student t) and ``p`` (Holm
-        1979).
+    Index the normalisers; ``variance kept``, ``age RMSE``, ``race accuracy``, and of the age's RMSE
+    less that of "standard": ``difference, low, high`` (95 %, Student t) and ``p`` (Holm 1979).
     """
     rows = {}
     standard = scores.loc[scores["normalizer"] == "standard", "age"].to_numpy()

@@ -108,14 +108,9 @@ MODELS = {  # what is trained on ages, and on race labels
 def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return what each step of the way gained, from the simplest model to the convolutional one.
 
-    ``runs`` are the recorded ones, if they are not given.
-
-    Returns
-    -------
-    DataFrame
-        Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label),
-        each a list of one number a fold, empty where a model was not asked; ``published``, RMSE
-        and accuracy of the report, or None.
+    Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label), each a
+    list of one number a fold, empty where a model was not asked; ``published``, RMSE and accuracy
+    of the report, or None.
     """
     runs = recorded() if runs is None else runs
     rows = {}

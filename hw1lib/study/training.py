@@ -30,20 +30,16 @@ def train(
     ----------
     experiment : Experiment
     data : FaceDataset or Data
-        Faces, or what is to be trained on.
     fold, seed : int
         Which faces are tested, from 0 to 9; and which network this is of several on the same faces.
     partition : int
         Another number deals out the faces to the ten folds in another way.
     progress : bool
-        Show a bar.
 
     Returns
     -------
-    net : Network
-    history : History
-    subsets : (Subset, Subset, Subset)
-        Train, validation and test, as the network saw them.
+    net, history, (train, validation, test)
+        The three subsets as the network saw them.
     """
     data = experiment.data(data, fold, partition, progress)
     subsets = experiment.split(data, fold, partition)

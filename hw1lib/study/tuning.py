@@ -72,16 +72,7 @@ def untuned(name: str) -> Experiment:
 
 
 def tune(ds, names=(*TUNED, *CONV_TUNED), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
-    """Return what was tried for each architecture.
-
-    Parameters
-    ----------
-    ds : FaceDataset or Data
-        As ``study.run`` takes it.
-    names : iterable of str
-        Experiments of ``TUNED`` and ``CONV_TUNED``.
-    n_jobs, progress
-        As ``study.run`` takes them.
+    """Return what was tried for architectures of ``TUNED`` and ``CONV_TUNED``, on ``run``'s data.
 
     Returns
     -------
@@ -118,17 +109,9 @@ def tune(ds, names=(*TUNED, *CONV_TUNED), n_jobs: int = -1, progress: bool = Tru
 def within_one_error(tried: pd.DataFrame, target: str, n: int) -> pd.Series:
     """Return the setting with the largest weight decay of those that can't be told from the best.
 
-    One standard error of the best score is what one fold can't tell (Breiman et al. 1984, section
-    3.4.3).
-
-    Parameters
-    ----------
-    tried : DataFrame
-        The rows of one experiment, as ``tune`` returns them.
-    target : {"age", "race"}
-    n : int
-        Validation faces. An RMSE's standard error is taken as RMSE / sqrt(2 n), that of normal
-        errors.
+    One standard error of the best score is what one fold of ``n`` faces can't tell (Breiman et al.
+    1984, section 3.4.3). An RMSE's is taken as RMSE / sqrt(2 n), that of normal errors. ``tried``
+    are the rows of one experiment, as ``tune`` returns them.
     """
     scores = tried["validation"]
     best = scores.iloc[0]
