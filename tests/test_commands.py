@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     settings = {"HW1_FACES": str(FACES), "HW1_DATA": "", "HW1_SCALE": ""}
+    settings["LOKY_MAX_CPU_COUNT"] = "1"  # no processes for so little
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
 

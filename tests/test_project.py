@@ -172,6 +172,7 @@ def test_the_readme_s_first_screen_holds_what_a_newcomer_needs(capsys):
 @pytest.mark.parametrize("number", range(len(examples("CONTRIBUTING.md"))))
 def test_contributing_s_examples_run_as_written(number, tmp_path, monkeypatch):
     monkeypatch.setenv("HW1_FACES", "60")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # no processes for so little
     monkeypatch.chdir(tmp_path)
     code = examples("CONTRIBUTING.md")[number]
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
