@@ -166,6 +166,15 @@ def test_what_is_recorded_can_be_computed_again_from_each_face(small, faces_fold
     assert "Are 64 neurons better than 32?" in told
 
 
+def test_what_is_predicted_stands_at_the_face(data, short):
+    runs = study.run({"mine": short}, data, [0, 3], n_jobs=1, progress=False)
+    each_face = record.each_face(runs, data)
+    tested = study.face_errors(runs, "mine", data)
+    assert each_face["fold"][tested.index].tolist() == tested["fold"].tolist()
+    assert each_face["mine:0"][tested.index] / 100 == pytest.approx(tested["predicted"], abs=0.0051)
+    assert (each_face["fold"] >= 0).sum() == len(tested) == 60
+
+
 def test_near_duplicates_on_both_sides_flatter(table):
     some = table.iloc[:40].assign(age=table["age"][:40] + 40)  # far from what their features tell
     data = faces.Data.from_table(pd.concat([table, some, some, some], ignore_index=True))
