@@ -1,10 +1,10 @@
 """The embedded stand-in: seeded drawn faces, stored as JPEG files with UTKFace file names.
 
-Everything runs on it with nothing downloaded. Age and gender change simple cues (proportions, hair, lines).
-The five race codes choose abstract palettes and shapes, depict no real group, and are called "class 0" to
-"class 4"; all faces have fantasy tints. Nuisance (pose, light, background, noise, glasses, hats) makes the set
-about as hard as UTKFace, but numbers measured on it are no results. It is as untidy, too: some faces
-are there twice, often under labels that differ, and some names are odd.
+Age and gender change simple cues (proportions, hair, lines). The five race codes choose abstract
+palettes and shapes, depict no real group, and are called "class 0" to "class 4"; all faces have
+fantasy tints. Nuisance (pose, light, background, noise, glasses, hats) makes the set about as hard
+as UTKFace, but numbers measured on it are no results. It is as untidy, too: some faces are there
+twice, often under labels that differ, and some names are odd.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import FileError, whole_number
 from hw1lib.files import make_folder
 
 START = datetime.datetime(2017, 1, 1)  # in the name of the first face
@@ -37,43 +37,51 @@ FACE_BYTES = 10_500  # of one file, about
 # fmt: off
 # (first age, last age, per cent of all faces); within a row every age is equally frequent
 AGE_TABLE = (
-    (1, 1, 4.8), (2, 2, 2.0), (3, 9, 6.1), (10, 15, 3.2), (16, 19, 3.4), (20, 23, 6.1), (24, 25, 6.6),
-    (26, 26, 9.4), (27, 29, 9.0), (30, 34, 9.7), (35, 39, 9.4), (40, 44, 4.9), (45, 49, 4.4), (50, 54, 5.6),
-    (55, 59, 4.1), (60, 64, 3.1), (65, 69, 2.6), (70, 74, 1.6), (75, 79, 1.4), (80, 84, 1.0), (85, 89, 1.1),
-    (90, 99, 0.6), (100, 116, 0.14),
+    (1, 1, 4.8), (2, 2, 2.0), (3, 9, 6.1), (10, 15, 3.2), (16, 19, 3.4), (20, 23, 6.1),
+    (24, 25, 6.6), (26, 26, 9.4), (27, 29, 9.0), (30, 34, 9.7), (35, 39, 9.4), (40, 44, 4.9),
+    (45, 49, 4.4), (50, 54, 5.6), (55, 59, 4.1), (60, 64, 3.1), (65, 69, 2.6), (70, 74, 1.6),
+    (75, 79, 1.4), (80, 84, 1.0), (85, 89, 1.1), (90, 99, 0.6), (100, 116, 0.14),
 )
 GENDER_TABLE = (52.3, 47.7)  # per cent: 0 male, 1 female
 RACE_TABLE = (42.5, 19.1, 14.5, 16.8, 7.1)  # per cent of class 0..4
 
-# What a class chooses: hues (0..1 round the colour circle) of the face and the clothes, and how pointed the ears are.
+# What a class chooses: hues (0..1 round the colour circle) of face and clothes; how pointed ears
+# are.
 FACE_HUE = (0.50, 0.72, 0.61, 0.87, 0.32)  # teal, lavender, sky, orchid, leaf ...
-SECOND_HUE = (0.80, 0.40, 0.90, 0.55, 0.67)  # ... and, for SECOND_SHARE of its faces, a tint between the others'
+SECOND_HUE = (0.80, 0.40, 0.90, 0.55, 0.67)  # ... and, for SECOND_SHARE of its faces, one between
 SECOND_SHARE = 0.12
 HUE_SPREAD = 0.045  # makes the classes overlap
 HUE_RANGE = (0.24, 0.90)  # green to pink, so that no face has a skin tone of real people
 CLOTHES_HUE = (0.60, 0.10, 0.85, 0.45, 0.00)
 EAR_POINT = (0.0, 0.7, 0.2, 1.0, 0.5)
-# How far apart the age and the age that the face shows are (standard deviation): years, and years a year.
+# How far apart age and shown age are (standard deviation): years, and years a year.
 AGE_SPREAD = (3.0, 0.17)
 
-# As untidy as UTKFace. Of all faces, these shares repeat the one just before them, byte for byte or in another
-# photograph (with the repeated ones they are twice as many); of the repeats, these shares have another label.
+# As untidy as UTKFace. Of all faces, these shares repeat the one just before them, byte for byte or
+# in another photograph (with the repeated ones they are twice as many); of the repeats, these
+# shares have another label.
 COPIES, PHOTOGRAPHED_AGAIN = 0.0145, 0.0213
 RELABELLED = {"age": 0.55, "gender": 0.095, "race": 0.19}
 ODD_ENDINGS = {97: " .jpg.chip.jpg", 98: "jpg.chip.jpg"}  # of the names of these faces
-WITHOUT_RACE = (99, 7_099, 14_099)  # these are stored once more, under names without the race label
+WITHOUT_RACE = (99, 7_099, 14_099)  # these are stored once more, without the race label
 
 NOISE = 4.0  # standard deviation, in grey levels
-HAIR = ((40, 36, 58), (88, 54, 48), (58, 62, 96), (120, 74, 50), (150, 104, 140), (176, 136, 84), (190, 160, 124))
+HAIR = ((40, 36, 58), (88, 54, 48), (58, 62, 96), (120, 74, 50), (150, 104, 140), (176, 136, 84),
+        (190, 160, 124))
 GREY, WHITE, INK = (226, 228, 234), (250, 250, 252), (38, 32, 52)
 # fmt: on
 
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 28)) for f in (np.cos, np.sin)], axis=1)  # (28, 2)
-GRID = np.meshgrid(*[np.arange(-98, 102, 4, dtype=np.float32)] * 2)  # x, y of a 50 x 50 map of the light
+GRID = np.meshgrid(
+    *[np.arange(-98, 102, 4, dtype=np.float32)] * 2
+)  # x, y of a 50 x 50 map of the light
 AGE_SHARE, GENDER_SHARE, RACE_SHARE = (
-    np.array(table) / sum(table) for table in ([row[2] for row in AGE_TABLE], GENDER_TABLE, RACE_TABLE)
+    np.array(table) / sum(table)
+    for table in ([row[2] for row in AGE_TABLE], GENDER_TABLE, RACE_TABLE)
 )
-_levels = np.arange(512)  # a film's response: bright light is compressed, so that no highlight burns out
+_levels = np.arange(
+    512
+)  # a film's response: bright light is compressed, so that no highlight burns out
 FILM = np.where(_levels < 170, _levels, 255 - 85 * np.exp((170 - _levels) / 85)).astype(np.uint8)
 
 Colour = tuple[int, ...]
@@ -91,7 +99,7 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
 
 @functools.cache
 def _rounding(n: int) -> np.ndarray:
-    """Matrix (8n, n) that cuts the corners of a closed polygon of n points three times (Chaikin's curve)."""
+    """Matrix (8n, n) that cuts the corners of a polygon of n points three times (Chaikin's curve)."""
     matrix = np.eye(n)
     for _ in range(3):
         following = np.roll(matrix, -1, axis=0)
@@ -101,7 +109,7 @@ def _rounding(n: int) -> np.ndarray:
 
 
 class Pen:
-    """Draws shapes, given in face coordinates (0..200, y down), posed, on a picture of `zoom` times that size."""
+    """Draws shapes, in face coordinates (0..200, y down), on a picture `zoom` times as large."""
 
     def __init__(self, picture: Image.Image, zoom: float, f: SimpleNamespace):
         self.draw = ImageDraw.Draw(picture)
@@ -115,10 +123,12 @@ class Pen:
 
     def blob(self, fill, points) -> None:
         """Fill a closed outline with rounded corners."""
-        self.draw.polygon(self._place(_rounding(len(points)) @ np.asarray(points, float)), fill=fill)
+        self.draw.polygon(
+            self._place(_rounding(len(points)) @ np.asarray(points, float)), fill=fill
+        )
 
     def mirrored(self, fill, half, x: float = 100.0) -> None:
-        """Fill an outline and its mirror image: `half` is (distance from the line at x, y), from the top down."""
+        """Fill an outline and its mirror image: `half` is (distance from x, y), from above."""
         self.blob(fill, [(x + d, y) for d, y in half] + [(x - d, y) for d, y in reversed(half)])
 
     def oval(self, fill, x: float, y: float, rx: float, ry: float) -> None:
@@ -126,7 +136,7 @@ class Pen:
         self.draw.polygon(self._place(CIRCLE * (rx, ry) + (x, y)), fill=fill)
 
     def line(self, fill, width: float, points) -> None:
-        """Stroke an open curve; width in face units. The curve is the closed one's without its last side."""
+        """Stroke an open curve, the closed one without its last side; width in face units."""
         a = np.asarray(points, float)
         curve = np.vstack([a[:1], _rounding(len(a))[: 8 * len(a) - 14] @ a, a[-1:]])
         self.draw.line(self._place(curve), fill=fill, width=max(1, round(width * self.scale)))
@@ -135,20 +145,32 @@ class Pen:
 def _draw_labels(rng: np.random.Generator) -> dict[str, int]:
     first, last = AGE_TABLE[rng.choice(len(AGE_TABLE), p=AGE_SHARE)][:2]
     age = int(rng.integers(first, last + 1))
-    return {"age": age, "gender": int(rng.choice(2, p=GENDER_SHARE)), "race": int(rng.choice(5, p=RACE_SHARE))}
+    gender, race = int(rng.choice(2, p=GENDER_SHARE)), int(rng.choice(5, p=RACE_SHARE))
+    return {"age": age, "gender": gender, "race": race}
 
 
 def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
     """Draw every number that describes one picture; the labels act here and nowhere else."""
     f, normal, chance = SimpleNamespace(), rng.normal, rng.random
     age, male, k = labels["age"], labels["gender"] == 0, labels["race"]
-    seen = max(0.5, age + (AGE_SPREAD[0] + AGE_SPREAD[1] * age) * normal())  # the age that the face shows
+    seen = max(0.5, age + (AGE_SPREAD[0] + AGE_SPREAD[1] * age) * normal())  # that the face shows
     f.child = np.exp(-((seen / 13) ** 1.3))  # 1 at birth, 0.5 at 10, 0 from 30 on
     f.old = np.clip((seen - 25) / 55, 0, 1.15)
-    f.manly = np.clip(normal(0.8 if male else 0.2, 0.19), 0, 1) * (1 - 0.7 * f.child) + 0.3 * f.child
+    f.manly = (
+        np.clip(normal(0.8 if male else 0.2, 0.19), 0, 1) * (1 - 0.7 * f.child) + 0.3 * f.child
+    )
     # pose and light
-    f.turn, f.scale, f.shift, f.yaw = normal(0, 0.07), normal(1.08, 0.06), normal(0, 4, 2), normal(0, 5)
-    f.light, f.exposure, f.cast = normal(0, 0.22, 2), np.exp(normal(-0.1, 0.2)), np.exp(normal(0, 0.07, 3))
+    f.turn, f.scale, f.shift, f.yaw = (
+        normal(0, 0.07),
+        normal(1.08, 0.06),
+        normal(0, 4, 2),
+        normal(0, 5),
+    )
+    f.light, f.exposure, f.cast = (
+        normal(0, 0.22, 2),
+        np.exp(normal(-0.1, 0.2)),
+        np.exp(normal(0, 0.07, 3)),
+    )
     # colours
     tint = (SECOND_HUE if chance() < SECOND_SHARE else FACE_HUE)[k]
     hue = np.clip(normal(tint, HUE_SPREAD), *HUE_RANGE)
@@ -160,7 +182,9 @@ def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
     f.cloth = hsv(CLOTHES_HUE[k] + normal(0, 0.13), rng.uniform(0.35, 0.75), rng.uniform(0.4, 0.9))
     f.extra = hsv(chance(), rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.95))  # glasses, hat, earrings
     f.iris = hsv(chance(), 0.5, rng.uniform(0.35, 0.7))
-    young_hair = mix(HAIR[rng.integers(len(HAIR))], HAIR[rng.integers(len(HAIR))], rng.uniform(0, 0.6))
+    young_hair = mix(
+        HAIR[rng.integers(len(HAIR))], HAIR[rng.integers(len(HAIR))], rng.uniform(0, 0.6)
+    )
     grey = np.clip(normal(1.6 * f.old - 0.4, 0.2), 0, 1)
     f.hair = mix(mix(young_hair, (232, 204, 160), 0.12 * f.child), GREY, grey)
     f.brow = mix(mix(f.hair, INK, 0.3), f.skin, 0.3 + 0.4 * f.child)
@@ -194,12 +218,14 @@ def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
     return f
 
 
-# The drawing itself: outlines as lists of (x, y). Names: w half width of the head, r radius of an eye, s side (-1, 1).
+# The drawing itself: outlines as lists of (x, y). w is half the head's width, r an eye's radius, s
+# a side (-1, 1).
 # fmt: off
 def _head(f: SimpleNamespace) -> list[tuple[float, float]]:
     w, j = f.wide, f.jaw * f.wide
-    return [(0, f.top - 5), (0.5 * w, f.top), (0.9 * w, f.top + 20), (1.04 * w, f.eye_y - 14), (0.97 * w, f.nose_y),
-            (j + 8, f.mouth_y), (0.72 * j, f.chin - 3), (0.2 * w, f.chin + 3), (0, f.chin + 3)]
+    return [(0, f.top - 5), (0.5 * w, f.top), (0.9 * w, f.top + 20), (1.04 * w, f.eye_y - 14),
+            (0.97 * w, f.nose_y), (j + 8, f.mouth_y), (0.72 * j, f.chin - 3), (0.2 * w, f.chin + 3),
+            (0, f.chin + 3)]
 
 
 def _draw_bust(pen: Pen, f: SimpleNamespace) -> None:
@@ -207,35 +233,37 @@ def _draw_bust(pen: Pen, f: SimpleNamespace) -> None:
     w, j, neck = f.wide, f.jaw * f.wide, 25 + 8 * f.manly - 5 * f.child
     if f.length:
         v = w + f.volume + 4
-        pen.mirrored(mix(f.hair, INK, 0.22), [(0, 8), (0.55 * v, 10), (0.95 * v, 40), (v + 4, 110), (v + 3, f.length),
-                                              (0.4 * v, f.length + 6)])
+        pen.mirrored(mix(f.hair, INK, 0.22), [(0, 8), (0.55 * v, 10), (0.95 * v, 40), (v + 4, 110),
+                                              (v + 3, f.length), (0.4 * v, f.length + 6)])
     pen.mirrored(f.shade, [(neck, 140), (neck, 190), (neck + 8, 240)])
     pen.mirrored(f.cloth, [(neck + 3, 186), (neck + 14, 192), (92, 206), (125, 240)])
     pen.mirrored(f.shade, [(neck + 1, 180), (neck - 4, 196), (6, 214 - 10 * f.point)])  # neckline
     for s in (-1, 1):
         x, y, out = 100 + s * (w - 1) - 0.45 * f.yaw, f.eye_y + 8, s * (7 + 2 * f.old)
-        pen.blob(f.shade, [(x - s * 6, y - 12), (x + out, y - 16 - 12 * f.point), (x + 1.5 * out, y - 4),
-                           (x + out, y + 16 + 5 * f.old), (x - s * 3, y + 20)])
-        pen.blob(mix(f.shade, f.rosy, 0.6), [(x - s * 2, y - 7), (x + 0.8 * out, y - 11 - 7 * f.point), (x + out, y),
-                                             (x, y + 12)])
+        pen.blob(f.shade, [(x - s * 6, y - 12), (x + out, y - 16 - 12 * f.point),
+                           (x + 1.5 * out, y - 4), (x + out, y + 16 + 5 * f.old), (x - s * 3, y + 20)])
+        pen.blob(mix(f.shade, f.rosy, 0.6), [
+            (x - s * 2, y - 7), (x + 0.8 * out, y - 11 - 7 * f.point), (x + out, y), (x, y + 12)])
         if f.earring:
             pen.oval(f.extra, x + 0.6 * out, y + 24, 3.5, 3.5 + 6 * f.point)
     pen.mirrored(f.skin, _head(f))
     if f.beard:
         pen.mirrored(mix(f.hair, f.skin, 0.75 - 0.7 * f.beard), [
-            (0.98 * w, f.eye_y + 8), (0.94 * w, f.nose_y + 8), (j + 6, f.mouth_y + 8), (0.72 * j, f.chin - 1),
-            (0, f.chin + 3 + 8 * f.beard)])
-        pen.mirrored(f.skin, [(0, f.eye_y - 8), (0.99 * w, f.eye_y - 6), (0.86 * w, f.nose_y), (0.6 * w, f.mouth_y - 3),
-                              (24, f.mouth_y + 9), (0, f.mouth_y + 11)], 100 + 0.5 * f.yaw)
+            (0.98 * w, f.eye_y + 8), (0.94 * w, f.nose_y + 8), (j + 6, f.mouth_y + 8),
+            (0.72 * j, f.chin - 1), (0, f.chin + 3 + 8 * f.beard)])
+        pen.mirrored(f.skin, [
+            (0, f.eye_y - 8), (0.99 * w, f.eye_y - 6), (0.86 * w, f.nose_y),
+            (0.6 * w, f.mouth_y - 3), (24, f.mouth_y + 9), (0, f.mouth_y + 11)], 100 + 0.5 * f.yaw)
 
 
 def _draw_eye(pen: Pen, f: SimpleNamespace, s: int, wrinkle: Colour) -> None:
     """One eye with its lid, bag, brow and crow's feet."""
-    x, y, r, lid = 100 + f.yaw + s * f.eye_x, f.eye_y, f.eye_r, f.eye_y - (0.78 - 0.25 * f.old) * f.eye_r
+    x, y, r = 100 + f.yaw + s * f.eye_x, f.eye_y, f.eye_r
+    lid = f.eye_y - (0.78 - 0.25 * f.old) * f.eye_r
     pen.oval(mix(f.skin, f.shade, 0.45 + 0.3 * f.old), x, y + 1, 1.55 * r, 1.2 * r)  # socket
     pen.line(wrinkle, 1.6, [(x - 1.1 * r, y + r + 3), (x, y + r + 7), (x + 1.1 * r, y + r + 3)])
-    pen.blob(WHITE, [(x - 1.5 * r, y + 1), (x - 0.7 * r, lid), (x + 0.7 * r, lid), (x + 1.5 * r, y + 1),
-                     (x + 0.6 * r, y + 0.8 * r), (x - 0.6 * r, y + 0.8 * r)])
+    upper = [(x - 1.5 * r, y + 1), (x - 0.7 * r, lid), (x + 0.7 * r, lid), (x + 1.5 * r, y + 1)]
+    pen.blob(WHITE, [*upper, (x + 0.6 * r, y + 0.8 * r), (x - 0.6 * r, y + 0.8 * r)])
     look = x + 0.12 * f.yaw
     pen.oval(f.iris, look, y, 0.58 * r, 0.6 * r)
     pen.oval(INK, look, y, 0.3 * r, 0.32 * r)
@@ -254,27 +282,34 @@ def _draw_eye(pen: Pen, f: SimpleNamespace, s: int, wrinkle: Colour) -> None:
 def _draw_features(pen: Pen, f: SimpleNamespace) -> None:
     """Eyes, lines, nose, mouth and moustache; the yaw moves them all sideways."""
     x, n, m, ny, y = 100 + f.yaw, f.nose_w, f.mouth_w, f.nose_y, f.mouth_y
-    wrinkle, lips = mix(f.skin, f.dark, 0.75 * f.wrinkle), mix(f.rosy, (204, 40, 84), 0.5 if f.lipstick else 0.15)
+    wrinkle = mix(f.skin, f.dark, 0.75 * f.wrinkle)
+    lips = mix(f.rosy, (204, 40, 84), 0.5 if f.lipstick else 0.15)
     for s in (-1, 1):
         _draw_eye(pen, f, s, wrinkle)
         if f.wrinkle > 0.15:  # from the nose to the mouth
-            pen.line(wrinkle, 2, [(x + s * (n + 4), ny), (x + s * (m + 2), y - 8), (x + s * (m + 4), y + 6)])
+            corner = x + s * (m + 2), y - 8
+            pen.line(wrinkle, 2, [(x + s * (n + 4), ny), corner, (x + s * (m + 4), y + 6)])
     for d in range(int(4 * f.wrinkle)):  # forehead
-        up = f.eye_y - 26 - 7 * d
-        pen.line(wrinkle, 1.6, [(x - 26, up + 2), (x - 9, up - 2), (x + 9, up - 2), (x + 26, up + 2)])
-    pen.blob(mix(f.skin, f.shade, 0.5), [(x + 0.3 * f.yaw - 1, f.eye_y), (x + 4, f.eye_y + 5), (x + n, ny - 3),
-                                         (x + n, ny + 5), (x - n, ny + 5), (x - n, ny - 2)])
+        low, high = f.eye_y - 26 - 7 * d + 2, f.eye_y - 26 - 7 * d - 2
+        pen.line(wrinkle, 1.6, [(x - 26, low), (x - 9, high), (x + 9, high), (x + 26, low)])
+    pen.blob(mix(f.skin, f.shade, 0.5), [(x + 0.3 * f.yaw - 1, f.eye_y), (x + 4, f.eye_y + 5),
+                                         (x + n, ny - 3), (x + n, ny + 5), (x - n, ny + 5),
+                                         (x - n, ny - 2)])
     pen.oval(mix(f.skin, WHITE, 0.25), x - 0.5 + 0.2 * f.yaw, ny - 2, 0.45 * n, 4)
     for s in (-1, 1):
         pen.oval(f.dark, x + s * 0.5 * n, ny + 3.2, 0.2 * n + 0.5, 1.5)
     corner, below = y - f.smile, y + 1.3 * f.lip + f.open
-    pen.blob(lips, [(x - m, corner), (x - 0.4 * m, y - f.lip), (x, y - 0.6 * f.lip), (x + 0.4 * m, y - f.lip),
-                    (x + m, corner), (x + 0.5 * m, below), (x - 0.5 * m, below)])
+    pen.blob(lips, [(x - m, corner), (x - 0.4 * m, y - f.lip), (x, y - 0.6 * f.lip),
+                    (x + 0.4 * m, y - f.lip), (x + m, corner), (x + 0.5 * m, below),
+                    (x - 0.5 * m, below)])
     if f.open > 1:  # teeth
-        pen.blob(WHITE, [(x - 0.8 * m, corner + 1), (x, y), (x + 0.8 * m, corner + 1), (x, y + 1.7 * f.open)])
-    pen.line(mix(lips, INK, 0.5), 1.6, [(x - m, corner), (x - 0.3 * m, y + 1), (x + 0.3 * m, y + 1), (x + m, corner)])
+        pen.blob(WHITE, [(x - 0.8 * m, corner + 1), (x, y), (x + 0.8 * m, corner + 1),
+                         (x, y + 1.7 * f.open)])
+    pen.line(mix(lips, INK, 0.5), 1.6, [(x - m, corner), (x - 0.3 * m, y + 1),
+                                        (x + 0.3 * m, y + 1), (x + m, corner)])
     if f.moustache:
-        pen.mirrored(f.hair, [(0, ny + 9), (m, y - 7), (m + 4, y + 1 - f.smile), (0.4 * m, y - 3), (0, y - 4)], x)
+        pen.mirrored(f.hair, [(0, ny + 9), (m, y - 7), (m + 4, y + 1 - f.smile), (0.4 * m, y - 3),
+                              (0, y - 4)], x)
 
 
 def _draw_hair(pen: Pen, f: SimpleNamespace) -> None:
@@ -286,20 +321,21 @@ def _draw_hair(pen: Pen, f: SimpleNamespace) -> None:
     if f.style == "curly":
         size = 12 + 0.4 * v
         for t in np.linspace(-0.1, 1.1, 13) * np.pi:
-            pen.oval(f.hair, 100 - (w + 0.4 * size) * np.cos(t), 78 - (67 - top + 0.5 * v) * np.sin(t), size, size)
+            across = 100 - (w + 0.4 * size) * np.cos(t)
+            pen.oval(f.hair, across, 78 - (67 - top + 0.5 * v) * np.sin(t), size, size)
     outer = [(w + 0.3 * v, ear + 6), (w + v, ear - 26), (0.88 * w + 0.8 * v, top + 18 - 0.6 * v),
              (0.5 * w, top - 4 - v)]
     if f.style == "part":
-        edge = [(100 + 0.93 * w, line + 16), (100 + 0.7 * w, line + 6), (part, line - 14), (part, line - 10),
-                (100 - 0.7 * w, line + 6), (100 - 0.93 * w, line + 16)]
+        edge = [(100 + 0.93 * w, line + 16), (100 + 0.7 * w, line + 6), (part, line - 14),
+                (part, line - 10), (100 - 0.7 * w, line + 6), (100 - 0.93 * w, line + 16)]
     elif f.style == "fringe":
-        edge = [(100 + 0.95 * w, line + 20), (x + 0.5 * w, line + 14), (x + 0.1 * w, line + 10), (x, line + 16),
-                (x - 0.5 * w, line + 14), (100 - 0.95 * w, line + 20)]
+        edge = [(100 + 0.95 * w, line + 20), (x + 0.5 * w, line + 14), (x + 0.1 * w, line + 10),
+                (x, line + 16), (x - 0.5 * w, line + 14), (100 - 0.95 * w, line + 20)]
     else:
-        edge = [(100 + 0.95 * w, line + 18), (x + 0.72 * w, line + 2), (x + 0.3 * w, line - 5), (x - 0.3 * w, line - 5),
-                (x - 0.72 * w, line + 2), (100 - 0.95 * w, line + 18)]
-    crown = [(100.0, top - 9 - v)]
-    pen.blob(f.hair, [(100 - a, y) for a, y in outer] + crown + [(100 + a, y) for a, y in reversed(outer)] + edge)
+        edge = [(100 + 0.95 * w, line + 18), (x + 0.72 * w, line + 2), (x + 0.3 * w, line - 5),
+                (x - 0.3 * w, line - 5), (x - 0.72 * w, line + 2), (100 - 0.95 * w, line + 18)]
+    left, right = [(100 - a, y) for a, y in outer], [(100 + a, y) for a, y in reversed(outer)]
+    pen.blob(f.hair, [*left, (100.0, top - 9 - v), *right, *edge])
     for d in (-0.62, -0.36, -0.1, 0.16, 0.42, 0.68):  # strands, from the parting outwards
         pen.line(mix(f.hair, WHITE if d * f.side < 0 else INK, 0.13), 1.6, [
             (0.75 * part + 0.25 * (100 + d * w), top - 3 - 0.6 * v), (100 + 0.9 * d * w, top + 6),
@@ -332,15 +368,16 @@ def _draw_worn(pen: Pen, f: SimpleNamespace) -> None:
         pen.line(f.extra, 2.6, [(x - 9, y), (x, y - 3), (x + 9, y)])
     if f.hat:
         x = 100 + 0.5 * f.yaw
-        pen.mirrored(f.extra, [(0, 0), (0.55 * w, 4), (w, 26), (w + 7, 58), (0.6 * w, 50), (0, 48)], x)
+        pen.mirrored(f.extra, [(0, 0), (0.55 * w, 4), (w, 26), (w + 7, 58), (0.6 * w, 50),
+                               (0, 48)], x)
         pen.mirrored(mix(f.extra, INK, 0.25), [(0, 44), (0.6 * w, 45), (w + 9, 52), (w + 8, 68),
                                               (0.6 * w, 60), (0, 58)], x)
 # fmt: on
 
 
 def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generator) -> Image.Image:
-    """Halve the picture (which smooths its edges), light the head as a ball, add colour cast and noise."""
-    relief = Image.new("L", (SIZE // 4, SIZE // 4), 128)  # 128 is flat; lighter stands out, darker lies deeper
+    """Halve the picture (which smooths its edges), light the head as a ball, add cast and noise."""
+    relief = Image.new("L", (SIZE // 4, SIZE // 4), 128)  # 128 is flat; lighter stands out
     pen, x = Pen(relief, 0.25, f), 100 + f.yaw
     pen.mirrored(95, [(0.75 * f.wide, 150), (30, 205)])  # under the chin
     pen.mirrored(130, _head(f))
@@ -348,25 +385,28 @@ def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generat
         pen.oval(148, x + side * 36, 128, 14, 11)  # cheek bone
         pen.oval(118, x + side * 45, 150, 8, 16)
         pen.oval(112, x + side * 20, 104, 7, 5)  # inner corner of the eye
-    for shade, y, rx, ry in ((145, 60, 34, 14), (115, f.mouth_y + 13, 10, 3), (142, f.chin - 8, 10, 5)):
-        pen.oval(shade, x, y, rx, ry)  # forehead, under the lip, chin
+    pen.oval(145, x, 60, 34, 14)  # forehead
+    pen.oval(115, x, f.mouth_y + 13, 10, 3)  # under the lip
+    pen.oval(142, x, f.chin - 8, 10, 5)
     blur = ImageFilter.BoxBlur(1)
     gx, gy = GRID[0] - f.shift[0], GRID[1] - f.shift[1]
     ball = np.sqrt(np.clip(1 - (gx / 72) ** 2 - ((gy - 5) / 92) ** 2, 0, None))
     light = (0.86 + 0.22 * ball + f.light[0] * gx / 70 + f.light[1] * gy / 90) * f.exposure
     light *= np.asarray(relief.filter(blur).filter(blur)) / 128
-    light = Image.fromarray(light.astype(np.float32)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    lit = np.repeat(np.asarray(light), 3, axis=1)  # (200, 600), as all that follows: long rows are quick
+    light = Image.fromarray(light.astype(np.float32))
+    light = light.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    lit = np.repeat(np.asarray(light), 3, axis=1)  # (200, 600), as all below: long rows are quick
     lit *= np.asarray(picture.reduce(2)).reshape(SIZE, 3 * SIZE)
     lit *= np.tile(f.cast.astype(np.float32), SIZE)
     lit += np.repeat(NOISE * rng.standard_normal((SIZE, SIZE), np.float32), 3, axis=1)
-    return Image.fromarray(FILM[np.clip(lit, 0, 511, out=lit).astype(np.uint16)].reshape(SIZE, SIZE, 3))
+    levels = np.clip(lit, 0, 511, out=lit).astype(np.uint16)
+    return Image.fromarray(FILM[levels].reshape(SIZE, SIZE, 3))
 
 
 def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     """Draw face number ``index`` of the set ``seed``; it depends on these two alone.
 
-    Some faces repeat the one before them, exactly or in another photograph, with labels of their own.
+    Some repeat the one before them, exactly or in another photograph, with labels of their own.
 
     Returns
     -------
@@ -378,9 +418,11 @@ def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
     first, again = _first(index, seed), _generator(index, seed, 1)
     rng = _generator(first, seed)
     f = _look(rng, _draw_labels(rng))
-    grey = rng.uniform(50, 205) + rng.normal(0, 20, 3) + rng.normal(0, 26, (3, 3, 1)) + rng.normal(0, 9, (3, 3, 3))
+    grey = rng.uniform(50, 205) + rng.normal(0, 20, 3) + rng.normal(0, 26, (3, 3, 1))
+    grey = grey + rng.normal(0, 9, (3, 3, 3))
     if first != index and again.random() >= COPIES:  # photographed again
-        f.shift, f.exposure = f.shift + again.normal(0, 0.3, 2), f.exposure * np.exp(again.normal(0, 0.02))
+        f.shift = f.shift + again.normal(0, 0.3, 2)
+        f.exposure = f.exposure * np.exp(again.normal(0, 0.02))
         rng = again
     background = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))  # 3 x 3 pixels, stretched
     picture = background.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
@@ -408,7 +450,8 @@ def _label_again(rng: np.random.Generator, age: int, gender: int, race: int) -> 
     """Return the labels that somebody else gives to the same face."""
     if rng.random() < RELABELLED["age"]:
         years = int(np.ceil((AGE_SPREAD[0] + AGE_SPREAD[1] * age) * abs(rng.normal())))
-        age = min(age + years, AGE_TABLE[-1][1]) if age <= years or rng.random() < 0.5 else age - years
+        older = age <= years or rng.random() < 0.5
+        age = min(age + years, AGE_TABLE[-1][1]) if older else age - years
     if rng.random() < RELABELLED["gender"]:
         gender = 1 - gender
     if rng.random() < RELABELLED["race"]:
@@ -417,13 +460,14 @@ def _label_again(rng: np.random.Generator, age: int, gender: int, race: int) -> 
 
 
 def _generator(index: int, seed: int, *stream: int) -> np.random.Generator:
-    return np.random.default_rng([whole_number("seed", seed, 0), whole_number("index", index, 0), *stream])
+    seed, index = whole_number("seed", seed, 0), whole_number("index", index, 0)
+    return np.random.default_rng([seed, index, *stream])
 
 
 def file_name(index: int, labels: dict[str, int]) -> str:
-    """Name a face as UTKFace does, ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``: one second a face.
+    """Name a face as UTKFace does, ``age_gender_race_YYYYMMDDHHMMSSFFF.jpg.chip.jpg``.
 
-    Two faces' names end oddly, and a label that is not in ``labels`` is left out.
+    A face takes a second. Two faces' names end oddly, and a label that is missing is left out.
     """
     when = START + datetime.timedelta(seconds=int(index))
     known = "".join(f"{labels[key]}_" for key in ("age", "gender", "race") if key in labels)
@@ -431,24 +475,27 @@ def file_name(index: int, labels: dict[str, int]) -> str:
 
 
 def are_drawn(files: pd.Series) -> bool:
-    """Tell from the file names of faces whether most are drawn: their stamps are ``file_name``'s."""
+    """Tell from their file names whether most faces are drawn: `file_name` made the stamps."""
     stamps = files.astype(str).str.extract(r"_(\d{14})(\d{3})\D")
     when = pd.to_datetime(stamps[0], format="%Y%m%d%H%M%S", errors="coerce")
     index = (when - pd.Timestamp(START)).dt.total_seconds()
     return bool((index % 1000 == stamps[1].astype(float)).mean() > 0.5)
 
 
-def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True) -> Path:
+def make(
+    folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True
+) -> Path:
     """Write a folder of drawn faces, or return at once if it is there already.
 
-    The files are the same with any number of workers, and the first faces of a large set are those of a small one.
+    The files are the same with any number of workers, and the first faces of a large set are those
+    of a small one.
 
     Parameters
     ----------
     folder : path-like
         Where the JPEG files go; it appears when all are there.
     n_faces : int
-        From 100 on, one to three files come on top, whose names lack the race label: they are not read.
+        From 100 on, one to three files come on top, whose names lack the race label.
     seed : int
         Which set of faces.
     n_jobs : int
@@ -458,27 +505,28 @@ def make(folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progres
 
     Raises
     ------
-    ValueError
-        If an argument is out of range, or ``folder`` holds anything but these faces.
-    OSError
-        If ``folder`` can't be written.
+    FileError
+        If ``folder`` holds anything but these faces, or can't be written.
     """
     n_faces, seed = whole_number("n_faces", n_faces), whole_number("seed", seed, 0)
 
     def fill(partial: Path) -> None:
         starts = range(0, n_faces, BATCH)
-        work = (joblib.delayed(_draw_files)(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
-        with tqdm(total=n_faces, desc="drawing faces", unit="face", disable=not progress) as bar:
+        draw = joblib.delayed(_draw_files)
+        work = (draw(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
+        with tqdm(total=n_faces, desc="drawing faces", disable=not progress, leave=False) as bar:
             for n in joblib.Parallel(n_jobs, return_as="generator_unordered")(work):
                 bar.update(n)
 
     folder = make_folder(folder, fill, n_faces * FACE_BYTES)
-    found, n_files = set(os.listdir(folder)), n_faces + sum(i < n_faces for i in WITHOUT_RACE)
-    some = range(0, n_faces, -(-n_faces // 50))  # a few names, with the labels in them, tell the seed
-    if len(found) != n_files or not found.issuperset(file_name(i, draw_labels(i, seed)) for i in some):
-        raise ValueError(
-            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing else; "
-            f"{folder} holds {len(found)} others: delete it or choose another"
+    names = set(os.listdir(folder))
+    n_files = n_faces + sum(i < n_faces for i in WITHOUT_RACE)
+    some = range(0, n_faces, -(-n_faces // 50))  # a few names, with labels in them, tell the seed
+    expected = {file_name(i, draw_labels(i, seed)) for i in some}
+    if len(names) != n_files or not expected <= names:
+        raise FileError(
+            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing "
+            f"else; {folder} holds {len(names)} others: delete it or choose another"
         )
     return folder
 
