@@ -245,6 +245,8 @@ class _Target:
 def _unpack_tar(tar: tarfile.TarFile, target: _Target) -> None:
     links = []
     for member in tar:
+        if member.size < 0:  # tarfile would go round in circles
+            raise tarfile.ReadError("a header in it is damaged")
         if member.issym() or member.islnk():
             links.append(member)
         elif member.isfile():
@@ -281,6 +283,6 @@ class _TarMember(tarfile.TarInfo):
     """A member whose header is not read into memory if it claims an absurd size."""
 
     def _proc_member(self, tar):  # tarfile says to override this one
-        if self.size < 0 or (not self.isfile() and self.size > MAX_BYTES):
+        if not self.isfile() and self.size > MAX_BYTES:
             raise tarfile.ReadError("a header in it is damaged")
         return super()._proc_member(tar)  # type: ignore[misc]

@@ -99,7 +99,7 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
 
 @functools.cache
 def _rounding(n: int) -> np.ndarray:
-    """Matrix (8n, n) that cuts the corners of a polygon of n points three times (Chaikin's curve)."""
+    """Matrix (8n, n) that cuts a polygon's corners three times (Chaikin's curve)."""
     matrix = np.eye(n)
     for _ in range(3):
         following = np.roll(matrix, -1, axis=0)
@@ -241,7 +241,8 @@ def _draw_bust(pen: Pen, f: SimpleNamespace) -> None:
     for s in (-1, 1):
         x, y, out = 100 + s * (w - 1) - 0.45 * f.yaw, f.eye_y + 8, s * (7 + 2 * f.old)
         pen.blob(f.shade, [(x - s * 6, y - 12), (x + out, y - 16 - 12 * f.point),
-                           (x + 1.5 * out, y - 4), (x + out, y + 16 + 5 * f.old), (x - s * 3, y + 20)])
+                           (x + 1.5 * out, y - 4), (x + out, y + 16 + 5 * f.old),
+                           (x - s * 3, y + 20)])
         pen.blob(mix(f.shade, f.rosy, 0.6), [
             (x - s * 2, y - 7), (x + 0.8 * out, y - 11 - 7 * f.point), (x + out, y), (x, y + 12)])
         if f.earring:
