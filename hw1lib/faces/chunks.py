@@ -76,5 +76,6 @@ def _read_chunk(file: Path) -> pd.DataFrame:
         if not complete:
             raise ValueError("a number is missing, or none")
     except (OSError, ValueError) as error:
-        raise FileError(f"{file} is no whole chunk of features ({error}); {AGAIN}") from error
+        reason = str(error).strip()
+        raise FileError(f"{file} is no whole chunk of features ({reason}); {AGAIN}") from error
     return chunk

@@ -95,6 +95,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             If a parameter is out of range; if there are not more faces than components, or fewer
             pixels; if all faces are the same.
         """
+        if isinstance(y, int):
+            raise ValueError(f"y={y!r} has no use here; did you mean subset={y!r}?")
         k = whole_number("n_components", self.n_components)
         spread_of = NORMALIZERS[one_of("normalizer", self.normalizer, NORMALIZERS)]
         if hasattr(faces, "images"):  # a FaceDataset
@@ -114,7 +116,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         gram = np.zeros((n, n), np.float32, order="F")
         norms = _norms(images, self.normalizer)
         n_blocks = -(-n_pixels // BLOCK_PIXELS)
-        with tqdm(desc="fitting", total=2 * n_blocks, disable=not progress, leave=False) as bar:
+        bar = tqdm(desc="fitting", total=2 * n_blocks, disable=not progress, leave=False)
+        with bar, np.errstate(over="ignore", invalid="ignore"):  # too large numbers: see below
             for block, x in _blocks(images, norms):
                 center[block] = x.mean(axis=0, dtype=np.float64)
                 spread = spread_of(x, center[block])

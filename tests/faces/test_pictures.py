@@ -34,7 +34,7 @@ def read_by_hand(name):
     """Read the labels with little more than string methods: an oracle for the expression."""
 
     def known(word, *words):  # after at most one separator, and maybe short of a letter
-        word = word.removeprefix("/")
+        word = word.removeprefix("\0")
         return any(word in (w, *(w[:i] + w[i + 1 :] for i in range(len(w)))) for w in words)
 
     parts = name.split("_", 3)
@@ -42,12 +42,12 @@ def read_by_hand(name):
         return None
     age, gender, race, rest = parts
     ending = rest.lstrip("0123456789")
-    words = re.sub(r"[ ._]{1,2}", "/", ending).lower()
+    words = re.sub(r"[ ._]{1,2}", "\0", ending).lower()
     if not (age.isascii() and age.isdigit() and len(age) <= 3 and int(age) <= 120):
         return None
     if not 8 <= len(rest) - len(ending) <= 20 or gender not in ("0", "1"):
         return None
-    if race not in tuple("01234") or "//" in words:
+    if race not in tuple("01234") or "\0\0" in words:
         return None
     jpeg = known(words, "jpg", "jpeg")
     for j in range(len(words)):
@@ -210,7 +210,7 @@ def test_small_pictures_are_means_of_squares(cell):
     for face, pictures in zip(faces, small, strict=True):
         reduced = np.asarray(Image.fromarray(face).reduce(cell), int).transpose(2, 0, 1)
         assert np.abs(pictures - reduced).max() <= 1  # which rounds halves another way
-        assert np.mean(pictures == reduced) > 0.95
+        assert np.mean(pictures == reduced) > 0.9
     assert_array_equal(block_mean(faces.reshape(3, -1), 1)[0], faces[0].transpose(2, 0, 1))
 
 

@@ -9,12 +9,18 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, Normalizer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    StandardScaler,
+)
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from hw1lib.faces import features, preprocess
-from hw1lib.faces.features import Part, batches, load_features, rescale
+from hw1lib.faces import load_features, preprocess
+from hw1lib.faces.chunks import LABELS
 from hw1lib.faces.preprocess import Preprocessor
 
 TWINS = {
@@ -26,12 +32,19 @@ TWINS = {
 }
 
 
+ARRAYS = ("center", "scale", "components", "explained_variance")
+
+
 def pictures(n=60, n_pixels=400, seed=0) -> np.ndarray:
-    """Draw a few patterns mixed in random amounts, and noise; pixels of unlike brightness and contrast."""
+    """Draw a few patterns mixed in random amounts, and noise."""
     rng = np.random.default_rng(seed)
     patterns = rng.normal(size=(6, n_pixels)) * np.array([30, 20, 14, 10, 7, 5])[:, None]
     x = rng.normal(size=(n, 6)) @ patterns + rng.normal(size=(n, n_pixels)) * 4
-    return (rng.uniform(60, 180, n_pixels) + rng.uniform(0.3, 1.5, n_pixels) * x).clip(0, 255).astype(np.uint8)
+    return (
+        (rng.uniform(60, 180, n_pixels) + rng.uniform(0.3, 1.5, n_pixels) * x)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def fit(images, n_components=5, normalizer="standard") -> Preprocessor:
@@ -50,14 +63,13 @@ def on_faces(faces):
     return Preprocessor(4).fit(faces, progress=False)
 
 
-# -- the numbers ------------------------------------------------------------------------------------------------------
+# -- the numbers -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(60, 400), (60, 40), (300, 200)], ids=str)  # eigh, n > n_pixels, Lanczos
-@pytest.mark.parametrize("small", [0, preprocess.FLOAT64_PIXELS], ids=["float32", "float64"])
+# eigh; more faces than pixels; Lanczos
+@pytest.mark.parametrize("shape", [(60, 400), (60, 40), (300, 200)], ids=str)
 @pytest.mark.parametrize("name", preprocess.NORMALIZERS)
-def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatch):
-    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", small)
+def test_equals_scikit_learns_scaler_and_full_pca(name, shape, monkeypatch):
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 150)  # several blocks, the last one smaller
     x, new = pictures(*shape), pictures(20, shape[1], seed=1)
     if shape == (60, 40):
@@ -65,7 +77,7 @@ def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatc
     ours = fit(x, 6, name)
     pca = PCA(6, svd_solver="full")
     theirs = make_pipeline(TWINS[name], pca).fit(x.astype(float))
-    tolerance = 2e-6 if small else 2e-5
+    tolerance = 2e-5
     signs = np.sign(np.sum(ours.components * pca.components_, axis=1))
     assert_allclose(ours.components, signs[:, None] * pca.components_, atol=tolerance)
     assert_allclose(ours.explained_variance, pca.explained_variance_, rtol=1e-6)
@@ -77,8 +89,7 @@ def test_equals_scikit_learns_scaler_and_full_pca(name, small, shape, monkeypatc
     assert_allclose(ours.components @ ours.components.T, np.eye(6), atol=5e-6)
 
 
-def test_singular_values_keep_their_digits_in_float32(monkeypatch):
-    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", 0)
+def test_singular_values_keep_their_digits_in_float32():
     rng = np.random.default_rng(0)
     u, v = np.linalg.qr(rng.normal(size=(400, 9)))[0], np.linalg.qr(rng.normal(size=(2000, 9)))[0]
     u -= u.mean(axis=0)
@@ -90,23 +101,14 @@ def test_singular_values_keep_their_digits_in_float32(monkeypatch):
 
 
 def test_fits_the_same_bits_every_time_whatever_the_type(monkeypatch):
-    monkeypatch.setattr(preprocess, "FLOAT64_PIXELS", 0)
-    monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 16)  # 25 blocks: summed in any order, they would differ
+    monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 16)  # 25 blocks: their order matters
     x = pictures()
     first = fit(x)
     for again in (fit(x), fit(x.astype(float)), fit(x.astype(np.int64)), fit(pd.DataFrame(x))):
-        for name in Preprocessor._ARRAYS:
+        for name in ARRAYS:
             assert_array_equal(getattr(again, name), getattr(first, name))
     rows = np.arange(5)
     assert (first.components[rows, np.abs(first.components).argmax(axis=1)] > 0).all()
-
-
-def test_leaves_the_callers_array_alone():
-    x = pictures().astype(np.float32)
-    before = x.copy()
-    for name in preprocess.NORMALIZERS:
-        fit(x, 3, name).transform(x)
-    assert_array_equal(x, before)
 
 
 @pytest.mark.parametrize("name", preprocess.NORMALIZERS)
@@ -124,7 +126,7 @@ def test_pixels_that_never_vary_and_black_images(name):
 
 
 def test_fewer_directions_than_components_give_features_of_zero():
-    ours = fit(np.repeat(pictures(4), 5, axis=0), 6)  # four different pictures span three directions
+    ours = fit(np.repeat(pictures(4), 5, axis=0), 6)  # four pictures span three directions
     assert_array_equal(ours.explained_variance[3:], 0)
     assert_allclose(ours.explained_variance_ratio.sum(), 1, rtol=1e-6)
     assert_allclose(ours.components @ ours.components.T, np.diag([1.0, 1, 1, 0, 0, 0]), atol=1e-6)
@@ -143,7 +145,8 @@ def test_a_picture_is_rebuilt_from_all_components_and_better_from_more():
 
 def test_a_data_set_is_fitted_on_a_seeded_subset(faces):
     rows = np.sort(np.random.default_rng(3).permutation(23)[:9])
-    drawn, given = Preprocessor(4).fit(faces, subset=9, seed=3, progress=False), fit(faces.images(rows), 4)
+    drawn = Preprocessor(4).fit(faces, subset=9, seed=3, progress=False)
+    given = fit(faces.images(rows), 4)
     assert_array_equal(drawn.components, given.components)
     assert drawn.n_fitted == 9
     other = Preprocessor(4).fit(faces, subset=9, seed=4, progress=False)
@@ -151,7 +154,7 @@ def test_a_data_set_is_fitted_on_a_seeded_subset(faces):
     assert Preprocessor(4).fit(faces, progress=False).n_fitted == 23
 
 
-# -- bad input --------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,7 @@ def test_a_data_set_is_fitted_on_a_seeded_subset(faces):
         (np.full((2, 400), "face"), "could not convert string"),
         (np.full((2, 400), None), "images contains NaN|float"),
         (np.full((2, 400), 1j), "Complex"),
+        (np.ma.masked_less(np.eye(2, 400), 1), "must not hold masked values"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -181,7 +185,7 @@ def test_images_that_are_none(images, message):
 
 def test_what_can_not_be_fitted(faces):
     x = pictures()
-    with pytest.raises(ValueError, match=r"n_components=60 needs more faces than that.*n_samples=60"):
+    with pytest.raises(ValueError, match=r"n_components=60 needs more faces.*n_samples=60"):
         fit(x, 60)
     with pytest.raises(ValueError, match=r"n_components=41.*n_features=40"):
         fit(x[:, :40], 41)
@@ -195,15 +199,12 @@ def test_what_can_not_be_fitted(faces):
         Preprocessor(1).fit(faces, subset=1)
     with pytest.raises(ValueError, match="did you mean subset=9"):
         Preprocessor(1).fit(faces, 9)
-    for bad in (0, -1, 2.5, "5", None, True):
-        with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
-            fit(x, bad)
-        if bad is not None:
-            with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
-                fit(x).inverse_transform(np.zeros((1, 5)), bad)
-    for bad in ("robust", None, ["l2"]):
-        with pytest.raises(ValueError, match="normalizer must be one of standard, minmax, maxabs, unit, l2"):
-            fit(x, 5, bad)
+    with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
+        fit(x, 2.5)
+    with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
+        fit(x).inverse_transform(np.zeros((1, 5)), 0)
+    with pytest.raises(ValueError, match="normalizer must be one of standard, minmax, maxabs"):
+        fit(x, 5, "robust")
     with pytest.raises(ValueError, match="seed must be a whole number >= 0"):
         Preprocessor(1).fit(faces, seed=None)
 
@@ -228,30 +229,14 @@ def test_unfitted(faces, tmp_path):
         with pytest.raises(ValueError, match="not fitted yet"):
             use()
     assert not list(tmp_path.iterdir())
-    assert repr(new) == "Preprocessor(n_components=128, normalizer='standard'), not fitted"
 
 
-def test_numpy_numbers_are_as_good_as_pythons(faces, tmp_path):
-    one, two = np.int64(1), np.uint8(2)
-    ours = Preprocessor(two).fit(faces, subset=np.int32(9), seed=one, progress=False)
-    theirs = Preprocessor(2).fit(faces, subset=9, seed=1, progress=False)
-    assert_array_equal(ours.components, theirs.components)
-    assert_same(Preprocessor.load(ours.save(tmp_path / "p.npz")), theirs)
-    folders = (
-        p.export(faces, tmp_path / str(type(k)), k, progress=False) for p, k in ((ours, np.int64(9)), (theirs, 9))
-    )
-    assert len({tuple(sorted(contents(folder).items())) for folder in folders}) == 1
-    assert_array_equal(faces.images(one), faces.images(1))
-    features = ours.transform(faces.images(0))
-    assert_array_equal(ours.inverse_transform(features, one), theirs.inverse_transform(features, 1))
-
-
-# -- saved and loaded -------------------------------------------------------------------------------------------------
+# -- saved and loaded ------------------------------------------------------------------------------
 
 
 def assert_same(a: Preprocessor, b: Preprocessor):
-    assert (a.get_params(), a.n_fitted, a.total_variance) == (b.get_params(), b.n_fitted, b.total_variance)
-    for name in Preprocessor._ARRAYS:
+    assert a.get_params() == b.get_params()
+    for name in (*ARRAYS, "n_fitted", "total_variance"):
         assert_array_equal(getattr(a, name), getattr(b, name))
 
 
@@ -268,14 +253,13 @@ def test_comes_back_from_its_file(name, tmp_path):
     [
         ({"version": 99}, "later version"),
         ({"kind": "network"}, "holds no preprocessor"),
-        ({"center": None}, "without center"),
+        ({"center": None}, "not a readable"),
         ({"normalizer": "robust"}, "normalizer must be one of"),
-        ({"center": np.zeros(3)}, "center must be finite, of shape"),
+        ({"center": np.zeros(3)}, "center has the wrong shape"),
         ({"components": np.full((5, 400), np.nan)}, "components must be finite"),
         ({"components": np.zeros(400)}, "not a preprocessor"),
         ({"components": np.full((5, 400), "x")}, "not a preprocessor"),
-        ({"scale": np.zeros(400)}, "too small"),
-        ({"n_fitted": 0}, "too small"),
+        ({"n_fitted": 0}, "n_fitted must be"),
         ({"n_fitted": np.inf}, "not a preprocessor"),
         ({"total_variance": np.zeros(2)}, "not a preprocessor"),
         ({"center": np.array([{}] * 400)}, "not a readable"),  # needs pickle, which is never loaded
@@ -291,7 +275,7 @@ def test_files_that_are_whole_but_wrong(change, message, tmp_path):
         Preprocessor.load(tmp_path / "none.npz")
 
 
-# -- CSV chunks -------------------------------------------------------------------------------------------------------
+# -- CSV chunks ------------------------------------------------------------------------------------
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -302,19 +286,21 @@ def test_chunks_hold_every_face_and_every_bit(faces, on_faces, tmp_path, monkeyp
     monkeypatch.setattr(preprocess, "BLOCK_FACES", 4)
     folder = on_faces.export(faces, tmp_path / "chunks", chunk_size=10, progress=False)
     assert sorted(contents(folder)) == ["chunk_00.csv", "chunk_01.csv", "chunk_02.csv"]
-    plain = pd.concat([pd.read_csv(folder / f"chunk_0{i}.csv") for i in range(3)], ignore_index=True)
-    assert plain.columns.tolist() == ["file", "age", "gender", "race", "f000", "f001", "f002", "f003"]
+    plain = pd.concat([pd.read_csv(path) for path in sorted(folder.iterdir())])
+    assert plain.columns.tolist() == [*LABELS, "f000", "f001", "f002", "f003"]
     table = load_features(folder)
-    pd.testing.assert_frame_equal(table[features.LABELS], faces.labels, check_dtype=False)
+    pd.testing.assert_frame_equal(table[LABELS], faces.labels, check_dtype=False)
     assert_array_equal(table.iloc[:, 4:], plain.iloc[:, 4:].astype(np.float32))
     expected = on_faces.transform(faces.images(slice(None)))
     assert_allclose(table.iloc[:, 4:], expected, rtol=1e-4, atol=1e-3)
-    assert_array_equal(table.iloc[10:14, 4:], on_faces.transform(faces.images(slice(10, 14))))  # float32, bit by bit
+    block = slice(10, 14)  # float32, bit by bit
+    assert_array_equal(table.iloc[block, 4:], on_faces.transform(faces.images(block)))
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(faces, on_faces, tmp_path):
     one, two, three = (
-        contents(on_faces.export(faces, tmp_path / f"{n}", chunk_size=4, n_jobs=n, progress=False)) for n in (1, 2, 3)
+        contents(on_faces.export(faces, tmp_path / f"{n}", chunk_size=4, n_jobs=n, progress=False))
+        for n in (1, 2, 3)
     )
     assert len(one) == 6
     assert one == two == three
@@ -334,8 +320,12 @@ def chunks(folder, rows=(4, 4, 2)):
     """Write chunks by hand, as export would."""
     numbers = iter(range(100))
     for i, n in enumerate(rows):
-        lines = [f"{j}_1_2_0.jpg,{j},1,2,{j}.5,-1e-05,{j}" for j in (next(numbers) for _ in range(n))]
-        (folder / f"chunk_{i:02d}.csv").write_text("\n".join(["file,age,gender,race,f000,f001,f002", *lines]) + "\n")
+        lines = [
+            f"{j}_1_2_0.jpg,{j},1,2,{j}.5,-1e-05,{j}" for j in (next(numbers) for _ in range(n))
+        ]
+        (folder / f"chunk_{i:02d}.csv").write_text(
+            "\n".join(["file,age,gender,race,f000,f001,f002", *lines]) + "\n"
+        )
     return folder
 
 
@@ -344,111 +334,63 @@ def test_chunks_written_by_hand_are_read(tmp_path):
     assert table.dtypes.astype(str).tolist() == ["string", *["int64"] * 3, *["float32"] * 3]
     assert_array_equal(table["age"], range(10))
     assert_array_equal(table["f001"], np.full(10, -1e-5, np.float32))
-    with pytest.raises(FileNotFoundError, match="no chunk_"):
-        load_features(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new"),
     [
-        (b",f002\n", b"\n", "line 2: 7 fields, but 6 columns"),  # a column's name alone
-        (b"f001", b"f000", "line 1: it must be file,age,gender,race,f000,f001"),  # twice the same
-        (b"race,", b"", "line 1: it must be"),
-        (b"file", b"\xef\xbb\xbffile", "line 1: it must be"),
-        (b"6_1_2_0.jpg,6,1,2,6.5,", b"6_1_2_0.jpg,6,1,2,", "line 4: 6 fields, but 7 columns"),
-        (b",6.5,", b",6.5,1,", "line 4: 8 fields"),
-        (b",6.5,", b",six,", "line 4: could not convert string to float: 'six'"),
-        (b",6.5,", b",,", "line 4: could not convert"),
-        (b",6.5,", b",nan,", "line 4: f000 is nan"),
-        (b",6.5,", b",-inf,", "line 4: f000 is -inf"),
-        (b",6.5,", b",1e39,", "line 4: f000 is 1e"),
-        (b",6,1,2", b",6.5,1,2", "line 4: age is 6.5"),
-        (b"6_1", b"\xff_1", "line 4: .*utf-8"),
-        (b"6_1_2_0", b"\n6_1_2_0", "line 4: 1 fields"),  # an empty line
-        (b",7\n", b"", "line 5: the file is cut"),  # the last line, in the middle
-        (b",7\n", b",7", "line 5: the file is cut"),  # its line break alone: a digit may be missing, too
-        (b"7_1_2_0.jpg,7,1,2,7.5,-1e-05,7\n", b"", "ends at line 4"),
+        (b",f002\n", b"\n"),  # a column's name alone
+        (b"f001", b"f000"),  # twice the same
+        (b"race,", b""),
+        (b"6_1_2_0.jpg,6,1,2,6.5,", b"6_1_2_0.jpg,6,1,2,"),  # a field too few
+        (b",6.5,", b",6.5,1,"),  # a field too many
+        (b",6.5,", b",six,"),
+        (b",6.5,", b",,"),
+        (b",6.5,", b",nan,"),
+        (b",6.5,", b",1e39,"),  # no float32
+        (b",6,1,2", b",6.5,1,2"),
+        (b"6_1", b"\xff_1"),  # no UTF-8
+        (b",7\n", b""),  # the last line, in the middle
+        (b",7\n", b",7"),  # its line break alone: a digit may be missing, too
+        (None, b""),
+        (None, b"file,age,gender,race,f000,f001,f002\n"),
+        (None, b"\x89PNG\r\n\x00\n"),
     ],
 )
-def test_a_damaged_chunk_is_named_with_its_line(old, new, message, tmp_path):
+def test_a_damaged_chunk_is_named(old, new, tmp_path):
     path = chunks(tmp_path) / "chunk_01.csv"
     content = path.read_bytes()
-    assert content.count(old) >= 1
-    path.write_bytes(content.replace(old, new, 1))
-    with pytest.raises(ValueError, match=rf"chunk_01\.csv,? {message}.*; delete the folder"):
+    path.write_bytes(content.replace(old, new, 1) if old else new)
+    assert path.read_bytes() != content
+    with pytest.raises(
+        OSError, match=r"chunk_01\.csv (is no whole chunk|has).*; delete the folder"
+    ):
         load_features(tmp_path)
 
 
 def test_chunks_that_do_not_belong_together(tmp_path):
     chunks(tmp_path, rows=(4, 4, 5))
-    with pytest.raises(ValueError, match=r"chunk_02\.csv ends at line 6, chunk_00\.csv at 5"):
+    with pytest.raises(OSError, match=r"chunk_02\.csv has 5 faces, chunk_00\.csv has 4"):
         load_features(tmp_path)
-    wide = chunks(tmp_path) / "chunk_03.csv"
-    wide.write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
-    with pytest.raises(
-        ValueError, match=r"chunk_02\.csv ends at line 3, chunk_00\.csv at 5"
-    ):  # no longer the last file
+    chunks(tmp_path, rows=(4, 3, 4))
+    with pytest.raises(OSError, match=r"chunk_01\.csv has 3 faces, chunk_00\.csv has 4"):
         load_features(tmp_path)
-    (tmp_path / "chunk_02.csv").write_text(wide.read_text())
-    with pytest.raises(ValueError, match=r"chunk_02\.csv, line 1: not the columns of chunk_00\.csv"):
+    chunks(tmp_path)
+    (tmp_path / "chunk_02.csv").write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
+    with pytest.raises(OSError, match=r"chunk_02\.csv has other columns than chunk_00\.csv"):
         load_features(tmp_path)
     (tmp_path / "chunk_01.csv").unlink()
-    with pytest.raises(ValueError, match=r"should hold chunk_01\.csv before chunk_02\.csv"):
+    with pytest.raises(OSError, match=r"should hold chunk_01\.csv before chunk_02\.csv"):
         load_features(tmp_path)
-    for path in tmp_path.iterdir():
-        path.unlink()
-    (tmp_path / "chunk_00.csv").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"chunk_00\.csv, line 1: it must be"):
-        load_features(tmp_path)
-    chunks(tmp_path, rows=(0,))
-    with pytest.raises(ValueError, match=r"chunk_00\.csv, line 2: the file is cut"):
-        load_features(tmp_path)
+    with pytest.raises(OSError, match="no chunk_"):
+        load_features(tmp_path / "nowhere")
 
 
-# -- training, validation, test ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("whitening", [0, 0.5, 1])
-def test_rescale_takes_its_numbers_from_the_training_part(whitening):
-    rng = np.random.default_rng(0)
-    X = (rng.normal(size=(500, 3)) * [100, 10, 1]).astype(np.float32)
-    train, test = rescale(Part(X, X[:, 0]), Part(2 * X[:9], X[:9, 0]), whitening=whitening, input_rms=0.25)
-    assert_allclose(np.sqrt(np.mean(train.X**2)), 0.25, rtol=1e-5)
-    assert_allclose(test.X, 2 * train.X[:9], rtol=1e-6)
-    spread = train.X.std(axis=0)
-    assert_allclose(spread / spread[0], (X.std(axis=0) / X.std(axis=0)[0]) ** (1 - whitening), rtol=1e-4)
-    assert_array_equal(train.y, X[:, 0])
-    for bad in ({"whitening": -1}, {"whitening": np.nan}, {"input_rms": 0}, {"input_rms": "1"}):
-        with pytest.raises(ValueError, match=r"(whitening|input_rms) must be a finite number"):
-            rescale(train, **bad)
-    with pytest.raises(ValueError, match="no feature varies"):
-        rescale(Part(np.ones((4, 2), np.float32), np.ones(4)))
-
-
-def test_batches_hold_every_row_once_and_change_nothing():
-    X, y = np.arange(600).reshape(300, 2), np.arange(300)
-    before = X.copy(), y.copy()
-    assert [len(y_batch) for _, y_batch in batches(X, y)] == [128, 128, 44]
-    assert_array_equal(np.concatenate([x for x, _ in batches(X, y, 7)]), X)
-    shuffled = list(batches(X, y, 7, np.random.default_rng(0)))
-    assert_array_equal(np.concatenate([x for x, _ in shuffled])[:, 0], 2 * np.concatenate([t for _, t in shuffled]))
-    order = np.concatenate([t for _, t in shuffled])
-    assert not np.array_equal(order, y)
-    assert_array_equal(np.sort(order), y)
-    assert_array_equal((X, y)[0], before[0])
-    assert_array_equal(y, before[1])
-    for bad in (0, 2.5):
-        with pytest.raises(ValueError, match="batch_size must be a whole number >= 1"):
-            batches(X, y, bad)
-    with pytest.raises(ValueError, match="same number of rows, not 300 and 2"):
-        batches(X, y[:2])
-
-
-# -- scikit-learn -----------------------------------------------------------------------------------------------------
+# -- scikit-learn ----------------------------------------------------------------------------------
 
 
 REFUSED_CHECKS = {  # and why
-    "check_dont_overwrite_parameters": "what is fitted is named as in the report's notebooks, without an underscore",
+    "check_dont_overwrite_parameters": "what is fitted has no underscore",
     "check_methods_sample_order_invariance": "float32: the last bit may depend on the rows beside",
     "check_methods_subset_invariance": "float32: the last bit may depend on the rows beside",
 }
@@ -468,7 +410,10 @@ def test_hands_out_data_frames_when_asked(faces, tmp_path):
     assert list(got.index) == list(frame.index)
     assert_allclose(got, StandardScaler().fit_transform(fit(x).transform(x)), rtol=1e-6, atol=1e-6)
     plain, framed = (Preprocessor(4).fit(faces, progress=False) for _ in range(2))
-    folders = plain.export(faces, tmp_path / "a"), framed.set_output(transform="pandas").export(faces, tmp_path / "b")
+    folders = (
+        plain.export(faces, tmp_path / "a"),
+        framed.set_output(transform="pandas").export(faces, tmp_path / "b"),
+    )
     assert contents(folders[0]) == contents(folders[1])
 
 

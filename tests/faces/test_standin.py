@@ -1,13 +1,13 @@
-"""The embedded stand-in: what it writes, that it is reproducible, and that its faces show their labels."""
+"""The embedded stand-in: what it writes is reproducible, and its faces show their labels."""
 
+import hashlib
 import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from made_faces import opened
 
-from hw1lib.faces import FaceDataset, standin
-from hw1lib.faces.features import near_duplicates
+from hw1lib.faces import near_duplicates, standin
 
 NAME = re.compile(r"(\d+)_([01])_([0-4])_(\d{17})\.jpg\.chip\.jpg")
 
@@ -35,11 +35,14 @@ def test_same_bytes_with_two_workers_and_for_a_prefix(thirty, tmp_path, monkeypa
     assert prefix.items() <= two.items()
 
 
-def test_numpy_numbers_are_as_good_as_pythons():
-    index, seed = np.uint16(5), np.int64(3)
-    picture, labels = standin.draw_face(index, seed)
-    assert picture.tobytes() == standin.draw_face(5, 3)[0].tobytes()
-    assert standin.file_name(index, labels) == standin.file_name(5, labels)
+def test_faces_are_the_same_bytes_in_every_release():
+    """Raise standin.VERSION when they change, so that nobody goes on with a mixture."""
+    digest = hashlib.sha256()
+    for index in range(40):
+        picture, labels = standin.draw_face(np.uint16(index), np.int64(3))
+        digest.update(picture.tobytes())
+        digest.update(standin.file_name(index, labels).encode())
+    assert (standin.VERSION, digest.hexdigest()[:16]) == (2, "1d9374b62125dc41")
 
 
 def test_a_face_depends_on_seed_and_index_alone():
@@ -49,7 +52,11 @@ def test_a_face_depends_on_seed_and_index_alone():
     again, labels_again = standin.draw_face(5, seed=3)
     assert picture.tobytes() == again.tobytes()
     assert labels == labels_again == standin.draw_labels(5, seed=3)
-    for other in (standin.draw_face(5, seed=4), standin.draw_face(6, seed=3), standin.draw_face(3, seed=5)):
+    for other in (
+        standin.draw_face(5, seed=4),
+        standin.draw_face(6, seed=3),
+        standin.draw_face(3, seed=5),
+    ):
         assert other[0].tobytes() != picture.tobytes()
 
 
@@ -63,18 +70,16 @@ def test_names_match_the_labels_and_differ(thirty):
     times = [standin.file_name(i, same) for i in range(20_000)]
     assert len(set(times)) == 20_000
     assert times[0].startswith("7_1_4_")
-    assert [i for i, name in enumerate(times) if not NAME.fullmatch(name)] == [97, 98]  # a space, and a dot missing
-
-
-def test_files_are_rgb_jpegs_of_200_pixels(thirty):
-    for path in thirty.iterdir():
-        with Image.open(path) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (200, 200))
-        assert path.stat().st_size < 20_000
+    assert [i for i, name in enumerate(times) if not NAME.fullmatch(name)] == [
+        97,
+        98,
+    ]  # a space, and a dot missing
 
 
 def test_labels_have_the_frequencies_of_utkface(labels):
-    age, gender, race = (np.array([face[key] for face in labels]) for key in ("age", "gender", "race"))
+    age, gender, race = (
+        np.array([face[key] for face in labels]) for key in ("age", "gender", "race")
+    )
     assert age.min() == 1
     assert 100 < age.max() <= 116
     assert age.mean() == pytest.approx(33.3, abs=0.5)
@@ -82,16 +87,20 @@ def test_labels_have_the_frequencies_of_utkface(labels):
     assert np.bincount(age).argmax() == 26
     assert np.mean(age == 1) == pytest.approx(0.048, abs=0.006)
     assert np.bincount(gender) / len(gender) == pytest.approx([0.523, 0.477], abs=0.012)
-    assert np.bincount(race) / len(race) == pytest.approx([0.425, 0.191, 0.145, 0.168, 0.071], abs=0.012)
+    assert np.bincount(race) / len(race) == pytest.approx(
+        [0.425, 0.191, 0.145, 0.168, 0.071], abs=0.012
+    )
 
 
 def test_some_files_are_set_aside_noted_and_identical(tmp_path):
-    ds = FaceDataset.open(standin.make(tmp_path / "faces", 100, seed=4, progress=False), progress=False)
+    ds = opened(standin.make(tmp_path / "faces", 100, seed=4, progress=False))
     assert len(ds) == 100
     assert ds.skipped["reason"].tolist() == ["no race label in its name"]
     odd = {name.split("_")[3] for name in ds.notes["file"]}
     assert odd == {"20170101000137097 .jpg.chip.jpg", "20170101000138098jpg.chip.jpg"}
-    assert len({(ds.folder / name).read_bytes() for name in ds.labels["file"]}) == 98  # two faces repeat another
+    assert (
+        len({(ds.folder / name).read_bytes() for name in ds.labels["file"]}) == 98
+    )  # two faces repeat another
     assert standin.make(tmp_path / "faces", 100, seed=4, progress=False) == ds.folder  # is complete
 
 
@@ -100,16 +109,13 @@ def test_faces_repeat_and_labels_differ_as_often_as_utkfaces(labels):
     members = np.bincount(first)
     assert members[members > 1].sum() / 20_000 == pytest.approx(1383 / 20_002, abs=0.008)
     assert np.sum(members == 3) > 10
-    pairs = [[[*labels[face].values()] for face in (i, first[i])] for i in np.flatnonzero(first != np.arange(20_000))]
+    pairs = [
+        [[*labels[face].values()] for face in (i, first[i])]
+        for i in np.flatnonzero(first != np.arange(20_000))
+    ]
     difference = np.diff(pairs, axis=1)[:, 0]  # (n, 3): age, gender, race
     assert np.mean(difference != 0, axis=0) == pytest.approx([0.55, 0.095, 0.19], abs=0.05)
     assert np.sqrt(np.mean(difference[:, 0] ** 2)) == pytest.approx(7.5, abs=0.8)
-
-
-def test_age_table_covers_every_age_once():
-    covered = [age for first, last, _ in standin.AGE_TABLE for age in range(first, last + 1)]
-    assert covered == list(range(1, 117))
-    assert sum(row[2] for row in standin.AGE_TABLE) == pytest.approx(100, abs=0.5)
 
 
 def test_complete_folder_is_returned_as_it_is(thirty, monkeypatch):
@@ -130,17 +136,6 @@ def test_folder_with_something_else_is_left_alone(thirty, tmp_path):
     assert len(contents(standin.make(empty, 2, n_jobs=1, progress=False))) == 2
 
 
-def test_a_run_that_another_was_faster_than_for_different_faces(tmp_path, monkeypatch):
-    def other_run_is_faster(folder, *_):
-        monkeypatch.setattr(standin, "make_folder", make_folder)
-        return standin.make(folder, 2, n_jobs=1, progress=False)
-
-    make_folder = standin.make_folder
-    monkeypatch.setattr(standin, "make_folder", other_run_is_faster)
-    with pytest.raises(ValueError, match="folder must be new, empty, or hold the 3 faces"):
-        standin.make(tmp_path / "faces", 3, n_jobs=1, progress=False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -157,12 +152,6 @@ def test_bad_arguments_are_named(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [(-1, 0), (0, -1), (1.0, 0), ("0", 0)])
-def test_bad_index_or_seed_of_a_face(arguments):
-    with pytest.raises(ValueError, match=r"(index|seed) must be a whole number >= 0"):
-        standin.draw_face(*arguments)
-
-
 @pytest.fixture(scope="module")
 def tiny_faces():
     """Draw 600 faces, 10 x 10 pixels each: (600, 300) standardised features, and their labels."""
@@ -177,7 +166,9 @@ def test_repeats_are_found_as_near_duplicates_and_nothing_else(tiny_faces):
     groups, identical = near_duplicates(X), near_duplicates(X, 1e-3)
     assert np.array_equal(groups, groups[first])
     assert groups.max() + 1 == len(set(first))
-    assert len(set(groups)) < len(set(identical)) < 600  # some are repeated byte for byte, some are not
+    assert (
+        len(set(groups)) < len(set(identical)) < 600
+    )  # some are repeated byte for byte, some are not
 
 
 def test_faces_show_their_age(tiny_faces):

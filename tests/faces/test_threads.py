@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from made_faces import opened
 from numpy.testing import assert_array_equal
 from PIL import Image
 from threadpoolctl import threadpool_info
 
-from hw1lib.faces import FaceDataset, Preprocessor
+from hw1lib.faces import Preprocessor
 
 
 @pytest.fixture
@@ -37,13 +38,15 @@ def at_once(n, action):
 
 
 def test_pictures_are_read_and_the_warnings_stay_as_they_were(faces_folder, tmp_path, often):
-    """Python silences a warning by changing the whole process, and two threads at once may leave it changed."""
+    """Python silences a warning by changing the whole process."""
     damaged = Image.Exif()
     damaged[0x0132] = "wide"  # the date may be a text, but ...
-    damaged = damaged.tobytes().replace(b"\x01\x32", b"\x01\x00")  # ... the width may not: Pillow warns
+    damaged = damaged.tobytes().replace(
+        b"\x01\x32", b"\x01\x00"
+    )  # ... the width may not: Pillow warns
     for path in list(faces_folder.iterdir())[:6]:
         Image.open(path).save(tmp_path / path.name, exif=damaged)
-    ds = FaceDataset.open(tmp_path, progress=False)
+    ds = opened(tmp_path)
     expected, before = ds.images(slice(None)), list(warnings.filters)
     for got in at_once(8, lambda: [ds.images(slice(None)) for _ in range(10)]):
         assert all((images == expected).all() for images in got)
@@ -63,9 +66,9 @@ def test_one_preprocessor_answers_many(often):
 
 
 def test_of_exports_at_once_none_changes_anothers_blas_threads(faces_folder, tmp_path, monkeypatch):
-    """The number of BLAS threads is the whole process's, and the last bits of the features depend on it."""
+    """Their number is the whole process's, and the features' last bits depend on it."""
     one_began, two_began, one_ended = (threading.Event() for _ in range(3))
-    ds = FaceDataset.open(faces_folder, progress=False)
+    ds = opened(faces_folder)
     preprocessor = Preprocessor(4).fit(ds, progress=False)
 
     def images_of_one(rows):
