@@ -194,7 +194,8 @@ def conv_layers(config: dict) -> Figure:
 def _steps_and_shapes(config: dict) -> list[tuple[str, tuple[int, ...]]]:
     """Return what leads to each layer, and its shape."""
     channels, height, width = config["picture"]
-    activation = str(config["activation"]).replace("leaky_relu", "leaky ReLU")
+    functions = config["activation"], config["output_activation"]
+    activation, output = (str(f).replace("leaky_relu", "leaky ReLU") for f in functions)
     layers: list[tuple[str, tuple[int, ...]]] = [("", (channels, height, width))]
     for channels in config["filters"]:
         height, width = height // 2, width // 2
@@ -203,7 +204,6 @@ def _steps_and_shapes(config: dict) -> list[tuple[str, tuple[int, ...]]]:
     layers.append(("cells in\na row", (channels * height * width,)))
     for n in config["hidden"]:
         layers.append((f"product,\n{activation}", (n,)))
-    output = str(config["output_activation"])
     step = "product" if output == "identity" else f"product,\n{output}"
     layers.append((step, (config["outputs"],)))
     return layers

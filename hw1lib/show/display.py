@@ -132,7 +132,8 @@ def described(figure: Figure) -> str:
             parts.append(" against ".join(labels))
         for line in ax.lines[:8]:
             y = np.asarray(line.get_ydata(), float)
-            if not str(line.get_label()).startswith("_") and len(y) > 1:
+            named = not str(line.get_label()).startswith("_")
+            if named and len(y) > 1 and line.get_linestyle() != "None":  # no mere dots
                 parts.append(f"{line.get_label()} from {y[0]:.3g} to {y[-1]:.3g}")
         panels.append(", ".join(" ".join(part.split()) for part in parts if part))
     panels = [panel for panel in panels if panel]

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon, Rectangle
 from scipy.signal import correlate2d
 
-from hw1lib import nn, show
+from hw1lib import nn, show, study
 from hw1lib.show.tables import COLOURS
 
 
@@ -154,3 +154,10 @@ def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers(picture,
     assert (int(cells), 64) in [W.shape for W in nn.Network(config).weights]
     sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert len(sheets) == depth + 8 + 4 + 3  # of 16 maps eight
+
+
+def test_functions_are_named_as_in_the_text():
+    config = study.EXPERIMENTS["conv/age"].config()
+    (ax,) = show.conv_layers(config).axes
+    assert [text.get_text() for text in ax.texts if "_" in text.get_text()] == []
+    assert "product,\nleaky ReLU" in ax.texts[-2].get_text()

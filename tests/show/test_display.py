@@ -60,6 +60,7 @@ def test_a_figure_is_told_by_its_panels_axes_and_lines():
     left.set(title="zero", xlabel="epoch", ylabel="loss")
     left.plot([300, 200, 120.04], label="training")
     left.plot([1, 2])  # a guide, without a name
+    left.plot([5, 4], ".", label="a fold")  # leads nowhere
     right.set_xlabel("age")
     picture.imshow([[0]])
     picture.axis("off")
