@@ -76,82 +76,8 @@ def test_killed_and_started_again(tmp_path):
     assert done <= there  # what was finished is not made again
 
 
-# A run that fills a folder with 40 files, and says in the log which it writes. It stops in the
-# midst of one of them, until it is killed or a file named "go" appears beside the log.
-RUN = """
-import sys, time
-from pathlib import Path
-from hw1lib.files import make_folder
-
-folder, log, stop = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-
-def fill(partial):
-    for i in range(40):
-        (partial / f"{i}.txt").write_bytes(b"half")
-        with log.open("a") as file:
-            file.write(f"{i}\\n")
-        while i == stop and not log.with_name("go").exists():
-            time.sleep(0.01)
-        (partial / f"{i}.txt").write_bytes(b"0123456789" * 400)
-
-make_folder(folder, fill)
-"""
-
-
-def start(folder, log, stop=-1):
-    """Start a run in a process of its own; wait until it stops in file number ``stop``, if any."""
-    command = [sys.executable, "-c", RUN, folder, log, str(stop)]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while stop >= 0 and not (log.exists() and f"{stop}" in log.read_text().split()):
-        assert run.poll() is None
-        time.sleep(0.01)
-    return run
-
-
-def entries(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def assert_whole(folder):
-    assert entries(folder) == sorted(f"{i}.txt" for i in range(40))
-    assert all((folder / f"{i}.txt").stat().st_size == 4000 for i in range(40))
-
-
-def test_what_a_killed_run_left_is_thrown_away(tmp_path):
-    folder, log = tmp_path / "out" / "set[1].x", tmp_path / "log"  # brackets are patterns
-    others = [".set[1].x.y.01234567.partial", ".set1.x.01234567.partial", ".set[1].x"]
-    for other in others:  # another folder's
-        (folder.parent / other).mkdir(parents=True)
-    run = start(folder, log, stop=30)
-    run.kill()
-    run.communicate()
-    assert not folder.exists()
-    assert start(folder, log).communicate()[1] == ""
-    assert_whole(folder)
-    assert entries(folder.parent) == sorted([folder.name, *others])  # no lock, nothing partial
-
-
-@pytest.mark.parametrize("hangs", [False, True])
-def test_of_two_runs_at_once_one_waits(tmp_path, hangs):
-    folder, log, go = tmp_path / "faces", tmp_path / "log", tmp_path / "go"
-    first = start(folder, log, stop=20)
-    second = start(folder, log)
-    said = second.stderr.readline()
-    assert said.startswith(f"waiting for another run that is writing {folder}; ")
-    if hangs:  # as if on another machine, whose lock the disk never frees
-        Path(re.search(r"delete (.*), and", said)[1]).unlink()
-        second.wait()
-        assert_whole(folder)
-    go.touch()
-    assert [run.communicate()[1] for run in (first, second)] == ["", ""]
-    assert first.returncode == second.returncode == 0
-    assert len(log.read_text().split()) == (61 if hangs else 40)
-    assert_whole(folder)
-    assert entries(tmp_path) == ["faces", "go", "log"]
-
-
 def forked(*actions) -> list[int]:
-    """Run each action in a process of its own; return their exit statuses."""
+    """Start each action in a process of its own."""
     children = []
     for action in actions:
         if (child := os.fork()) == 0:
@@ -160,26 +86,91 @@ def forked(*actions) -> list[int]:
                 os._exit(0)
             os._exit(1)
         children.append(child)
+    return children
+
+
+def statuses(children) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def entries(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.01)
+
+
+def fill(partial):
+    (partial / "file").write_text("whole")
+
+
+def test_what_a_killed_run_left_is_thrown_away(tmp_path):
+    def is_killed(partial):
+        (partial / "file").write_text("half")
+        os._exit(9)
+
+    folder = tmp_path / "set[1].x"  # brackets mean something in file patterns
+    others = [".set[1].x.y.01234567.partial", ".set1.x.01234567.partial", ".set[1].x"]
+    for other in others:  # another folder's
+        (tmp_path / other).mkdir()
+    assert statuses(forked(lambda: files.make_folder(folder, is_killed))) == [9]
+    assert not folder.exists()
+    files.make_folder(folder, fill)
+    assert (folder / "file").read_text() == "whole"
+    assert entries(tmp_path) == sorted([folder.name, *others])  # no lock, nothing partial
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_of_two_runs_at_once_one_waits_until_the_lock_is_free_or_deleted(
+    hangs, tmp_path, monkeypatch
+):
+    folder, started, go, said = (tmp_path / name for name in ("faces", "started", "go", "said"))
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+
+    def waits(partial):
+        (partial / "file").write_text("half")
+        started.touch()
+        wait_for(go.exists)
+        (partial / "file").write_text("whole")
+
+    def second():
+        sys.stderr = said.open("w", buffering=1)
+        files.make_folder(folder, waits if not hangs else fill)
+
+    first = forked(lambda: files.make_folder(folder, waits))
+    wait_for(started.exists)
+    other = forked(second)
+    wait_for(lambda: said.exists() and said.read_text().endswith("\n"))
+    assert f"waiting for another run that is writing {folder}; if there is none" in said.read_text()
+    if hangs:  # as if on another machine, whose lock the disk never frees
+        Path(re.search(r"delete (.*), and", said.read_text())[1]).unlink()
+        assert statuses(other) == [0]
+        other = []
+    go.touch()
+    assert set(statuses(first + other)) == {0}
+    assert (folder / "file").read_text() == "whole"
+    assert entries(tmp_path) == ["faces", "go", "said", "started"]
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["with locks", "on a disk without"])
 def test_many_runs_at_once(tmp_path, monkeypatch, locks):
-    def fill(partial):
+    def fill_and_say(partial):
         with (tmp_path / "log").open("a") as file:
             file.write("x")
-        (partial / "file").write_text("whole")
+        fill(partial)
 
     def many():
         for i in range(20):
-            files.make_folder(tmp_path / f"{i}", fill)
+            files.make_folder(tmp_path / f"{i}", fill_and_say)
 
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
     if not locks:
         monkeypatch.setattr("fcntl.flock", no_locks)
-    assert forked(*[many] * 8) == [0] * 8
+    assert statuses(forked(*[many] * 8)) == [0] * 8
     written = len((tmp_path / "log").read_text())
     assert written == 20 if locks else 20 <= written <= 160
     assert all((tmp_path / f"{i}" / "file").read_text() == "whole" for i in range(20))
@@ -200,5 +191,6 @@ def test_of_many_who_write_one_file_a_reader_sees_one(tmp_path):
     def is_killed():
         files.write_atomically(path, lambda temporary: os._exit(9))
 
-    assert forked(lambda: writes("a"), lambda: writes("b"), reads, is_killed) == [0, 0, 0, 9]
+    children = forked(lambda: writes("a"), lambda: writes("b"), reads, is_killed)
+    assert statuses(children) == [0, 0, 0, 9]
     assert entries(tmp_path)[-1] == "file"
