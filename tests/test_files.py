@@ -67,6 +67,9 @@ def test_what_stands_at_a_path_stays_what_it_is(write, tmp_path):
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     write(os.devnull)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    private.chmod(0o750)
+    write(private)
+    assert mode(private) == 0o750
     write(tmp_path / ("x" * 245))
     assert entries(tmp_path) == ["fifo", "link", "plain", "private", "x" * 245]
 
@@ -131,7 +134,7 @@ def test_when_filling_fails_nothing_is_left(tmp_path, error):
     assert entries(tmp_path / "new") == []
 
 
-@pytest.mark.parametrize("name", ["faces", "x" * 220])
+@pytest.mark.parametrize("name", ["faces", "x" * 245])
 def test_a_filled_folder_is_left_alone_and_an_empty_one_is_filled(tmp_path, name):
     (tmp_path / name).mkdir()
     for content in ("first", "second"):
