@@ -241,12 +241,13 @@ def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
 def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
     """Return what ``errors_by_label`` returns as a table for each kind, with names for codes.
 
-    Groups of fewer than ``least`` faces are left out. ``show.by_group`` draws it.
+    Groups of fewer than ``least`` faces are left out; a table may be empty. ``show.by_group`` draws
+    it.
     """
     names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
     tables = {}
-    for kind, part in table[table["n"] >= least].groupby("kind"):
-        part = part.set_index("group")[["n", "value", "low", "high"]]
+    for kind, part in table.groupby("kind"):
+        part = part[part["n"] >= least].set_index("group")[["n", "value", "low", "high"]]
         tables[str(kind)] = part.rename(index=names.get(str(kind), {}))
     return tables
 

@@ -234,6 +234,8 @@ def test_groups_have_names_and_small_ones_are_left_out():
         "race label": ["z"],
     }
     assert tables["race label"].loc["z"].tolist() == [35, 1, 1, 1]
+    none = study.by_label(table, ("x", "y", "z"), ("f", "m"), least=36)  # of few faces: panels stay
+    assert {kind: len(each) for kind, each in none.items()} == dict.fromkeys(tables, 0)
 
 
 def test_the_table_marks_what_does_not_survive():
