@@ -96,7 +96,7 @@ class FaceDataset:
             path = CHECKOUT / path  # a relative HW1_DATA, seen from a notebook's folder
         ds = cls(*_read(path, progress), printable(path))
         if len(ds) < FEW:
-            few = f"{ds.source}: fewer than {FEW} faces; some notebooks need more"
+            few = f"{ds.source}: fewer than {FEW} faces; some notebooks need that many"
             warnings.warn(few, stacklevel=2)
         return ds
 

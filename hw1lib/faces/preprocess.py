@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from hw1lib.checks import FileError, one_of, whole_number
+from hw1lib.checks import FileError, numbers, one_of, whole_number
 from hw1lib.faces.chunks import chunk_names, chunk_text, feature_names
 from hw1lib.files import make_folder, read_npz, write_npz
 
@@ -29,6 +29,8 @@ BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
 CHUNK_SIZE = 1_000  # faces in one CSV file (report, 2.1)
 EXPORTING = threading.Lock()
+ARRAYS = ("center", "scale", "components", "explained_variance")  # what is saved, and numbers
+SAVED = (*ARRAYS, "normalizer", "total_variance", "n_fitted")
 
 # What each pixel is divided by, after its mean over the faces is taken off: x is (n, n_pixels).
 # A normaliser's own offset (such as min-max's minimum) cancels out: the PCA takes the mean off.
@@ -194,16 +196,10 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         arrays = read_npz(path, ("preprocessor",), SAVED)
         try:
             k, n_pixels = arrays["components"].shape
-            shapes = {"center": (n_pixels,), "scale": (n_pixels,), "explained_variance": (k,)}
-            for name in ("components", *shapes):
-                if arrays[name].shape != shapes.get(name, (k, n_pixels)):
-                    raise ValueError(f"{name} has the wrong shape")
-                if not np.isfinite(arrays[name]).all():
-                    raise ValueError(f"{name} must be finite")
             new = cls(k, one_of("normalizer", str(arrays["normalizer"]), NORMALIZERS))
-            new.center, new.scale = arrays["center"], arrays["scale"]
-            new.components = arrays["components"]
-            new.explained_variance = arrays["explained_variance"]
+            shapes = (n_pixels,), (n_pixels,), (k, n_pixels), (k,)
+            for name, shape in zip(ARRAYS, shapes, strict=True):
+                setattr(new, name, numbers(name, arrays[name], "f", shape))
             new.total_variance = float(arrays["total_variance"])
             new.n_fitted = whole_number("n_fitted", arrays["n_fitted"].item())
         except (ValueError, TypeError) as error:
@@ -278,17 +274,6 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-SAVED = (
-    "center",
-    "scale",
-    "components",
-    "explained_variance",
-    "normalizer",
-    "total_variance",
-    "n_fitted",
-)
 
 
 def _check_images(images) -> np.ndarray:

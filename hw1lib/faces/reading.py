@@ -47,15 +47,8 @@ def read_folder(folder: Path, progress: bool) -> dict:
     """Return what is in a folder (see `_index`), from the cache if no file has changed."""
     files = _walk(folder)
 
-    def save(index: dict, path: Path) -> None:
-        write_text(path, json.dumps(index))
-
-    return cached(
-        f"index/{_digest(VERSION, str(folder), files)}.json",
-        lambda: _index(folder, files, progress),
-        save,
-        _load_index,
-    )
+    name = f"index/{_digest(VERSION, str(folder), files)}.json"
+    return cached(name, lambda: _index(folder, files, progress), _save_index, _load_index)
 
 
 def read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
@@ -72,7 +65,7 @@ def read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
         refused = _unpack(archive, partial / "files", progress)
         index = _index(partial / "files", _walk(partial / "files"), progress)
         index["skipped"] = sorted(index["skipped"] + [list(entry) for entry in refused.items()])
-        write_text(partial / "index.json", json.dumps(index))
+        _save_index(index, partial / "index.json")
 
     folder = make_folder(cache_dir() / "archives" / key, fill, size=state.st_size)
     try:
@@ -80,6 +73,10 @@ def read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
     except (OSError, ValueError) as error:
         remedy = f"delete it, and {archive.name} is unpacked again"
         raise FileError(f"{folder} is damaged ({error}): {remedy}") from error
+
+
+def _save_index(index: dict, path: Path) -> None:
+    write_text(path, json.dumps(index))
 
 
 def _load_index(path: Path) -> dict:

@@ -405,16 +405,10 @@ def _photograph(picture: Image.Image, f: SimpleNamespace, rng: np.random.Generat
 
 
 def draw_face(index: int, seed: int = 0) -> tuple[Image.Image, dict[str, int]]:
-    """Draw face number ``index`` of the set ``seed``; it depends on these two alone.
+    """Return face number ``index`` of the set ``seed``, RGB of 200 x 200 pixels, and its labels.
 
-    Some repeat the one before them, exactly or in another photograph, with labels of their own.
-
-    Returns
-    -------
-    picture : PIL.Image.Image
-        RGB, 200 x 200 pixels.
-    labels : dict
-        ``{"age": 1..116 years, "gender": 0 male or 1 female, "race": class 0..4}``.
+    It depends on these two alone. Some repeat the one before them, exactly or in another
+    photograph, with labels of their own: ``{"age": 1..116, "gender": 0..1, "race": 0..4}``.
     """
     first, again = _first(index, seed), _generator(index, seed, 1)
     rng = _generator(first, seed)
@@ -523,11 +517,12 @@ def make(
     names = set(os.listdir(folder))
     n_files = n_faces + sum(i < n_faces for i in WITHOUT_RACE)
     some = range(0, n_faces, -(-n_faces // 50))  # a few names, with labels in them, tell the seed
-    expected = {file_name(i, draw_labels(i, seed)) for i in some}
-    if len(names) != n_files or not expected <= names:
+    if len(names) != n_files or not names.issuperset(
+        file_name(i, draw_labels(i, seed)) for i in some
+    ):
         raise FileError(
-            f"folder must be new, empty, or hold the {n_faces} faces of seed {seed} and nothing "
-            f"else; {folder} holds {len(names)} others: delete it or choose another"
+            f"{folder} must be new, empty, or hold {n_faces} faces of seed {seed} and no more; "
+            f"it holds {len(names)} others: delete it or choose another"
         )
     return folder
 

@@ -1,6 +1,7 @@
 """Preprocessor's fit against scikit-learn's, and its export against decoding the same pictures.
 
-python tests/benchmarks/bench_preprocess.py [--fit 5000] [--export 20000] [--rounds 7], on HW1_DATA or the stand-in.
+python tests/benchmarks/bench_preprocess.py [--fit 5000] [--export 20000] [--rounds 7], on HW1_DATA
+or the stand-in.
 Each run has a process of its own, so that its peak of memory is its own; the runs of a pair take turns.
 """
 
@@ -24,20 +25,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hw1lib.faces.data import FaceDataset
-from hw1lib.faces.features import load_features
-from hw1lib.faces.preprocess import Preprocessor
+from hw1lib.faces import FaceDataset, Preprocessor, load_features
 
 BLOCK = 250
 
 
 def first_faces(n: int) -> FaceDataset:
-    ds = FaceDataset.open(os.environ.get("HW1_DATA"), progress=False)
+    ds = FaceDataset.open(progress=False)
     ds.labels = ds.labels[:n]
     return ds
 
 
-# -- what is timed; each prepares, then returns the work --------------------------------------------------------------
+# -- what is timed; each prepares, then returns the work -------------------------------------------
 
 
 def fit_ours(folder: Path, n: int):
@@ -96,17 +95,21 @@ def decode_and_multiply(folder: Path, n: int):
     model = Preprocessor.load(folder / "model.npz")
 
     def reduce(paths):
-        return np.stack(decode(paths)).reshape(len(paths), -1).astype(np.float32) @ model.components.T
+        return (
+            np.stack(decode(paths)).reshape(len(paths), -1).astype(np.float32) @ model.components.T
+        )
 
     def work():
         with threadpool_limits(1):
-            joblib.Parallel(-1, require="sharedmem")(joblib.delayed(reduce)(paths) for paths in blocks(n))
+            joblib.Parallel(-1, require="sharedmem")(
+                joblib.delayed(reduce)(paths) for paths in blocks(n)
+            )
         return {}
 
     return work
 
 
-# -- pairs ------------------------------------------------------------------------------------------------------------
+# -- pairs -----------------------------------------------------------------------------------------
 
 
 def child(name: str, folder: Path, n: int) -> None:
@@ -131,7 +134,12 @@ def row(what: str, against: str, ours, theirs, goal: float) -> dict:
     """Compare runs in pairs: the median of the ratios; at most ``goal`` is asked for."""
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     numbers = f"{statistics.median(ours):,.1f} and {statistics.median(theirs):,.1f}"
-    return {"what": f"{what} ({numbers})", "against": against, "ratio": round(ratio, 3), "goal": goal}
+    return {
+        "what": f"{what} ({numbers})",
+        "against": against,
+        "ratio": round(ratio, 3),
+        "goal": goal,
+    }
 
 
 def fit_rows(n: int = 5000, rounds: int = 7) -> list[dict]:
@@ -142,16 +150,18 @@ def fit_rows(n: int = 5000, rounds: int = 7) -> list[dict]:
         works = ("fit_ours", "fit_sklearn", "gram_only")
         runs = [[run(work, folder, n) for work in works] for _ in range(rounds)]
         ours, theirs = np.load(folder / "fit_ours.npz"), np.load(folder / "fit_sklearn.npz")
-        np.testing.assert_allclose(theirs["variance"], ours["variance"], rtol=0.15)  # scikit-learn's are approximate:
-        np.testing.assert_allclose(theirs["variance"][:10], ours["variance"][:10], rtol=1e-3)  # the last ones, most
+        # scikit-learn's are approximate: the last ones, most
+        np.testing.assert_allclose(theirs["variance"], ours["variance"], rtol=0.15)
+        np.testing.assert_allclose(theirs["variance"][:10], ours["variance"][:10], rtol=1e-3)
         cosines = np.abs(np.sum(ours["components"] * theirs["components"], axis=1))
         assert cosines[:10].min() > 0.999, cosines[:10]
-    seconds, memory = (list(zip(*[[one[i] for one in each] for each in runs], strict=True)) for i in (0, 1))
+    seconds = [[run[i][0] for run in runs] for i in range(3)]
+    memory = [[run[i][1] for run in runs] for i in range(2)]
     what, peer = f"fit {len(ds):,} faces", "scikit-learn's StandardScaler and PCA"
     return [
-        row(f"{what}, s", peer, *seconds[:2], 1 / 2.5),
+        row(f"{what}, s", peer, seconds[0], seconds[1], 1 / 2.5),
         row(f"{what}, s", "its largest matrix product", seconds[0], seconds[2], 1.5),
-        row(f"{what}, MB", peer, *memory[:2], 1 / 6),
+        row(f"{what}, MB", peer, memory[0], memory[1], 1 / 6),
         row(f"{what}, MB", "1,500 MB", memory[0], [1500] * rounds, 1),
     ]
 
@@ -163,17 +173,14 @@ def export_rows(n: int = 20_000, rounds: int = 7) -> list[dict]:
         model = Preprocessor(128).fit(images, progress=False)
         model.save(folder / "model.npz")
         np.testing.assert_array_equal(np.stack(decode(blocks(20)[0])).reshape(20, -1), images[:20])
-        runs = [
-            [run(work, folder, n) for work in ("export", "decode_only", "decode_and_multiply")] for _ in range(rounds)
-        ]
+        works = ("export", "decode_only", "decode_and_multiply")
+        runs = [[run(work, folder, n) for work in works] for _ in range(rounds)]
         table = load_features(folder / "chunks").iloc[:500, 4:]
         n = len(first_faces(n))
         np.testing.assert_allclose(table, model.transform(images)[: len(table)], atol=1e-2)
         tenth = run("export", folder, n // 10)[1]
-    (ours, decoding, product), memory = (
-        zip(*[[r[0] for r in one] for one in runs], strict=True),
-        [r[0][1] for r in runs],
-    )
+    ours, decoding, product = ([run[i][0] for run in runs] for i in range(3))
+    memory = [run[0][1] for run in runs]
     what = f"export {n:,} faces"
     return [
         row(f"{what}, s", "decoding with Pillow, all cores", ours, decoding, 1.5),
@@ -194,15 +201,18 @@ def rows(fit: int = 5000, export: int = 20_000, rounds: int = 7):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", type=int, default=5000, help="faces to fit on (0: leave it out)")
-    parser.add_argument("--export", type=int, default=20_000, help="faces to export (0: leave it out)")
+    parser.add_argument(
+        "--export", type=int, default=20_000, help="faces to export (0: leave it out)"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="pairs")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return child(options.child, options.folder, options.export)
-    for found in rows(options.fit, options.export, options.rounds):
-        print(f"{found['what']} / {found['against']}: {found['ratio']:.2f} (at most {found['goal']:.2f})", flush=True)
+    for ratio in rows(options.fit, options.export, options.rounds):
+        goal = f"(at most {ratio['goal']:.2f})"
+        print(f"{ratio['what']} / {ratio['against']}: {ratio['ratio']:.2f} {goal}", flush=True)
 
 
 if __name__ == "__main__":

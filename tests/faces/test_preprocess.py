@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from hw1lib.faces import load_features, preprocess
 from hw1lib.faces.chunks import LABELS
-from hw1lib.faces.preprocess import Preprocessor
+from hw1lib.faces.preprocess import ARRAYS, Preprocessor
 
 TWINS = {
     "standard": StandardScaler(),
@@ -30,9 +30,6 @@ TWINS = {
     "unit": FunctionTransformer(lambda x: x / 255),
     "l2": Normalizer(),
 }
-
-
-ARRAYS = ("center", "scale", "components", "explained_variance")
 
 
 def pictures(n=60, n_pixels=400, seed=0) -> np.ndarray:
@@ -255,7 +252,7 @@ def test_comes_back_from_its_file(name, tmp_path):
         ({"kind": "network"}, "holds no preprocessor"),
         ({"center": None}, "not a readable"),
         ({"normalizer": "robust"}, "normalizer must be one of"),
-        ({"center": np.zeros(3)}, "center has the wrong shape"),
+        ({"center": np.zeros(3)}, "center must have shape"),
         ({"components": np.full((5, 400), np.nan)}, "components must be finite"),
         ({"components": np.zeros(400)}, "not a preprocessor"),
         ({"components": np.full((5, 400), "x")}, "not a preprocessor"),

@@ -128,7 +128,7 @@ def test_complete_folder_is_returned_as_it_is(thirty, monkeypatch):
 def test_folder_with_something_else_is_left_alone(thirty, tmp_path):
     before = contents(thirty)
     for n_faces, seed in ((29, 0), (31, 0), (30, 1)):  # the last would have other names only
-        with pytest.raises(ValueError, match="folder must be new, empty, or hold"):
+        with pytest.raises(ValueError, match="must be new, empty, or hold"):
             standin.make(thirty, n_faces, seed, progress=False)
     assert contents(thirty) == before
     empty = tmp_path / "empty"
