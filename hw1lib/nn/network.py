@@ -39,9 +39,8 @@ class TrainingDiverged(UserError):
 class History:
     """What training recorded, a value an epoch.
 
-    Training values cover all rows, each as the weights of its batch saw it; validation values are
-    taken at the epoch's end. The metric is the loss's ``score``, RMSE or accuracy. Weight decay has
-    no part in the loss.
+    Training values are of all rows, each as the weights of its batch saw it; validation values are
+    taken at the epoch's end. The metric is RMSE or accuracy. No loss contains the weight decay.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -55,9 +54,8 @@ class History:
         """Return a pandas DataFrame: a row an epoch, from 1; a column a list that is not empty."""
         import pandas as pd
 
-        columns = {name: values for name, values in asdict(self).items() if values}
-        epochs = pd.RangeIndex(1, len(self.train_loss) + 1, name="epoch")
-        return pd.DataFrame(columns, index=epochs)
+        table = pd.DataFrame({name: values for name, values in asdict(self).items() if values})
+        return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="epoch"))
 
     @property
     def best_epoch(self) -> int:
@@ -82,39 +80,52 @@ def check_config(config) -> dict:
     if not isinstance(config, dict) or set(config) not in (DENSE, PICTURES):
         keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)}"
         raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
+    config = dict(config)
+    for key, least in (("layers", 2), ("picture", 3), ("filters", 1), ("hidden", 0)):
+        if key in config:
+            config[key] = _sizes(key, config[key], least)
     if "layers" in config:
-        layers = _sizes(config, "layers", 2)
-        whole_number("config['layers'][0], the inputs,", layers[0])
-        return {**config, "layers": layers}
-    sizes = {"picture": 3, "filters": 1, "hidden": 0}  # and how many at least
-    checked = {**config, **{key: _sizes(config, key, least) for key, least in sizes.items()}}
-    checked["outputs"] = whole_number("config['outputs']", config["outputs"])
-    halvings = sum(isinstance(size, int) for size in checked["filters"])
-    if len(checked["picture"]) != 3 or min(checked["picture"][1:]) < 2**halvings:
-        wanted = f"(C, H, W), with H and W at least 2 for each of the filters, here {2**halvings}"
-        raise ValueError(f"config['picture'] must be {wanted}, not {checked['picture']}")
-    return checked
+        whole_number("config['layers'][0], the inputs,", config["layers"][0])
+        return config
+    config["outputs"] = whole_number("config['outputs']", config["outputs"])
+    least = 2 ** sum(not isinstance(n, Layer) for n in config["filters"])
+    if len(config["picture"]) != 3 or min(config["picture"][1:]) < least:
+        wanted = f"(C, H, W), with H and W at least 2 for each of the filters, here {least}"
+        raise ValueError(f"config['picture'] must be {wanted}, not {config['picture']}")
+    return config
 
 
-def _sizes(config, key: str, least: int) -> list:
-    values = config[key].tolist() if isinstance(config[key], np.ndarray) else config[key]
+def _sizes(key: str, values, least: int) -> list:
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(values, list | tuple) or len(values) < least:
         raise ValueError(f"config[{key!r}] must hold {least} or more whole numbers, not {values!r}")
     name = f"each of config[{key!r}], if no layer,"
     return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
 
 
-def _resolve(config, key: str, registry: dict, kind: type):
-    """Return the object that a name in the config stands for, or the object that is there."""
+def _named(config, key: str, registry: dict, kind: type):
+    """Return what a name in the config stands for, or the object that is there instead."""
     value = config[key]
     if isinstance(value, kind):
         return value
     if not isinstance(value, str) or value not in registry:
         own = f"an object of a class that inherits {kind.__name__}"
-        raise ValueError(
-            f"config[{key!r}] must be one of {sorted(registry)}, or {own}; not {value!r}"
-        )
+        allowed = f"one of {sorted(registry)}, or {own}"
+        raise ValueError(f"config[{key!r}] must be {allowed}; not {value!r}")
     return registry[value]
+
+
+def make_layers(config: dict) -> list[Layer]:
+    """Return the layers that a config describes."""
+    activation = _named(config, "activation", ACTIVATIONS, Activation)
+    if "picture" in config:
+        return conv_layers(config, activation)
+    return dense_layers(config["layers"], activation)
+
+
+def n_parameters(layers: list[Layer]) -> int:
+    """Return how many numbers these layers learn."""
+    return sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
 
 
 class Network:
@@ -161,25 +172,25 @@ class Network:
 
     def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008
         self.config = config = check_config(config)
-        self.activation = _resolve(config, "activation", ACTIVATIONS, Activation)
-        self.output_activation = _resolve(config, "output_activation", ACTIVATIONS, Activation)
-        self.loss = _resolve(config, "loss", LOSSES, Loss)
-        if self.loss.output_activation:
-            name = f"{self.loss!r}.output_activation, if not None,"
-            needed = one_of(name, self.loss.output_activation, ACTIVATIONS)
+        self.activation = _named(config, "activation", ACTIVATIONS, Activation)
+        self.output_activation = _named(config, "output_activation", ACTIVATIONS, Activation)
+        self.loss = _named(config, "loss", LOSSES, Loss)
+        needed = self.loss.output_activation
+        if needed:
+            one_of(f"{self.loss!r}.output_activation, if not None,", needed, ACTIVATIONS)
             if not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
-                given = config["output_activation"]
                 said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
-                raise ValueError(f"{said}, not {given!r}")
+                raise ValueError(f"{said}, not {config['output_activation']!r}")
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
         self.dtype = np.dtype(dtype)
         self.rng = np.random.default_rng(seed)
         initializer = as_initializer(initializer)
 
-        self.layers = make_layers(config, self.activation)
+        self.layers = make_layers(config)
         self.input_shape = tuple(config.get("picture") or config["layers"][:1])
-        self.n_outputs = [layer.units for layer in self.layers if layer.units][-1]
+        units = [layer.units for layer in self.layers if layer.units]
+        self.n_outputs = units[-1] if units else self.input_shape[0]
         self.parameters = np.zeros(n_parameters(self.layers), dtype)
         self.gradient = np.zeros_like(self.parameters)
         self._last = None  # what ``forward`` leaves for ``backward``
@@ -318,11 +329,11 @@ class Network:
         augment=None,
         progress=True,
     ) -> History:
-        """Train by gradient descent with momentum, from the weights as they are.
+        """Train by gradient descent with momentum, from the weights as they are (report, 2.2.5).
 
-        For each batch, with g the gradient of its mean loss: ``v <- momentum v - learning_rate
-        (g + weight_decay W)`` and ``W <- W + v`` (Polyak 1964; the report calls weight_decay
-        "lambda"). Biases do not decay. Each fit starts with ``v`` = 0.
+        Each batch, with g the gradient of its mean loss, changes all weights W: ``v <- momentum v -
+        learning_rate (g + weight_decay W)``, ``W <- W + v`` (Polyak 1964; the report calls
+        weight_decay "lambda"). Biases do not decay. Each fit starts with v = 0.
 
         Parameters
         ----------
@@ -336,8 +347,8 @@ class Network:
             A function gives the rate of each epoch, which count from 0.
         momentum, weight_decay : float
         patience : int, optional
-            Stop once the validation loss has not improved for so many epochs. The weights end as
-            they were at the best epoch, also if ``epochs`` ran out.
+            Stop once the validation loss has not improved for so many epochs. The weights are
+            then those of the best epoch, also if ``epochs`` ran out.
         augment : callable, optional
             ``augment(rows, rng)`` returns what a batch trains on in place of its rows (m, ...) of
             ``X``, such as ``nn.random_flip``; ``rng`` is the network's.
@@ -399,11 +410,10 @@ class Network:
                 history.seconds.append(time.perf_counter() - start)
                 if not (np.isfinite(loss + watched) and np.isfinite(self.parameters).all()):
                     self.parameters[...] = best_parameters
-                    raise TrainingDiverged(
-                        f"loss or weights stopped being finite in epoch {epoch + 1} at learning "
-                        f"rate {rate:g}: take a smaller learning rate, or bring inputs and targets "
-                        "to a size near 1"
-                    )
+                    where = f"in epoch {epoch + 1} at learning rate {rate:g}"
+                    remedy = "take a smaller one, or bring inputs and targets to a size near 1"
+                    said = f"loss or weights stopped being finite {where}: {remedy}"
+                    raise TrainingDiverged(said)
                 if patience is not None:
                     if watched < best:
                         best, best_epoch = watched, epoch
@@ -477,10 +487,8 @@ class Network:
     @classmethod
     def from_parameters(cls, config, parameters, rng=0) -> Self:
         """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
-        config = check_config(config)
-        activation = _resolve(config, "activation", ACTIVATIONS, Activation)
-        shape = (n_parameters(make_layers(config, activation)),)  # before there is room for them
-        parameters = numbers("parameters", parameters, shape=shape)
+        shape = (n_parameters(make_layers(check_config(config))),)
+        parameters = numbers("parameters", parameters, shape=shape)  # before room is made for them
         net = cls(config, Zero(), dtype=parameters.dtype)
         net.parameters[...] = parameters
         net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
@@ -537,15 +545,3 @@ class Network:
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite in {array.dtype}: it holds larger numbers")
         return array
-
-
-def make_layers(config: dict, activation: Activation) -> list[Layer]:
-    """Return the layers that a config describes."""
-    if "picture" in config:
-        return conv_layers(config, activation)
-    return dense_layers(config["layers"], activation)
-
-
-def n_parameters(layers: list[Layer]) -> int:
-    """Return how many numbers these layers learn."""
-    return sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())

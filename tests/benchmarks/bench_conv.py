@@ -82,7 +82,7 @@ def max_pool2d_forward() -> dict:
 
 
 def training_step(side: int) -> dict:
-    """One step of gradient descent with momentum on a batch of 128; both pool before the activation."""
+    """One step on a batch of 128; both pool before the activation."""
     net = nn.Network(CONFIG | {"picture": (3, side, side)}, "he")
     X, y, velocity = numbers(128, 3, side, side) / 3, numbers(128, 1), np.zeros_like(net.parameters)
     pictures, targets = torch.from_numpy(X), torch.from_numpy(y)

@@ -127,7 +127,7 @@ def against_the_floor(case, rounds=9, epochs=8) -> dict:
 
 
 def long_run(rounds=9, epochs=8) -> dict:
-    """8,000 epochs of the race classifier, measured on a few, with 1,800 validation rows after each."""
+    """8,000 epochs of the race classifier, measured on a few, each with validation."""
     case = "128-64-5, NLL"
     X, y = data(case)
     Xv, yv = data(case, 1_800)
@@ -224,7 +224,7 @@ def against_pytorch(case, rounds=9, epochs=2) -> dict:
     return row(f"epoch {case}", "PyTorch", ratio, 1 / 4)
 
 
-# -- scikit-learn -----------------------------------------------------------------------------------------------------
+# -- scikit-learn --------------------------------------------------------------------------------
 
 
 def scikit_model(case, **settings):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
 from hw1lib.nn.activations import ACTIVATIONS
@@ -26,11 +27,9 @@ def test_activations_are_the_functions_that_they_are_called(name, reference, dty
     before = z.copy()
     a = ACTIVATIONS[name](z)
     assert a.dtype == ACTIVATIONS[name].backward(z, z, a).dtype == dtype
-    np.testing.assert_allclose(
-        a, reference(z.astype(float)), rtol=1e-5 if dtype == np.float32 else 1e-12
-    )
+    assert_allclose(a, reference(z.astype(float)), rtol=1e-5 if dtype == np.float32 else 1e-12)
     a[...] = 7  # a new array, the caller's to change
-    np.testing.assert_array_equal(z, before)
+    assert_array_equal(z, before)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -44,8 +43,8 @@ def test_activations_and_their_chain_rule_agree_with_pytorch(name, torch):
     output = theirs(leaf)
     output.backward(torch.tensor(grad))
     a = ACTIVATIONS[name](z)
-    np.testing.assert_allclose(a, output.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(
+    assert_allclose(a, output.detach().numpy(), rtol=1e-12)
+    assert_allclose(
         ACTIVATIONS[name].backward(grad, z, a), leaf.grad.numpy(), rtol=1e-9, atol=1e-12
     )
 
@@ -64,7 +63,7 @@ def test_softmax_multiplies_by_its_jacobian():
     z, grad = np.random.default_rng(0).normal(size=(2, 6, 4))
     a = ACTIVATIONS["softmax"](z)
     expected = np.stack([(np.diag(p) - np.outer(p, p)) @ g for p, g in zip(a, grad, strict=True)])
-    np.testing.assert_allclose(ACTIVATIONS["softmax"].backward(grad, z, a), expected, rtol=1e-12)
+    assert_allclose(ACTIVATIONS["softmax"].backward(grad, z, a), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="derivative is a matrix"):
         ACTIVATIONS["softmax"].derivative(z, a)
 
@@ -76,10 +75,8 @@ def test_softmax_and_sigmoid_of_huge_sums_and_of_one_row_of_whole_numbers_are_ex
             np.array([[1000, -1000, 0], [-1000, -1000, -1000], [1000, 1000, 999]], dtype)
         )
         e = math.e
-        np.testing.assert_allclose(
-            a, [[1, 0, 0], [1 / 3] * 3, np.array([e, e, 1]) / (2 * e + 1)], rtol=1e-6
-        )
+        assert_allclose(a, [[1, 0, 0], [1 / 3] * 3, np.array([e, e, 1]) / (2 * e + 1)], rtol=1e-6)
         assert ACTIVATIONS["sigmoid"](np.array([-1e4, 0, 1e4], dtype)).tolist() == [0, 0.5, 1]
-        np.testing.assert_allclose(
+        assert_allclose(
             ACTIVATIONS["softmax"](np.array([1, 1, 0])), np.array([e, e, 1]) / (2 * e + 1)
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import convolve2d, correlate2d
 
 from hw1lib.nn import conv
@@ -58,11 +59,8 @@ def poolings(draw):
     ]
     leading = draw(st.sampled_from([(), (2, 3)]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return rng.integers(-3, 1, (*leading, *shape)), {
-        "size": size,
-        "stride": stride,
-        "padding": padding,
-    }
+    options = {"size": size, "stride": stride, "padding": padding}
+    return rng.integers(-3, 1, (*leading, *shape)), options
 
 
 def by_scipy(images, filters, stride, padding, mode):
@@ -74,12 +72,12 @@ def by_scipy(images, filters, stride, padding, mode):
 
 def differences(function, array, grad):
     """Return the gradient of sum(grad * function(array)) by central differences."""
-    found = np.empty(array.shape)
+    result = np.empty(array.shape)
     for at in np.ndindex(array.shape):
         move = np.zeros(array.shape)
         move[at] = 0.25  # exact in binary; conv2d is linear in each argument, so any step will do
-        found[at] = np.sum(grad * (function(array + move) - function(array - move))) / 0.5
-    return found
+        result[at] = np.sum(grad * (function(array + move) - function(array - move))) / 0.5
+    return result
 
 
 # -- the report's tables -------------------------------------------------------------------------
@@ -89,13 +87,9 @@ def test_tables_of_question_2():
     assert pad(PICTURE, 1).tolist() == np.array(TABLES["3.2"]).tolist()
     for k, f in enumerate(FILTERS):
         for convolve in (conv2d, conv2d_loops):
-            assert convolve(PICTURE, f, stride=1, padding=1).tolist() == [
-                list(r) for r in TABLES[f"3.{k + 4}"]
-            ]
+            assert_array_equal(convolve(PICTURE, f, stride=1, padding=1), TABLES[f"3.{k + 4}"])
         for pool in (max_pool2d, max_pool2d_loops):
-            assert pool(TABLES[f"3.{k + 4}"], 2).values.tolist() == [
-                list(r) for r in TABLES[f"3.{k + 10}"]
-            ]
+            assert_array_equal(pool(TABLES[f"3.{k + 4}"], 2).values, TABLES[f"3.{k + 10}"])
     assert max_pool2d(TABLES["3.4"], 2).argmax.tolist() == [[5, 6], [9, 10]]
     assert max_pool2d(TABLES["3.5"], 2).argmax.tolist() == [[5, 2], [9, 10]]
 
@@ -108,19 +102,14 @@ def test_tables_of_question_2():
 def test_conv2d_equals_loops_and_scipy(case, mode):
     images, filters, options = case
     expected = by_scipy(images, filters, **options, mode=mode)
-    for found in (
-        conv2d(images, filters, **options, mode=mode),
-        conv2d_loops(images, filters, **options, mode=mode),
-    ):
-        assert found.dtype == np.int64
-        np.testing.assert_array_equal(found, expected)
-    one = conv2d(images[0, 0], filters[0, 0], **options, mode=mode)
-    np.testing.assert_array_equal(
-        one, by_scipy(images[:1, :1], filters[:1, :1], **options, mode=mode)[0, 0]
-    )
-    np.testing.assert_array_equal(
-        one, conv2d_loops(images[0, 0], filters[0, 0], **options, mode=mode)
-    )
+    for way in (conv2d, conv2d_loops):
+        result = way(images, filters, **options, mode=mode)
+        assert result.dtype == np.int64
+        assert_array_equal(result, expected)
+    single = conv2d(images[0, 0], filters[0, 0], **options, mode=mode)
+    alone = by_scipy(images[:1, :1], filters[:1, :1], **options, mode=mode)
+    assert_array_equal(single, alone[0, 0])
+    assert_array_equal(single, conv2d_loops(images[0, 0], filters[0, 0], **options, mode=mode))
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,12 +118,12 @@ def test_conv2d_and_backward_equal_pytorch(torch, case):
     images, filters, options = case
     x, w = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (images, filters))
     out = torch.nn.functional.conv2d(x, w, **options)
-    np.testing.assert_array_equal(conv2d(images, filters, **options), out.detach().numpy())
+    assert_array_equal(conv2d(images, filters, **options), out.detach().numpy())
     grad = np.random.default_rng(0).integers(-9, 10, out.shape)
     out.backward(torch.tensor(grad, dtype=torch.float64))
-    found = conv2d_backward(grad, images, filters, **options)
-    np.testing.assert_array_equal(found.images, x.grad.numpy())
-    np.testing.assert_array_equal(found.filters, w.grad.numpy())
+    result = conv2d_backward(grad, images, filters, **options)
+    assert_array_equal(result.images, x.grad.numpy())
+    assert_array_equal(result.filters, w.grad.numpy())
 
 
 @settings(max_examples=15, deadline=None)
@@ -143,17 +132,17 @@ def test_conv2d_backward_equals_central_differences(case, mode):
     images, filters, options = case
     images, filters, options = images[:2], filters[:2], {**options, "mode": mode}
     grad = np.random.default_rng(0).integers(-9, 10, conv2d(images, filters, **options).shape)
-    found = conv2d_backward(grad, images, filters, **options)
-    np.testing.assert_array_equal(
-        found.images, differences(lambda x: conv2d(x, filters, **options), images, grad)
+    result = conv2d_backward(grad, images, filters, **options)
+    assert_array_equal(
+        result.images, differences(lambda x: conv2d(x, filters, **options), images, grad)
     )
-    np.testing.assert_array_equal(
-        found.filters, differences(lambda w: conv2d(images, w, **options), filters, grad)
+    assert_array_equal(
+        result.filters, differences(lambda w: conv2d(images, w, **options), filters, grad)
     )
-    one = conv2d_backward(grad[0, 0], images[0, 0], filters[0, 0], **options)
-    assert (one.images.shape, one.filters.shape) == (images.shape[2:], filters.shape[2:])
+    single = conv2d_backward(grad[0, 0], images[0, 0], filters[0, 0], **options)
+    assert (single.images.shape, single.filters.shape) == (images.shape[2:], filters.shape[2:])
     alone = conv2d_backward(grad[:1, :1], images[:1, :1], filters[:1, :1], **options)
-    np.testing.assert_array_equal(one.filters, alone.filters[0, 0])
+    assert_array_equal(single.filters, alone.filters[0, 0])
 
 
 @pytest.mark.parametrize("block", [2 * 72 * 12, 72 * 5, 1])  # two pictures, a row, a window
@@ -163,9 +152,9 @@ def test_columns_are_made_in_pieces(monkeypatch, block):
     whole = conv2d(images, filters)
     back = conv2d_backward(whole, images, filters)
     monkeypatch.setattr(conv, "BLOCK", block)
-    np.testing.assert_allclose(conv2d(images, filters), whole, rtol=1e-12)
+    assert_allclose(conv2d(images, filters), whole, rtol=1e-12)
     for piecewise, expected in zip(conv2d_backward(whole, images, filters), back, strict=True):
-        np.testing.assert_allclose(piecewise, expected, rtol=1e-11, atol=1e-12)
+        assert_allclose(piecewise, expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
@@ -204,16 +193,14 @@ def test_arguments_are_left_alone_and_not_shared():
     kept = x.copy()
     for out in (pad(x, 0), conv2d(x, w), max_pool2d(x, 1).values, conv2d_backward(x, x, w).images):
         out += 1
-    np.testing.assert_array_equal(x, kept)
+    assert_array_equal(x, kept)
 
 
 def test_empty_batch_gives_an_empty_batch():
     none = np.zeros((0, 2, 5, 5))
     assert conv2d(none, np.ones((3, 2, 3, 3))).shape == (0, 3, 3, 3)
-    assert (
-        conv2d_backward(np.zeros((0, 3, 3, 3)), none, np.ones((3, 2, 3, 3))).filters.tolist()
-        == [[[[0] * 3] * 3] * 2] * 3
-    )
+    gradients = conv2d_backward(np.zeros((0, 3, 3, 3)), none, np.ones((3, 2, 3, 3)))
+    assert_array_equal(gradients.filters, np.zeros((3, 2, 3, 3)))
     pooled = max_pool2d(none, 2)
     assert pooled.values.shape == (0, 2, 2, 2)
     assert max_pool2d_backward(pooled.values, pooled.argmax, none.shape).shape == none.shape
@@ -226,12 +213,12 @@ def test_empty_batch_gives_an_empty_batch():
 @given(case=poolings())
 def test_max_pool2d_equals_loops(case):
     images, options = case
-    found, expected = max_pool2d(images, **options), max_pool2d_loops(images, **options)
-    np.testing.assert_array_equal(found.values, expected.values)
-    np.testing.assert_array_equal(found.argmax, expected.argmax)
+    result, expected = max_pool2d(images, **options), max_pool2d_loops(images, **options)
+    assert_array_equal(result.values, expected.values)
+    assert_array_equal(result.argmax, expected.argmax)
     flat = images.reshape(*images.shape[:-2], 1, -1)
-    np.testing.assert_array_equal(np.take_along_axis(flat, found.argmax, -1), found.values)
-    assert found.values.dtype == images.dtype
+    assert_array_equal(np.take_along_axis(flat, result.argmax, -1), result.values)
+    assert result.values.dtype == images.dtype
 
 
 @settings(max_examples=40, deadline=None)
@@ -243,14 +230,12 @@ def test_max_pool2d_and_backward_equal_pytorch(torch, case):
     values, argmax = torch.nn.functional.max_pool2d(
         x, options["size"], options["stride"], options["padding"], return_indices=True
     )
-    found = max_pool2d(batch, **options)
-    np.testing.assert_array_equal(found.values, values.detach().numpy())
-    np.testing.assert_array_equal(found.argmax, argmax.numpy())  # of equal cells, the same one
+    result = max_pool2d(batch, **options)
+    assert_array_equal(result.values, values.detach().numpy())
+    assert_array_equal(result.argmax, argmax.numpy())  # of equal cells, the same one
     grad = np.random.default_rng(0).integers(-9, 10, values.shape)
     values.backward(torch.tensor(grad, dtype=torch.float64))
-    np.testing.assert_array_equal(
-        max_pool2d_backward(grad, found.argmax, batch.shape), x.grad.numpy()
-    )
+    assert_array_equal(max_pool2d_backward(grad, result.argmax, batch.shape), x.grad.numpy())
 
 
 @pytest.mark.parametrize(
@@ -258,13 +243,11 @@ def test_max_pool2d_and_backward_equal_pytorch(torch, case):
 )
 def test_max_pool2d_backward_equals_central_differences(options):
     rng = np.random.default_rng(0)
-    images = rng.permutation(2 * 5 * 6).reshape(
-        2, 5, 6
-    )  # no two alike, so a step of a quarter changes no choice
+    images = rng.permutation(60).reshape(2, 5, 6)  # no two alike: a quarter changes no choice
     pooled = max_pool2d(images, **options)
     grad = rng.integers(-9, 10, pooled.values.shape)
     expected = differences(lambda x: max_pool2d(x, **options).values, images, grad)
-    np.testing.assert_array_equal(max_pool2d_backward(grad, pooled.argmax, images.shape), expected)
+    assert_array_equal(max_pool2d_backward(grad, pooled.argmax, images.shape), expected)
 
 
 @pytest.mark.parametrize("pool", [max_pool2d, max_pool2d_loops])
@@ -281,16 +264,16 @@ def test_padding_is_never_chosen(pool):
 
 def test_the_filters_of_the_report_are_the_only_ones():
     for k, f in enumerate(FILTERS):
-        found = recover_filter(PICTURE, TABLES[f"3.{k + 4}"], padding=1, stride=1)
-        assert found.filter.tolist() == f.tolist()
-        assert found.filter.dtype == np.int64
-        assert found[1:] == (9, True, True, 0)
+        result = recover_filter(PICTURE, TABLES[f"3.{k + 4}"], padding=1, stride=1)
+        assert result.filter.tolist() == f.tolist()
+        assert result.filter.dtype == np.int64
+        assert result[1:] == (9, True, True, 0)
     spoilt = np.array(TABLES["3.5"])
     spoilt[2, 1] += 1
-    found = recover_filter(PICTURE, spoilt, padding=1)
-    assert found.unique
-    assert not found.integer
-    assert 0.1 < found.residual < 1
+    result = recover_filter(PICTURE, spoilt, padding=1)
+    assert result.unique
+    assert not result.integer
+    assert 0.1 < result.residual < 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -299,176 +282,88 @@ def test_recovered_filter_gives_the_output(case):
     images, filters, options = case
     picture, stride, padding = images[0, 0], options["stride"], options["padding"]
     output = conv2d(picture, filters[0, 0], stride, padding)
-    found = recover_filter(picture, output, padding, stride)
-    again = conv2d(picture, found.filter, stride, padding)
-    np.testing.assert_allclose(again, output, atol=1e-9)
-    assert found.rank == np.linalg.matrix_rank(
-        patch_matrix(picture, found.filter.shape, stride, padding)
+    result = recover_filter(picture, output, padding, stride)
+    again = conv2d(picture, result.filter, stride, padding)
+    assert_allclose(again, output, atol=1e-9)
+    assert result.rank == np.linalg.matrix_rank(
+        patch_matrix(picture, result.filter.shape, stride, padding)
     )
-    if found.unique:
-        assert found.integer
-        largest = np.zeros(found.filter.shape)
+    if result.unique:
+        assert result.integer
+        largest = np.zeros(result.filter.shape)
         largest[: filters.shape[2], : filters.shape[3]] = filters[0, 0]
-        np.testing.assert_array_equal(found.filter, largest)
+        assert_array_equal(result.filter, largest)
 
 
 def test_recovers_a_filter_that_is_not_whole():
     rng = np.random.default_rng(0)
     picture, f = rng.normal(size=(9, 8)), rng.normal(size=(3, 2))
-    found = recover_filter(picture, conv2d(picture, f, (2, 1), (1, 0)), (1, 0), (2, 1))
-    assert found.filter[:3, :2] == pytest.approx(f, rel=1e-10)
-    assert not found.integer
+    result = recover_filter(picture, conv2d(picture, f, (2, 1), (1, 0)), (1, 0), (2, 1))
+    assert result.filter[:3, :2] == pytest.approx(f, rel=1e-10)
+    assert not result.integer
 
 
 # -- what can't be used --------------------------------------------------------------------------
 
-NAN, INF, FOUR = np.full((4, 4), np.nan), np.full((4, 4), np.inf), np.ones((4, 4))
-BATCH = np.ones((2, 3, 4, 4))
+FOUR, BATCH = np.ones((4, 4)), np.ones((2, 3, 4, 4))
+MASKED = np.ma.masked_equal(np.eye(4), 1)
+CELLS = np.ones((4, 4), int)
 
 
+@pytest.mark.parametrize("bad", [FOUR * np.nan, [[1, 2], [3]], None, FOUR > 0, [[]], MASKED])
 @pytest.mark.parametrize(
-    "bad",
+    ("name", "use"),
     [
-        NAN,
-        INF,
-        -INF,
-        [[1, 2], [3]],
-        [["a", "b"]],
-        "picture",
-        None,
-        FOUR > 0,
-        FOUR * 1j,
-        [],
-        [[]],
-        5,
+        ("images", lambda bad: pad(bad, 1)),
+        ("images", lambda bad: conv2d(bad, [[1]])),
+        ("images", lambda bad: conv2d_loops(bad, [[1]])),
+        ("images", lambda bad: conv2d_backward(FOUR, bad, [[1]])),
+        ("images", lambda bad: max_pool2d(bad, 2)),
+        ("filters", lambda bad: conv2d(FOUR, bad)),
+        ("grad", lambda bad: conv2d_backward(bad, FOUR, [[1]])),
+        ("grad", lambda bad: max_pool2d_backward(bad, CELLS, (4, 4))),
+        ("argmax", lambda bad: max_pool2d_backward(FOUR, bad, (4, 4))),
+        ("picture", lambda bad: recover_filter(bad, FOUR)),
+        ("output", lambda bad: recover_filter(FOUR, bad)),
     ],
 )
-def test_bad_pictures_are_named(bad):
-    calls = {
-        "images": [
-            lambda: pad(bad, 1),
-            lambda: conv2d(bad, [[1]]),
-            lambda: conv2d_loops(bad, [[1]]),
-            lambda: conv2d_backward(FOUR, bad, [[1]]),
-            lambda: max_pool2d(bad, 2),
-            lambda: max_pool2d_loops(bad, 2),
-        ],
-        "filters": [lambda: conv2d(FOUR, bad), lambda: conv2d_backward(FOUR, FOUR, bad)],
-        "grad": [
-            lambda: conv2d_backward(bad, FOUR, [[1]]),
-            lambda: max_pool2d_backward(bad, FOUR.astype(int), (4, 4)),
-        ],
-        "argmax": [lambda: max_pool2d_backward(FOUR, bad, (4, 4))],
-        "picture": [lambda: recover_filter(bad, FOUR), lambda: patch_matrix(bad, 2)],
-        "output": [lambda: recover_filter(FOUR, bad)],
-    }
-    for name, functions in calls.items():
-        for function in functions:
-            with pytest.raises(ValueError, match=rf"(?=.*\b{name}\b).* must "):
-                function()
+def test_bad_pictures_are_named(name, use, bad):
+    with pytest.raises(ValueError, match=rf"(?=.*\b{name}\b).* must "):
+        use(bad)
 
 
 @pytest.mark.parametrize("name", ["stride", "padding", "size"])
-@pytest.mark.parametrize(
-    "bad", [-1, 1.0, True, "2", None, (1,), (1, 2, 3), (1, 0.5), [[1], [2, 3]], np.nan]
-)
+@pytest.mark.parametrize("bad", [-1, 1.0, True, "2", (1,), (1, 0.5)])
 def test_bad_steps_are_named(name, bad):
     function, arguments = (max_pool2d, (FOUR,)) if name == "size" else (conv2d, (FOUR, [[1]]))
     with pytest.raises(ValueError, match=f"{name} must be a whole number"):
         function(*arguments, **{name: bad})
-    if name in ("stride", "padding") and bad is not None:
-        with pytest.raises(ValueError, match=f"{name} must be a whole number"):
-            max_pool2d(FOUR, 2, **{name: bad})
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("use", "message"),
     [
+        (lambda: conv2d(FOUR, BATCH), "images and filters must be (H, W) and (kh, kw), or"),
+        (lambda: conv2d(BATCH, BATCH[:, :2]), "one or more, with the images' 3 channels"),
+        (lambda: conv2d(BATCH, BATCH[:0]), "filters must be one or more"),
+        (lambda: conv2d(FOUR, [[1]], mode="full"), "mode must be one of correlation, convolution"),
+        (lambda: conv2d(FOUR, np.ones((5, 1))), "filters must be at most the padded picture's 4x4"),
+        (lambda: conv2d_backward(FOUR, FOUR, FOUR), "grad must have shape (1, 1), not (4, 4)"),
+        (lambda: max_pool2d(FOUR, 5), "size must be at most the padded picture's 4x4 cells"),
+        (lambda: max_pool2d(FOUR, 2, padding=2), "padding must be at most half of size (2, 2)"),
         (
-            lambda: conv2d(FOUR, np.ones((1, 1, 2, 2))),
-            "images and filters must be (H, W) and (kh, kw), or",
+            lambda: max_pool2d_backward(FOUR, CELLS[:2], (4, 4)),
+            "grad must have the shape of argmax",
         ),
-        (
-            lambda: conv2d(BATCH[0], np.ones((1, 3, 2, 2))),
-            "images and filters must be (H, W) and (kh, kw), or",
-        ),
-        (
-            lambda: conv2d(BATCH, np.ones((1, 2, 2, 2))),
-            "filters must be one or more, with the images' 3 channels",
-        ),
-        (
-            lambda: conv2d(BATCH, np.ones((0, 3, 2, 2))),
-            "filters must be one or more, with the images' 3 channels",
-        ),
-        (lambda: conv2d(BATCH[:, :0], np.ones((2, 0, 2, 2))), "filters must be one or more"),
-        (
-            lambda: conv2d(FOUR, [[1]], mode="full"),
-            "mode must be one of correlation, convolution, not 'full'",
-        ),
-        (
-            lambda: conv2d(FOUR, np.ones((5, 1))),
-            "filters must be at most the padded picture's 4x4 cells, not 5x1",
-        ),
-        (
-            lambda: conv2d_loops(FOUR, np.ones((1, 5))),
-            "at most the padded picture's 4x4 cells, not 1x5",
-        ),
-        (lambda: conv2d(FOUR, [[1]], stride=0), "stride must be a whole number >= 1, not 0"),
-        (
-            lambda: conv2d_backward(FOUR, FOUR, np.ones((2, 2))),
-            "grad must have shape (3, 3), not (4, 4)",
-        ),
-        (
-            lambda: max_pool2d(FOUR, 5),
-            "size must be at most the padded picture's 4x4 cells, not 5x5",
-        ),
-        (
-            lambda: max_pool2d(FOUR, 2, padding=2),
-            "padding must be at most half of size (2, 2), not 2",
-        ),
-        (
-            lambda: max_pool2d(FOUR, 2, padding=(1, 2)),
-            "padding must be at most half of size (2, 2), not (1, 2)",
-        ),
-        (lambda: max_pool2d(FOUR, 0), "size must be a whole number >= 1, not 0"),
-        (
-            lambda: max_pool2d_backward(FOUR, np.ones((2, 2), int), (4, 4)),
-            "grad must have the shape of argmax (2, 2)",
-        ),
-        (
-            lambda: max_pool2d_backward(FOUR[0], np.ones(4, int), (4, 4)),
-            "grad must have the shape of argmax (4,)",
-        ),
-        (
-            lambda: max_pool2d_backward(BATCH, BATCH.astype(int), (3, 2, 4, 4)),
-            "the leading axes of shape (3, 2, 4, 4)",
-        ),
-        (
-            lambda: max_pool2d_backward(FOUR, np.full((4, 4), 16), (4, 4)),
-            "argmax must be from 0 to 15",
-        ),
-        (
-            lambda: max_pool2d_backward(FOUR, np.full((4, 4), -1), (4, 4)),
-            "argmax must be from 0 to 15",
-        ),
-        (lambda: max_pool2d_backward(FOUR, FOUR, (4, 4)), "argmax must hold"),
-        (
-            lambda: max_pool2d_backward(FOUR, FOUR.astype(int), 16),
-            "shape must be the pictures' (..., H, W), not 16",
-        ),
-        (
-            lambda: max_pool2d_backward(FOUR, FOUR.astype(int), (4, "4")),
-            "shape must be a whole number >= 0, not '4'",
-        ),
+        (lambda: max_pool2d_backward(FOUR, 16 * CELLS, (4, 4)), "argmax must be from 0 to 15"),
+        (lambda: max_pool2d_backward(FOUR, CELLS, 16), "shape must be the pictures' (..., H, W)"),
         (lambda: patch_matrix(BATCH, 2), "picture must be (H, W), not of shape (2, 3, 4, 4)"),
-        (lambda: patch_matrix(FOUR, 5), "size must be at most"),
         (
             lambda: recover_filter(FOUR, np.ones((5, 4))),
-            "output must be small enough for a filter of at least 1x1",
+            "small enough for a filter of at least 1x1",
         ),
-        (lambda: recover_filter(BATCH, FOUR), "picture and output must be (H, W) and (oh, ow)"),
     ],
 )
-def test_bad_combinations_are_named(call, message):
+def test_bad_combinations_are_named(use, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        call()
+        use()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import NotFittedError
@@ -74,7 +75,7 @@ def test_names_are_the_objects(classes):
     ):
         named, made = (NetworkClassifier(epochs=2, random_state=0, **k) for k in (names, objects))
         expected = named.fit(X, y).predict_proba(X)
-        np.testing.assert_array_equal(made.fit(X, y).predict_proba(X), expected)
+        assert_array_equal(made.fit(X, y).predict_proba(X), expected)
 
 
 def test_clone_and_cross_validation_repeat_themselves(classes):
@@ -141,11 +142,11 @@ def test_estimators_come_back_from_their_files(classes, dtype, tmp_path):
     for labels in (y, y.astype(object), codes, codes - 7, codes > 0, codes * 2.0):
         model = NetworkClassifier((8,), learning_rate=0.1, epochs=20, random_state=0).fit(X, labels)
         back = NetworkClassifier.load(model.save(tmp_path / "model.npz"))
-        np.testing.assert_array_equal(back.predict(X), model.predict(X))
-        np.testing.assert_array_equal(back.predict_proba(X), model.predict_proba(X))
+        assert_array_equal(back.predict(X), model.predict(X))
+        assert_array_equal(back.predict_proba(X), model.predict_proba(X))
         assert len(set(back.predict(X))) > 1
     back = NetworkRegressor.load(regressor.save(tmp_path / "deep" / "regressor.npz"))
-    np.testing.assert_array_equal(back.predict(X), regressor.predict(X))
+    assert_array_equal(back.predict(X), regressor.predict(X))
     assert (back.hidden_layer_sizes, back.activation, back.loss) == ((8, 4), "tanh", "l2")
     clone(back).set_params(epochs=1).fit(X, codes)  # and can be trained anew
     with pytest.raises(ValueError, match="9 features, but NetworkRegressor is expecting 10"):
@@ -219,7 +220,7 @@ def test_a_fit_that_fails_leaves_what_was_there(classes, change, error):
     before = model.predict(X)
     with pytest.raises(error):
         model.set_params(**change).fit(X[:, :4], np.char.add("no ", y))
-    np.testing.assert_array_equal(model.predict(X), before)
+    assert_array_equal(model.predict(X), before)
     fresh = NetworkClassifier(**change)
     with pytest.raises(error):
         fresh.fit(X, y)
@@ -250,7 +251,7 @@ def test_dates_may_be_labels(classes, tmp_path):
     X, y = classes[0], np.datetime64("2024-01-01", "D") + (classes[0][:, 0] > 0)
     model = NetworkClassifier(epochs=20, learning_rate=0.1).fit(X, y)
     back = NetworkClassifier.load(model.save(tmp_path / "model.npz"))
-    np.testing.assert_array_equal(back.predict(X), model.predict(X))
+    assert_array_equal(back.predict(X), model.predict(X))
     assert back.predict(X).dtype == y.dtype
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match="classes must be numbers or texts for ONNX"):
@@ -261,7 +262,7 @@ def test_names_of_columns_come_back_from_the_file(classes, tmp_path):
     X = pd.DataFrame(classes[0], columns=[f"x{i}" for i in range(10)])
     model = NetworkClassifier(epochs=2).fit(X, classes[1])
     back = NetworkClassifier.load(model.save(tmp_path / "model.npz"))
-    np.testing.assert_array_equal(back.predict(X), model.predict(X))
+    assert_array_equal(back.predict(X), model.predict(X))
     with pytest.raises(ValueError, match="feature names"):
         back.predict(X[X.columns[::-1]])
     with np.load(tmp_path / "model.npz") as file:  # as it was written before there were names
@@ -269,7 +270,7 @@ def test_names_of_columns_come_back_from_the_file(classes, tmp_path):
         del config["feature_names"]
         np.savez(tmp_path / "model.npz", **{**file, "config": np.array(json.dumps(config))})
     old = NetworkClassifier.load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(old.predict(X.to_numpy()), model.predict(X))
+    assert_array_equal(old.predict(X.to_numpy()), model.predict(X))
 
 
 def test_where_numpy_raises_for_every_rounding_all_goes_on(classes):

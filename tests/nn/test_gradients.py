@@ -57,9 +57,9 @@ def test_equal_to_autograd(g, torch):
         assert list(values.values()) == pytest.approx(
             [float(v.detach()) for v in forward], rel=1e-12
         )
-        found = torch.autograd.grad(loss, (output, y, c, w, kernel))
+        result = torch.autograd.grad(loss, (output, y, c, w, kernel))
         expected = dict(
-            zip(NAMES, np.concatenate([grad.numpy().ravel() for grad in found]), strict=True)
+            zip(NAMES, np.concatenate([grad.numpy().ravel() for grad in result]), strict=True)
         )
         assert closed_form(*problem(seed), g) == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
@@ -71,11 +71,11 @@ def test_worked_by_hand():
     # c11 = 1 - 3 + 8 = 6, c12 = 0 - 1 + 0 = -1, c21 = 2 - 0 + 2 = 4, c22 = 1 - 2 + 6 = 5
     # output = 6 + 1 + 8 + 0 = 15
     assert list(values.values()) == [6, -1, 4, 5, 6, -1, 4, 5, 15, 72]
-    found = closed_form(x, kernel, w, t, "identity")  # output - t = 12
-    assert [found[name] for name in gradients.WEIGHTS] == [72, -12, 48, 60]
+    result = closed_form(x, kernel, w, t, "identity")  # output - t = 12
+    assert [result[name] for name in gradients.WEIGHTS] == [72, -12, 48, 60]
     # dL/dw11 = 12 (1 * 1 - 1 * 0 + 2 * 2), dL/dw12 = 12 (2 - 1 + 0)
     # dL/dw21 = 12 (3 - 1 + 0), dL/dw22 = 12 (4 - 0 + 2)
-    assert [found[name] for name in gradients.FILTER] == [60, 12, 24, 72]
+    assert [result[name] for name in gradients.FILTER] == [60, 12, 24, 72]
 
 
 def test_sympy_derives_every_formula():

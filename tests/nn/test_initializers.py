@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from hw1lib.nn.initializers import INITIALIZERS, He, Random, Xavier, Zero, as_initializer
 
@@ -18,7 +19,7 @@ from hw1lib.nn.initializers import INITIALIZERS, He, Random, Xavier, Zero, as_in
 )
 def test_weights_are_normal_with_the_width_of_the_paper(initializer, std):
     W = initializer(300, 700, np.random.default_rng(0))
-    np.testing.assert_array_equal(W, initializer(300, 700, np.random.default_rng(0)))
+    assert_array_equal(W, initializer(300, 700, np.random.default_rng(0)))
     assert W.shape == (300, 700)
     assert W.std() == pytest.approx(std, rel=0.01)
     assert abs(W.mean()) <= 0.01 * std

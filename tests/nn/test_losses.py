@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 from sklearn import metrics
 
@@ -29,9 +30,7 @@ def test_nll_is_scikit_learns_log_loss_at_any_scale(scale):
     with np.errstate(all="raise"):
         loss = NLL.value(z, one_hot(labels, 5))
         gradient = NLL.gradient(z, one_hot(labels, 5))
-    np.testing.assert_allclose(
-        gradient, (special.softmax(z, axis=1) - np.eye(5)[labels]) / 60, atol=1e-15
-    )
+    assert_allclose(gradient, (special.softmax(z, axis=1) - np.eye(5)[labels]) / 60, atol=1e-15)
     assert loss == pytest.approx(
         -special.log_softmax(z, axis=1)[np.arange(60), labels].mean(), rel=1e-12
     )
@@ -62,7 +61,7 @@ def test_the_logistic_loss_is_scikit_learns_log_loss(outputs):
     assert LOGISTIC.value(z, t.astype(float)) == pytest.approx(sum(each), rel=1e-9)
     assert LOGISTIC.score(z, t) == np.mean((z > 0) == t)
     predicted = LOGISTIC.predict(special.expit(z))
-    np.testing.assert_array_equal(predicted, (z > 0)[:, 0] if outputs == 1 else z > 0)
+    assert_array_equal(predicted, (z > 0)[:, 0] if outputs == 1 else z > 0)
 
 
 def test_the_logistic_loss_of_huge_sums_and_of_an_even_chance_is_exact():

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 from hw1lib import files, nn
 
@@ -21,14 +22,14 @@ def test_predictions_follow_from_the_outputs(config, network, batch):
     X, _ = batch(config, 2 * 1024 + 7 if "layers" in config else 2 * 128 + 7)  # in three pieces
     net = network(config)
     outputs, predicted = net.forward(X), net.predict(X)
-    np.testing.assert_allclose(net.outputs(X), outputs, rtol=1e-12)
-    np.testing.assert_allclose(net.output_activation(net.preactivations(X)), outputs, rtol=1e-12)
+    assert_allclose(net.outputs(X), outputs, rtol=1e-12)
+    assert_allclose(net.output_activation(net.preactivations(X)), outputs, rtol=1e-12)
     if config["loss"] == "nll":
-        np.testing.assert_array_equal(predicted, outputs.argmax(axis=1))
+        assert_array_equal(predicted, outputs.argmax(axis=1))
     elif config["loss"] == "logistic":
-        np.testing.assert_array_equal(predicted, outputs > 0.5)
+        assert_array_equal(predicted, outputs > 0.5)
     else:
-        np.testing.assert_allclose(predicted, outputs[:, 0], rtol=1e-12)
+        assert_allclose(predicted, outputs[:, 0], rtol=1e-12)
     assert len(np.unique(predicted)) > 1
 
 
@@ -42,7 +43,7 @@ def test_eight_threads_that_ask_one_network_get_what_one_would(config, network, 
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda part: getattr(net, ask)(*part), parts * 5)
         for answer, wanted in zip(answers, expected * 5, strict=True):
-            np.testing.assert_allclose(answer, wanted)
+            assert_allclose(answer, wanted)
 
 
 def test_a_convolutional_network_is_its_layers_in_loops(configs, network, batch):
@@ -53,7 +54,7 @@ def test_a_convolutional_network_is_its_layers_in_loops(configs, network, batch)
         Z = nn.conv2d_loops(A, W, padding=1) + b[:, None, None]
         A, _ = nn.max_pool2d_loops(net.activation(Z), 2)  # the other way round is the same
     A = net.activation(A.reshape(3, -1) @ net.weights[2] + net.biases[2])
-    np.testing.assert_allclose(net.outputs(X), A @ net.weights[3] + net.biases[3], rtol=1e-12)
+    assert_allclose(net.outputs(X), A @ net.weights[3] + net.biases[3], rtol=1e-12)
 
 
 def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
@@ -63,7 +64,7 @@ def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
     gradient = net.backward(y)
     net.forward(X)[...] = 7  # the caller's to change
     net.predict(X[::-1]), net.evaluate(X[::-1], y)
-    np.testing.assert_array_equal(net.backward(y), gradient)
+    assert_array_equal(net.backward(y), gradient)
     with pytest.raises(ValueError, match="same number of rows: 50 and 49"):
         net.backward(y[1:])
     with pytest.raises(ValueError, match="weight_decay must be a finite number >= 0, not 'much'"):
@@ -87,7 +88,7 @@ def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
 def test_any_array_like_will_do(configs, network, batch, fit, make):
     X, y = batch(configs["race"])
     plain, other = network(configs["race"]), network(configs["race"])
-    np.testing.assert_array_equal(fit(plain, X, y).outputs(X), fit(other, *make(X, y)).outputs(X))
+    assert_array_equal(fit(plain, X, y).outputs(X), fit(other, *make(X, y)).outputs(X))
 
 
 def test_bytes_are_numbers_from_minus_a_half_to_a_half(configs, network, fit):
@@ -95,8 +96,8 @@ def test_bytes_are_numbers_from_minus_a_half_to_a_half(configs, network, fit):
     X, y = rng.integers(0, 256, (40, 2, 9, 7), dtype=np.uint8), rng.integers(0, 3, 40)
     config, floats = configs["race of pictures"], X / 255 - 0.5
     net, twin = fit(network(config), X, y), fit(network(config), floats, y)
-    np.testing.assert_allclose(net.parameters, twin.parameters, rtol=1e-10)
-    np.testing.assert_allclose(net.forward(X), net.outputs(floats), rtol=1e-10)
+    assert_allclose(net.parameters, twin.parameters, rtol=1e-10)
+    assert_allclose(net.forward(X), net.outputs(floats), rtol=1e-10)
     assert np.abs(net.outputs(X) - net.outputs(X.astype(int))).max() > 0.01  # taken as they are
 
 
@@ -109,8 +110,8 @@ def test_copies_train_on_as_the_original_would(age, network, batch, fit, duplica
     net = fit(network(age), X, y)
     twin, before = duplicate(net), net.parameters.copy()
     fit(twin, X, y)
-    np.testing.assert_array_equal(net.parameters, before)  # nothing shared
-    np.testing.assert_array_equal(twin.parameters, fit(net, X, y).parameters)
+    assert_array_equal(net.parameters, before)  # nothing shared
+    assert_array_equal(twin.parameters, fit(net, X, y).parameters)
 
 
 class Named(nn.Network):
@@ -138,19 +139,19 @@ def test_a_network_comes_back_from_its_file(config, network, batch, fit, dtype, 
     path = net.save(tmp_path / "deep" / "net.npz")
     back = nn.Network.load(path)
     assert (back.config, back.dtype) == (config, dtype)
-    np.testing.assert_array_equal(back.parameters, net.parameters)
-    np.testing.assert_array_equal(back.predict(X), net.predict(X))
+    assert_array_equal(back.parameters, net.parameters)
+    assert_array_equal(back.predict(X), net.predict(X))
     with np.load(path) as file:  # as convolutional networks were called once
         np.savez(path, **{**file, "kind": np.array("convolutional network")})
-    np.testing.assert_array_equal(nn.Network.load(path).parameters, net.parameters)
+    assert_array_equal(nn.Network.load(path).parameters, net.parameters)
 
 
 def test_parameters_may_be_a_list_and_their_views_are_not_to_be_replaced(age, network):
     net = network(age)
     again = nn.Network.from_parameters(age, net.parameters.tolist())
-    np.testing.assert_array_equal(again.parameters, net.parameters)
+    assert_array_equal(again.parameters, net.parameters)
     parts = [p.ravel() for pair in zip(net.weights, net.biases, strict=True) for p in pair]
-    np.testing.assert_array_equal(np.concatenate(parts), net.parameters)  # layer by layer
+    assert_array_equal(np.concatenate(parts), net.parameters)  # layer by layer
     for name in ("weights", "biases", "weight_gradients", "bias_gradients"):
         with pytest.raises(TypeError, match="does not support item assignment"):
             getattr(net, name)[0] = 0
@@ -175,7 +176,7 @@ def test_missing_and_damaged_files_are_named_and_never_half_read(configs, networ
         except ValueError as error:
             refused += str(path) in str(error) or pytest.fail(f"{error} names no file")
         else:  # bytes that mean nothing, dates for example
-            np.testing.assert_array_equal(back.parameters, net.parameters)
+            assert_array_equal(back.parameters, net.parameters)
     assert 100 < refused < 300
 
 
@@ -332,7 +333,7 @@ def test_bad_inputs_are_named(age, network, batch, bad, message):
     for use in uses:
         with pytest.raises(ValueError, match=message):
             use(bad(X))
-    np.testing.assert_array_equal(net.parameters, before)
+    assert_array_equal(net.parameters, before)
 
 
 @pytest.mark.parametrize(

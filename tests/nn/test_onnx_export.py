@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from hw1lib import nn
 from hw1lib.nn.estimators import NetworkClassifier, NetworkRegressor
@@ -28,7 +29,7 @@ def test_onnxruntime_predicts_the_same(tmp_path, network, batch, config, activat
     exported = session(net.to_onnx(tmp_path / "net.onnx"))
     X = batch(config, 9)[0].astype(np.float32)
     (outputs,) = exported.run(None, {"X": X})
-    np.testing.assert_allclose(outputs, net.outputs(X), rtol=1e-4, atol=1e-5)
+    assert_allclose(outputs, net.outputs(X), rtol=1e-4, atol=1e-5)
     assert exported.get_inputs()[0].shape == ["n", *net.input_shape]  # any number of rows
 
 
@@ -38,8 +39,8 @@ def test_estimators_take_their_scaling_along(tmp_path, dtype):
     X = np.random.default_rng(0).normal(5000, 2000, (80, 6)).astype(np.float32)
     y = 10 + X[:, 0] / 1000 - X[:, 1] / 500
     model = NetworkRegressor(epochs=30, random_state=0).fit(X.astype(dtype), y)
-    (found,) = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
-    np.testing.assert_allclose(found[:, 0], model.predict(X), rtol=1e-4, atol=1e-4)
+    (result,) = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
+    assert_allclose(result[:, 0], model.predict(X), rtol=1e-4, atol=1e-4)
     names = np.digitize(y, [-2, 2])
     for labels in (
         names,
@@ -51,10 +52,10 @@ def test_estimators_take_their_scaling_along(tmp_path, dtype):
         model = NetworkClassifier(learning_rate=0.1, batch_size=20, random_state=0).fit(
             X.astype(dtype), labels
         )
-        outputs, found = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
-        np.testing.assert_allclose(outputs, model.predict_proba(X), rtol=1e-4, atol=1e-5)
-        assert found.tolist() == model.predict(X).tolist()
-        assert len(set(found.tolist())) > 1
+        outputs, result = session(model.to_onnx(tmp_path / "model.onnx")).run(None, {"X": X})
+        assert_allclose(outputs, model.predict_proba(X), rtol=1e-4, atol=1e-5)
+        assert result.tolist() == model.predict(X).tolist()
+        assert len(set(result.tolist())) > 1
 
 
 def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch, network, configs):

@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -84,10 +85,8 @@ def test_training_is_scikit_learns(
     close = {"rtol": 1e-3, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-12}
     theirs = model.coefs_ + model.intercepts_
     for ours, expected in zip(net.weights + net.biases, theirs, strict=True):
-        np.testing.assert_allclose(ours, expected, **close)
-    np.testing.assert_allclose(
-        [history.train_loss, history.train_metric], [losses, scores], **close
-    )
+        assert_allclose(ours, expected, **close)
+    assert_allclose([history.train_loss, history.train_metric], [losses, scores], **close)
     assert net.parameters.dtype == dtype
     assert np.abs(net.parameters - start).max() > 0.01  # it went somewhere
 
@@ -96,7 +95,7 @@ def test_zero_weights_never_leave_zero_and_predict_the_mean(configs, batch, fit)
     net, (X, y) = nn.Network(configs["age"], nn.Zero()), batch(configs["age"], 64)
     fit(net, X, y, epochs=300, batch_size=64, learning_rate=0.1)
     assert not net.parameters[:-1].any()  # all but the output's bias
-    np.testing.assert_allclose(net.predict(X), y.mean(), rtol=1e-4)
+    assert_allclose(net.predict(X), y.mean(), rtol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(age, batch, fit):
@@ -109,7 +108,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(age, batch, fit):
 
     first = trained()
     for same in (trained(np.random.default_rng(3)), trained(threads=2), trained(validation=(X, y))):
-        np.testing.assert_array_equal(same, first)
+        assert_array_equal(same, first)
     assert (trained(4) != first).any()
 
 
@@ -133,7 +132,7 @@ def test_progress_shows_a_bar_and_changes_nothing(age, network, batch, fit, caps
     monkeypatch.setattr(sys, "stderr", None)  # as in a service, or under pythonw
     fit(nets[2], *batch(age), progress=True)
     for net in nets[1:]:
-        np.testing.assert_array_equal(net.parameters, nets[0].parameters)
+        assert_array_equal(net.parameters, nets[0].parameters)
 
 
 def test_where_numpy_raises_for_every_rounding_all_goes_on(config, network, batch, fit):
@@ -158,7 +157,7 @@ def test_no_array_of_the_caller_changes(config, network, batch, fit):
     fit(net, *arrays[:2], validation=arrays[2:], batch_size=20)
     net.forward(arrays[0]), net.backward(arrays[1]), net.predict(arrays[0])
     for array, copied in zip(arrays, before, strict=True):
-        np.testing.assert_array_equal(array, copied)
+        assert_array_equal(array, copied)
 
 
 def test_validation_is_taken_at_the_end_of_each_epoch(age, network, batch, fit):
@@ -224,7 +223,7 @@ def test_about_half_of_each_batch_is_flipped():
     assert 900 < flipped.sum() < 1100
     assert not np.array_equal(nn.random_flip(X, np.random.default_rng(2)), new)
     assert new.dtype == np.uint8
-    np.testing.assert_array_equal(X, kept)
+    assert_array_equal(X, kept)
 
 
 def test_training_meets_what_augment_returns_and_evaluation_does_not(age, network, batch, fit):
@@ -238,7 +237,7 @@ def test_training_meets_what_augment_returns_and_evaluation_does_not(age, networ
     net, twin = network(age), network(age)
     settings = {"batch_size": 10, "learning_rate": 0.01, "progress": False}
     history = net.fit(X, y, (X, y), 2, augment=minus, **settings)
-    np.testing.assert_array_equal(net.parameters, fit(twin, -X, y, batch_size=10).parameters)
+    assert_array_equal(net.parameters, fit(twin, -X, y, batch_size=10).parameters)
     assert history.validation_loss[-1] == net.evaluate(X, y)[0]
     assert [len(rows) for rows, _ in seen] == [10, 10, 4] * 2
     assert all(rng is net.rng for _, rng in seen)
@@ -276,7 +275,7 @@ def test_a_fit_never_holds_all_pictures_as_floats(configs):
 @pytest.mark.parametrize(
     ("factor", "settings", "message"),
     [
-        (1, {"learning_rate": nn.Constant(1e12)}, r"learning rate 1e\+12: take a smaller"),
+        (1, {"learning_rate": nn.Constant(1e12)}, r"learning rate 1e\+12: take a smaller one"),
         (20_000, {"epochs": 1000}, "bring inputs and targets to a size near 1"),  # house prices
         (50, {"learning_rate": 1e38, "epochs": 1, "batch_size": 50}, "weights .* in epoch 1 at"),
     ],
@@ -291,7 +290,7 @@ def test_training_that_diverges_is_stopped_and_named(
         fit(net, X, y * factor, **{"epochs": 100, "batch_size": 8, **settings})
     assert re.search(r"in epoch (\d+) at", str(caught.value))
     assert isinstance(caught.value, ValueError)
-    np.testing.assert_array_equal(net.parameters, before)  # a smaller rate may be tried at once
+    assert_array_equal(net.parameters, before)  # a smaller rate may be tried at once
     fit(net, X, y, learning_rate=1e-4)
 
 
@@ -304,7 +303,7 @@ def test_patience_keeps_the_best_weights_from_a_later_divergence(age, network, b
 
     with pytest.raises(nn.TrainingDiverged, match="in epoch 4 at"):
         fit(net, X, y, validation=(X, y), patience=9, learning_rate=rates, epochs=9)
-    np.testing.assert_array_equal(net.parameters, best.parameters)
+    assert_array_equal(net.parameters, best.parameters)
 
 
 BAD = [
