@@ -317,10 +317,11 @@ def _normalized(images, norms, center, scale) -> Iterator[tuple[slice, np.ndarra
 def _largest_eigenvectors(gram, k: int) -> np.ndarray:
     """Return the eigenvectors (n, k) of the k largest eigenvalues, the largest first.
 
-    Of the symmetric matrix only the upper half is read.
+    Of the symmetric matrix only the upper half is read; the other is filled in.
     """
     n = len(gram)
-    gram = (gram + np.triu(gram, 1).T).astype(np.float64)
+    gram += np.triu(gram, 1).T
+    gram = gram.astype(np.float64)
     if k < n // 4:  # Lanczos: seconds where a full decomposition takes a minute
         values, vectors = eigsh(gram, k, v0=np.random.default_rng(0).standard_normal(n))
     else:

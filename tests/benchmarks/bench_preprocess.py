@@ -1,13 +1,12 @@
 """Preprocessor's fit against scikit-learn's, and its export against decoding the same pictures.
 
-python tests/benchmarks/bench_preprocess.py [--fit 5000] [--export 20000] [--rounds 7], on HW1_DATA
-or the stand-in.
-Each run has a process of its own, so that its peak of memory is its own; the runs of a pair take turns.
+python tests/benchmarks/bench_preprocess.py [--fit 5000] [--export 20000] [--rounds 7]
+Each run has a process of its own, so that its peak of memory is its own; the runs of a pair take
+turns. The faces are those of HW1_DATA, or drawn.
 """
 
 import argparse
 import json
-import os
 import re
 import shutil
 import statistics
@@ -113,7 +112,7 @@ def decode_and_multiply(folder: Path, n: int):
 
 
 def child(name: str, folder: Path, n: int) -> None:
-    """Run one of the above; print its seconds and its peak of memory, MB (Linux alone tells it reliably)."""
+    """Run one of the above; print its seconds and its peak of memory, MB (on Linux)."""
     work = globals()[name](folder, n)
     start = time.perf_counter()
     arrays = work()
