@@ -67,7 +67,6 @@ class Tanh(Activation):
     def __call__(self, z):
         return np.tanh(z)
 
-    @np.errstate(under="ignore")
     def derivative(self, z, a):
         return 1 - a * a
 

@@ -100,7 +100,8 @@ class _NetworkEstimator(BaseEstimator):
                 )
             except ValueError as error:
                 share = f"validation_fraction={self.validation_fraction!r}"
-                raise ValueError(f"early_stopping keeps {share} of each class: {error}") from error
+                rows = "the rows" if codes is None else "each class"
+                raise ValueError(f"early_stopping keeps {share} of {rows}: {error}") from error
             validation = Xv, Tv
         self.network_ = Network(config, self.initializer, random.randint(2**31), X.dtype)
         self.history_ = self.network_.fit(

@@ -125,7 +125,7 @@ class Conv(Layer):
 
         def backward(delta):  # dL/dZ, (m, F, H, W)
             self.dW[...] = filters_gradient(delta, padded, (3, 3), stride=(1, 1))
-            delta.sum(axis=(0, 2, 3), out=self.db)
+            np.einsum("mfhw->f", delta, out=self.db)  # delta.sum(axis=(0, 2, 3)), faster
             if self.first:
                 return None
             return images_gradient(delta, padded.shape, self.W, stride=(1, 1), padding=(1, 1))

@@ -435,7 +435,8 @@ class Network:
             batch = X.take(order[rows], axis=0)
             if augment is not None:
                 batch = self._augmented(augment, batch)
-            Z[rows] = self._learn_from(batch, T[rows])
+            Z[rows], backwards = self._forward(batch, training=True)
+            self._backward(backwards, self._output_delta(Z[rows], T[rows]))
             gradient = self.gradient
             if weight_decay:
                 gradient = gradient + decay * self.parameters
@@ -443,12 +444,6 @@ class Network:
             velocity -= rate * gradient
             self.parameters += velocity
         return self._loss_and_metric(Z, T)
-
-    def _learn_from(self, batch, T):
-        """Go forward and backward: write ``gradient``, and return Z (m, n_outputs)."""
-        Z, backwards = self._forward(batch, training=True)
-        self._backward(backwards, self._output_delta(Z, T))
-        return Z
 
     def _augmented(self, augment, batch):
         try:
