@@ -101,12 +101,22 @@ class Data:
         digest.update(np.asarray(self.groups, np.int64).tobytes())
         return digest.hexdigest()[:16]
 
+    @functools.cached_property
+    def _dealt(self) -> dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+        return {}  # the folds of each partition: they go to worker processes with the data
+
     def folds(self, partition: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return row numbers of training, validation and test for each of the ten folds.
 
-        Another ``partition`` draws other folds.
+        Another ``partition`` draws other folds. They are dealt out once, and read-only.
         """
-        return folds(self.groups, seed=partition)
+        dealt = self._dealt.get(partition)
+        if dealt is None:
+            dealt = folds(self.groups, seed=partition)
+            for rows in sum(dealt, ()):
+                rows.flags.writeable = False
+            self._dealt[partition] = dealt
+        return dealt
 
     def split(self, target: str, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
         """Return the training, validation and test faces of a fold: 81, 9 and 10 %.
@@ -127,7 +137,7 @@ class Data:
         y = self.labels[one_of("target", target, LABELS[1:])].to_numpy()
         if whole_number("fold", fold, 0) >= N_FOLDS:
             raise ValueError(f"fold must be from 0 to {N_FOLDS - 1}, not {fold}")
-        parts = folds(self.groups, fold + 1, partition)[fold]
+        parts = self.folds(partition)[fold]
         return tuple(Subset(self.X[rows], y[rows]) for rows in parts)
 
 

@@ -79,7 +79,7 @@ def test_the_fingerprint_tells_data_apart(data):
 
 def test_split_keeps_faces_and_labels_together(data):
     for target, fold, partition in (("age", 0, 0), ("race", 7, 2)):
-        parts, rows = data.split(target, fold, partition), data.folds(partition)[fold]
+        parts, rows = data.split(target, fold, partition), folds(data.groups, seed=partition)[fold]
         assert [len(part.X) for part in parts] == [243, 27, 30]
         for part, its_rows in zip(parts, rows, strict=True):
             assert_array_equal(part.X, data.X[its_rows])
@@ -89,6 +89,16 @@ def test_split_keeps_faces_and_labels_together(data):
     for fold in (10, -1, 1.5):
         with pytest.raises(ValueError, match="fold must be"):
             data.split("age", fold)
+
+
+def test_folds_are_dealt_out_once(data, monkeypatch):
+    data = dataclasses.replace(data)
+    (train, _, _), *_ = data.folds(3)
+    monkeypatch.delattr("hw1lib.faces.data.folds")
+    sent = pickle.loads(pickle.dumps(data))
+    assert_array_equal(sent.split("age", 0, 3)[0].X, data.X[train])
+    with pytest.raises(ValueError, match="read-only"):
+        train.sort()
 
 
 def _sums(data, fold):
