@@ -1,12 +1,13 @@
-"""What is compared with what, and what the numbers say.
+"""What is compared with what (``comparisons.txt``), and what the numbers say.
 
-Each comparison differs in one setting, or both sides were tuned with the same budget. A difference
-is "first less second", in years of test RMSE (negative: the first is better) or in points of
-accuracy, per cent of the faces (positive: the first is better).
+A difference is "first less second", in years of test RMSE (negative: the first is better) or in
+points of accuracy, per cent of the faces (positive: the first is better).
 """
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,17 +20,14 @@ from hw1lib.study.runs import fold_means, of_experiments, recorded
 
 OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
 SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
-TUNED = "each tuned"
-PICTURES = "pixels; each tuned"
-AGAIN = "repeat"
+# Of the two experiments one setting differs, the factor, a field of Experiment; or it is one of
+TUNED = "each tuned"  # with the same budget
+PICTURES = "pixels; each tuned"  # each with its own
+AGAIN = "repeat"  # nothing differs but what is drawn
 
 
 class Comparison(NamedTuple):
-    """A question, the experiment that would be better, the one it is compared with, and a factor.
-
-    The factor is the one setting that differs, a field of Experiment; or ``TUNED``, with the same
-    budget; or ``PICTURES``, each with its own.
-    """
+    """A question, the experiment that would be better, and the one it is compared with."""
 
     question: str
     first: str
@@ -38,102 +36,21 @@ class Comparison(NamedTuple):
     claimed: bool = False  # by the report
 
 
-_TABLE = (
-    ("A/A: the same setting, other networks", "width/64/other-networks", "width/64", AGAIN),
-    # 2.2.4, what the report concludes
-    ("Is random better than zero initialisation?", "init/random", "init/zero", "initializer", True),
-    ("Is Xavier better than zero initialisation?", "init/xavier", "init/zero", "initializer", True),
-    ("Are 64 neurons better than 32?", "width/64", "width/32", TUNED, True),
-    ("Are 64 neurons better than 16?", "width/64", "width/16", TUNED, True),
-    ("Is (64, 16) better than (64, 32)?", "depth/64-16", "depth/64-32", TUNED, True),
-    ("Is (64, 16) better than (32, 8)?", "depth/64-16", "depth/32-8", TUNED, True),
-    ("Is (64, 16) better than 64?", "depth/64-16", "width/64", TUNED, True),
-    ("... both with the settings of 64", "depth/64-16/settings-of-64", "width/64", "hidden"),
-    (
-        "... both with the settings of (64, 16)",
-        "depth/64-16",
-        "width/64/settings-of-64-16",
-        "hidden",
-    ),
-    # 2.2.4, orders that the tables print
-    ("Is Xavier better than random?", "init/xavier", "init/random", "initializer"),
-    ("Is He better than Xavier?", "init/he", "init/xavier", "initializer"),
-    ("Are 32 neurons better than 16?", "width/32", "width/16", TUNED),
-    # where the output's bias starts
-    (
-        "Is an output bias that starts at the mean age better?",
-        "width/64",
-        "zero-bias/64",
-        "output_bias",
-    ),
-    (
-        "Is sigma 1 better than 0.1, bias at the mean?",
-        "mean-bias/sigma-1.0",
-        "init/random",
-        "initializer",
-    ),
-    (
-        "Is sigma 1 better than 0.1, bias at 0?",
-        "zero-bias/sigma-1.0",
-        "zero-bias/sigma-0.1",
-        "initializer",
-    ),
-    # 2.1
-    ("Is a PCA of training faces alone better?", "width/64/training-pca", "width/64", "pca_faces"),
-    # 2.2.5
-    ("Is momentum 0.9 better than none?", "rate/momentum", "rate/constant", "momentum"),
-    ("Is the rate 3e-3 better, no momentum?", "rate/constant-10", "rate/constant", "learning_rate"),
-    ("Is a rate that decays better, from 3e-4?", "rate/decay", "rate/momentum", "learning_rate"),
-    ("Is the rate 2e-3 better than 3e-4?", "rate/momentum-large", "rate/momentum", "learning_rate"),
-    (
-        "Is a rate that decays better, from 2e-3?",
-        "rate/decay-large",
-        "rate/momentum-large",
-        "learning_rate",
-    ),
-    (
-        "Is weight decay 0.1 better, 60 epochs?",
-        "rate/weight-decay",
-        "rate/momentum",
-        "weight_decay",
-    ),
-    (
-        'Is "lambda" better, reconstructed?',
-        "rate/lambda/reconstructed",
-        "width/64/reconstructed",
-        "weight_decay",
-        True,
-    ),
-    # 2.2.6
-    (
-        "Is weight decay 0.1 better, 1,500 epochs?",
-        "overfit/weight-decay",
-        "overfit/long",
-        "weight_decay",
-    ),
-    ("Is early stopping better?", "overfit/early-stopping", "overfit/long", "patience"),
-    ("Are 8 neurons better than 64, 1,500 epochs?", "overfit/width-8", "overfit/long", "hidden"),
-    ("Are 16,000 faces better than 8,000?", "overfit/faces-16000", "overfit/faces-8000", "n_train"),
-    # 2.2.7
-    (
-        "Is the rate 1e-3 better, 8,000 epochs?",
-        "race/8000/no-decay",
-        "race/8000/rate-1e-4",
-        "learning_rate",
-    ),
-    (
-        "Is weight decay better, at 1e-4?",
-        "race/8000/rate-1e-4-decay",
-        "race/8000/rate-1e-4",
-        "weight_decay",
-    ),
-    ("Is weight decay better, at 1e-3?", "race/8000", "race/8000/no-decay", "weight_decay"),
-    # beyond the report
-    ("Is a convolutional network better than 64?", "conv/age", "width/64", PICTURES),
-    ("Is a convolutional network better than (64, 16)?", "conv/age", "depth/64-16", PICTURES),
-    ("Is a convolutional network better, race label?", "conv/race", "race/64", PICTURES),
-)
-COMPARISONS = tuple(Comparison(*row) for row in _TABLE)
+def _comparisons() -> tuple[Comparison, ...]:
+    """Read the table, whose columns stand two spaces apart."""
+    table = pd.read_csv(
+        Path(__file__).with_name("comparisons.txt"),
+        sep=r"\s{2,}",
+        engine="python",
+        comment="#",
+        quoting=csv.QUOTE_NONE,
+        true_values=["yes"],
+        false_values=["no"],
+    )
+    return tuple(Comparison(*row) for row in table.itertuples(index=False))
+
+
+COMPARISONS = _comparisons()
 
 
 # -- intervals ------------------------------------------------------------------------------------
@@ -142,9 +59,8 @@ COMPARISONS = tuple(Comparison(*row) for row in _TABLE)
 def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
     """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value.
 
-    ``overlap`` is 0 for differences of networks on the same folds. For the metric itself, it is
-    test faces per training face: the folds' training sets overlap, so that the plain interval would
-    be too narrow (Nadeau and Bengio 2003).
+    Of differences on the same folds ``overlap`` is 0. Of the metric itself it is ``OVERLAP``: the
+    folds' training sets overlap, and the plain interval is too narrow (Nadeau and Bengio 2003).
     """
     values = np.asarray(values, float)
     mean, n = float(values.mean()), len(values)
@@ -211,10 +127,9 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
 def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
     """Return the test result of each group of test faces, with its 95 % interval.
 
-    ``errors`` are years, or 1 for a wrong label, as ``face_errors`` has them; ``groups`` says to
-    which group each face belongs. Index the groups; ``n``, the RMSE or accuracy as ``value``, and
-    ``low, high``: of an RMSE those of the mean squared error (Student t over the faces), their root
-    taken; of an accuracy Wilson's.
+    ``errors`` are years, or 1 for a wrong label; ``groups`` says to which group each face belongs.
+    Index the groups; ``n``, the RMSE or accuracy as ``value``, and ``low, high``: of an RMSE the
+    root of those of the mean squared error (Student t over the faces); of an accuracy Wilson's.
     """
     rows = {}
     for group, squared in (pd.Series(np.asarray(errors, float)) ** 2).groupby(np.asarray(groups)):
@@ -229,8 +144,7 @@ def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
 def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return ``errors_by_group`` of age decades, gender labels and race labels, one below another.
 
-    ``tested`` is as ``face_errors`` returns it, of one network a fold: each face counts once. The
-    columns are those of ``recorded("groups")``: ``kind, group, n, value, low, high``.
+    ``tested`` is as ``face_errors`` returns it, of one network a fold: each face counts once.
     """
     kinds = {"age decade": tested["age"] // 10 * 10}
     kinds |= {"gender label": tested["gender"], "race label": tested["race"]}
@@ -241,8 +155,7 @@ def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
 def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
     """Return what ``errors_by_label`` returns as a table for each kind, with names for codes.
 
-    Groups of fewer than ``least`` faces are left out; a table may be empty. ``show.by_group`` draws
-    it.
+    Groups of fewer than ``least`` faces are left out; a table may be empty.
     """
     names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
     tables = {}
@@ -272,6 +185,13 @@ def holm(p_values: pd.Series) -> pd.Series:
     return pd.Series(np.minimum(steps, 1.0), ordered.index).reindex(p_values.index)
 
 
+def p_value(differences) -> float:
+    """Return the p value of a mean of 0 (Student t); NaN for a single value, or equal ones."""
+    if len(differences) < 2 or np.std(differences) == 0:
+        return np.nan
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
 def else_differs(comparison: Comparison) -> str:
     """Return which settings in ``EXPERIMENTS`` differ beside the factor, or "each tuned"."""
     if comparison.factor in (TUNED, PICTURES):
@@ -281,7 +201,7 @@ def else_differs(comparison: Comparison) -> str:
     return ", ".join(others) or "nothing"
 
 
-def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
+def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
     """Return every comparison whose two experiments are among the runs.
 
     Parameters
@@ -291,21 +211,19 @@ def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
     of : str or tuple of str
         Only those whose first experiment's name begins so; p values are corrected for all of them
         nevertheless.
-    comparisons : sequence of Comparison
-        Of experiments in ``EXPERIMENTS``.
 
     Returns
     -------
     DataFrame
-        Index the questions; ``first, second, factor, claimed, else_differs, metric``, ``published``
-        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high``, ``p, holm,
-        verdict``. Differences are in years, or in points: per cent of the faces. Of the recorded
-        runs the interval is the wider one of Student's t over the folds and the bootstrap.
+        Index the questions; the columns of ``Comparison``, ``else_differs, metric``, ``published``
+        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm,
+        verdict``. Of the recorded runs the interval is the wider one of Student's t over the folds
+        and the bootstrap.
     """
     held = set(runs["experiment"])
     bootstraps = recorded("bootstrap").set_index(["first", "second"]).to_dict("index")
     rows = []
-    for comparison in comparisons:
+    for comparison in COMPARISONS:
         names = (comparison.first, comparison.second)
         if not held.issuperset(names):
             continue
@@ -316,9 +234,6 @@ def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
         # it was computed of each face's error when the runs were recorded: it is theirs alone
         if again and abs(again["mean"] - mean) < 1e-9 and again["high"] - again["low"] > high - low:
             low, high = again["low"], again["high"]
-        p = np.nan
-        if len(folds) > 1 and folds.std() > 0:
-            p = float(stats.ttest_1samp(folds, 0.0).pvalue)
         first, second = (PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in names)
         numbers: dict[str, Any] = {
             "published": first.value - second.value if first and second else np.nan,
@@ -330,8 +245,8 @@ def compare(runs: pd.DataFrame, of="", comparisons=COMPARISONS) -> pd.DataFrame:
         row = comparison._asdict()
         row |= {"else_differs": else_differs(comparison), "metric": target.metric}
         row |= {name: target.factor * number for name, number in numbers.items()}
-        said = verdict(target.metric, row["low"], row["high"])
-        rows.append(row | {"p": p, "holm": np.nan, "verdict": said})
+        row |= {"p": p_value(folds), "verdict": verdict(target.metric, row["low"], row["high"])}
+        rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS).set_index("question")
     table["holm"] = holm(table["p"].where(table["factor"] != AGAIN))  # A/A is no question
     return table[table["first"].str.startswith(of)]
@@ -342,10 +257,7 @@ COLUMNS += ["mean", "low", "high", "p", "holm", "verdict"]
 
 
 def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``compare`` returns as a table to read.
-
-    "*" marks a verdict that Holm's correction does not leave.
-    """
+    """Return ``compare``'s table to read; "*" marks a verdict that Holm's correction takes away."""
     unit = compared["metric"].map({"rmse": "years", "accuracy": "points"})
     doubtful = compared["verdict"].isin(["yes", "no"]) & (compared["holm"] > 0.05)
     ends = zip(compared["low"], compared["high"], strict=True)

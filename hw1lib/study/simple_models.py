@@ -9,7 +9,6 @@ from __future__ import annotations
 import joblib
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -20,7 +19,7 @@ from sklearn.svm import SVC, SVR
 from tqdm.auto import tqdm
 
 from hw1lib import faces
-from hw1lib.study.comparisons import holm, interval
+from hw1lib.study.comparisons import holm, interval, p_value
 from hw1lib.study.runs import COLUMNS
 from hw1lib.study.training import score
 
@@ -123,12 +122,9 @@ def normalizer_table(scores: pd.DataFrame) -> pd.DataFrame:
     standard = scores.loc[scores["normalizer"] == "standard", "age"].to_numpy()
     for name, part in scores.groupby("normalizer", sort=False):
         gaps = part["age"].to_numpy() - standard
-        p = float("nan")
-        if len(gaps) > 1 and gaps.std() > 0:
-            p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
         means = part[["variance", "age", "race"]].mean()
         ends = interval(gaps) if name != "standard" else [np.nan] * 3
-        rows[name] = [*means, *ends, p]
+        rows[name] = [*means, *ends, p_value(gaps)]
     columns = ["variance kept", "age RMSE", "race accuracy", "difference", "low", "high", "p"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table.assign(p=holm(table["p"]))

@@ -49,8 +49,6 @@ def test_scale(monkeypatch):
     [
         ({"target": "height"}, "target must be one of age, gender, race, not 'height'"),
         ({"hidden": "64"}, "each of hidden must be a whole number >= 1, not '64'"),
-        ({"epochs": 2.5}, "epochs must be a whole number >= 1, not 2.5"),
-        ({"n_train": 0}, "n_train must be a whole number >= 1, not 0"),
         ({"output_bias": 35}, "output_bias must be one of mean, zero, not 35"),
         ({"normalizer": "L2"}, "normalizer must be one of standard, .*, not 'L2'"),
         ({"pca_faces": "all"}, "pca_faces must be one of any, training, not 'all'"),

@@ -125,11 +125,10 @@ def test_a_network_that_diverges(data, short):
     [
         (["width/65"], "each experiment must be one of init/zero, .*, not 'width/65'"),
         ([["width/65"]], "each experiment must be one of init/zero, .*, not 'width/65'"),
-        ([Experiment()], "experiments must be names, or a dict of name to Experiment, not Experi"),
         ([{"a": Experiment()}, None, 3], r"folds must be several whole numbers, such as .*, not 3"),
         (["width/64", None, [0], [0.5]], "each of seeds must be a whole number >= 0, not 0.5"),
         (["width/64", None, [10]], "folds must be from 0 to 9, not 10"),
-        (["width/64", pd.DataFrame()], "data must be faces, .* or Data, .* not DataFrame"),
+        (["width/64", pd.DataFrame()], "data must be faces.open.* or faces.Data, not DataFrame"),
     ],
 )
 def test_what_run_does_not_take_is_told_before_anything_is_made(arguments, said):
