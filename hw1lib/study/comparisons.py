@@ -6,8 +6,6 @@ points of accuracy, per cent of the faces (positive: the first is better).
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
-from hw1lib.study.published import PUBLISHED
+from hw1lib.study.published import PUBLISHED, read_table
 from hw1lib.study.runs import fold_means, of_experiments, recorded
 
 OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
@@ -36,21 +34,9 @@ class Comparison(NamedTuple):
     claimed: bool = False  # by the report
 
 
-def _comparisons() -> tuple[Comparison, ...]:
-    """Read the table, whose columns stand two spaces apart."""
-    table = pd.read_csv(
-        Path(__file__).with_name("comparisons.txt"),
-        sep=r"\s{2,}",
-        engine="python",
-        comment="#",
-        quoting=csv.QUOTE_NONE,
-        true_values=["yes"],
-        false_values=["no"],
-    )
-    return tuple(Comparison(*row) for row in table.itertuples(index=False))
-
-
-COMPARISONS = _comparisons()
+_TABLE = read_table("comparisons.txt")
+_TABLE["claimed"] = _TABLE["claimed"] == "yes"
+COMPARISONS = tuple(Comparison(*row) for row in _TABLE.itertuples(index=False))
 
 
 # -- intervals ------------------------------------------------------------------------------------

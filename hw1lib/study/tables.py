@@ -14,8 +14,7 @@ from hw1lib.study.runs import fold_means, recorded, same_run
 def mean_and_interval(numbers, metric: str = "rmse") -> str:
     """Return "mean ± half its 95 % interval" of one number a fold; accuracies in per cent.
 
-    One or two folds say too little about their spread: of those the mean alone is returned; "-"
-    of none.
+    One or two folds say too little about their spread: of those the mean alone; "-" of none.
     """
     numbers = np.asarray(numbers, float)
     if not len(numbers) or np.isnan(numbers).all():
@@ -27,7 +26,7 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 
 
 def published_table(names, runs=None, known=None) -> pd.DataFrame:
-    """Return the table: published | recorded on UTKFace | this run.
+    """Return mean test RMSE in years, or accuracy: published, recorded on UTKFace, of this run.
 
     Parameters
     ----------
@@ -42,30 +41,29 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a name: mean test RMSE in years, or accuracy, over the folds, with its 95 % interval;
-        beside what is trained properly its MAE. Two names of one recorded run have a column that
-        says so. A column that would be empty is left out.
+        A row a name: means over the folds with their 95 % interval. Two names of one recorded run
+        have a column that says so. A column that would be empty is left out.
     """
     known = recorded() if known is None else known
-    kinds = {"this run": runs, "this run, drawn faces": None}
-    if runs is not None:
-        drawn = runs["drawn"].ne(False)  # where it is not known, too
-        kinds = {"this run": runs[~drawn], "this run, drawn faces": runs[drawn]}
-    sources = {"UTKFace, trained properly": known, **kinds}
+    here = known[:0] if runs is None else runs
+    drawn = here["drawn"].ne(False)  # where it is not known, too
+    names = [names] if isinstance(names, str) else names
     rows = {}
-    for name in [names] if isinstance(names, str) else names:
-        metric = _metric(name, known, runs)
-        row = dict.fromkeys(["published", "UTKFace, reconstructed"], "-")
+    for name in names:
+        metric = _metric(name, known, here)
+        printed = "-"
         if name in PUBLISHED:
             value = PUBLISHED[name].value
-            row["published"] = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
-        row["UTKFace, reconstructed"] = _cell(known, name + RECONSTRUCTED, metric)
-        for column, source in sources.items():
-            row[column] = _cell(source, name, metric)
-            if source is known:
-                row["its MAE"] = _cell(known, name, "rmse", "mae")
-        row["the same run as"] = ", ".join(same_run(name)) or "-"
-        rows[names[name] if isinstance(names, dict) else name] = row
+            printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
+        rows[names[name] if isinstance(names, dict) else name] = {
+            "published": printed,
+            "UTKFace, reconstructed": _cell(known, name + RECONSTRUCTED, metric),
+            "UTKFace, trained properly": _cell(known, name, metric),
+            "its MAE": _cell(known, name, "rmse", "mae"),
+            "this run": _cell(here[~drawn], name, metric),
+            "this run, drawn faces": _cell(here[drawn], name, metric),
+            "the same run as": ", ".join(same_run(name)) or "-",
+        }
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.loc[:, (table != "-").any()]
 
@@ -82,13 +80,14 @@ def _metric(name: str, *tables) -> str:
     if name in PUBLISHED:
         return PUBLISHED[name].metric
     for runs in tables:
-        if runs is not None and name in set(runs["experiment"]):
-            return TARGETS[runs.loc[runs["experiment"] == name, "target"].iloc[0]].metric
+        its = runs[runs["experiment"] == name]
+        if len(its):
+            return TARGETS[its["target"].iloc[0]].metric
     raise ValueError(f"names must be of experiments that were run, recorded or published: {name!r}")
 
 
-def _cell(runs: pd.DataFrame | None, name: str, metric: str, what: str = "test") -> str:
-    if runs is None or name not in set(runs["experiment"]):
+def _cell(runs: pd.DataFrame, name: str, metric: str, what: str = "test") -> str:
+    if name not in set(runs["experiment"]):
         return "-"
     return mean_and_interval(fold_means(runs, name, what), metric)
 
@@ -109,8 +108,7 @@ def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return what each step of the way gained, from the simplest model to the convolutional one.
 
     Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label), each a
-    list of one number a fold, empty where a model was not asked; ``published``, RMSE and accuracy
-    of the report, or None.
+    list of one number a fold, or empty; ``published``, the report's RMSE and accuracy, or None.
     """
     runs = recorded() if runs is None else runs
     rows = {}
@@ -132,25 +130,17 @@ def where_this_stands(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the recorded results beside what others published of UTKFace, with their sources."""
     runs = recorded() if runs is None else runs
     features = "128 PCA features; ten test folds, near-duplicates together"
+    pictures = "pictures of 50x50; the same folds"
     models = {
         "linear regression": ("linear/age", "", features),
         "128-64-1": ("width/64", "", features),
         "128-64-16-1": ("depth/64-16", "", features),
         "128-64-5": ("", "race/64", features),
-        "three convolutions, 64 (notebook 8)": (
-            "conv/age",
-            "conv/race",
-            "pictures of 50x50; the same folds",
-        ),
+        "three convolutions, 64 (notebook 8)": ("conv/age", "conv/race", pictures),
     }
     rows = {}
     for model, (age, race, differs) in models.items():
         mae, accuracy = _cell(runs, age, "rmse", "mae"), _cell(runs, race, "accuracy")
         rows[model] = (mae, accuracy, "this project", differs)
-    for other in OTHERS:
-        numbers = (f"{other.value:.2f}", "-")
-        if other.metric == "accuracy":
-            numbers = ("-", f"{100 * other.value:.1f} %")
-        rows[other.model] = (*numbers, other.source, other.differs)
-    columns = ["age: MAE (years)", "race label: accuracy", "source", "what differs"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
+    ours = pd.DataFrame.from_dict(rows, orient="index", columns=OTHERS.columns)
+    return pd.concat([ours.rename_axis("model"), OTHERS])
