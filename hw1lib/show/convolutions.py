@@ -48,30 +48,22 @@ def _grid(ax, cells, corner, title: str, fills) -> None:
     ax.text(x + width / 2, y - 0.25, title, ha="center", va="bottom", fontsize=10, bbox=behind)
 
 
-def receptive_field(picture, weights, cell, padding: int = 1, pool: int = 2) -> Figure:
-    """Draw what one cell depends on after a convolution, stride 1, and max pooling.
+def receptive_field(picture, weights, cell) -> Figure:
+    """Draw what a pooled cell (row, column) depends on: a convolution, padding 1, max pooling 2x2.
 
     See the report's Tables 3.2 to 3.12. Blue are the cell's square in the convolution's output, and
     all cells under the windows of that square; orange are the largest cell of the square, and its
     window.
-
-    Parameters
-    ----------
-    picture, weights : (H, W), (k, k)
-    cell : (row, column)
-        Of the pooled output.
-    padding, pool : int
-        As for ``conv2d`` and ``max_pool2d``.
     """
-    padded = pad(picture, padding)
-    output = conv2d(picture, weights, padding=padding)
-    pooled, argmax = max_pool2d(output, pool)
+    padded = pad(picture, 1)
+    output = conv2d(picture, weights, padding=1)
+    pooled, argmax = max_pool2d(output, 2)
     k = len(weights)
-    top, left = pool * cell[0], pool * cell[1]
+    top, left = 2 * cell[0], 2 * cell[1]
     row, column = divmod(int(argmax[cell]), output.shape[1])
     tables = [  # title, numbers, and (row, column, size) of the blue cells and of the orange ones
-        ("picture, padded", padded, (top, left, pool + k - 1), (row, column, k)),
-        ("output of the filter", output, (top, left, pool), (row, column, 1)),
+        ("picture, padded", padded, (top, left, k + 1), (row, column, k)),
+        ("output of the filter", output, (top, left, 2), (row, column, 1)),
         ("max pooled", pooled, (*cell, 1), (*cell, 1)),
     ]
     width = sum(values.shape[1] for _, values, *_ in tables) + 5.2
@@ -80,7 +72,7 @@ def receptive_field(picture, weights, cell, padding: int = 1, pool: int = 2) -> 
     before: dict = {}  # where the coloured cells of the table to the left are
     for title, values, blue, orange in tables:
         y = 0.95 + (len(padded) - len(values)) / 2
-        marks = padded_cells(values.shape, padding) if values is padded else {}
+        marks = padded_cells(values.shape) if values is padded else {}
         for mark, (r, c, size) in (("window", blue), ("selected", orange)):
             marks |= {(r + i, c + j): mark for i, j in np.ndindex(size, size)}
             if mark in before:  # under the cells, so that it is seen between the tables
@@ -97,13 +89,8 @@ def receptive_field(picture, weights, cell, padding: int = 1, pool: int = 2) -> 
 def through_pooling(output, pooled: Pooled, to_pooled, to_output) -> Figure:
     """Draw max pooling 2x2 of a 4x4 output, and how the loss's gradient comes back through it.
 
-    Parameters
-    ----------
-    output : (4, 4)
-    pooled : Pooled
-        As ``max_pool2d`` returns it; a chosen cell has one colour, forward and backward.
-    to_pooled, to_output : (2, 2), (4, 4)
-        The loss's gradient with respect to the pooled cells and to the output's.
+    ``to_pooled`` (2, 2) and ``to_output`` (4, 4) are that gradient; a chosen cell has one colour,
+    forward and backward.
     """
     values, argmax = pooled
     square = dict(zip(np.ndindex(2, 2), QUADRANTS, strict=True))
@@ -128,12 +115,8 @@ def through_pooling(output, pooled: Pooled, to_pooled, to_output) -> Figure:
 def passes(x, kernel, w, values, gradients) -> str:
     """Return the drawing of question 3 with numbers on it, as SVG for ``drawing``.
 
-    Parameters
-    ----------
-    x, kernel, w : (4, 4), (2, 2), (4,)
-        As for ``nn.gradients.forward``, which gives ``values``: written above their names.
-    values, gradients : dict of str to float
-        As ``nn.gradients.forward`` and ``closed_form`` return them; gradients are written below.
+    Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
+    below it the gradient, as ``closed_form`` returns it.
     """
     pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
     values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
@@ -158,10 +141,7 @@ def passes(x, kernel, w, values, gradients) -> str:
 
 
 def conv_layers(config: dict) -> Figure:
-    """Draw a convolutional network from left to right: maps as sheets to scale, units as columns.
-
-    ``config`` describes it, as for ``nn.Network``.
-    """
+    """Draw a convolutional network's config: maps as sheets to scale, units as columns."""
     figure, ax = plt.subplots(figsize=(9.6, 2.3))
     longest = max(config["picture"][1:])
     end = -0.75

@@ -31,25 +31,18 @@ def use_style() -> None:
 def picture(figure: Figure) -> tuple[str, bytes]:
     """Close a figure; return its kind and bytes: "jpeg" if it holds photographs, else "png"."""
     plt.close(figure)
-    images = [image.get_array() for ax in figure.axes for image in ax.images]
-    photographs = any(np.ndim(image) == 3 for image in images if image is not None)
+    images = [image for ax in figure.axes for image in ax.images]
+    photographs = any(len(image.get_shape()) == 3 for image in images)
+    kind = "jpeg" if photographs else "png"
     file = io.BytesIO()
-    if photographs:  # a fifth of the size
-        figure.savefig(file, format="jpeg", pil_kwargs={"quality": 85})
-        return "jpeg", file.getvalue()
-    figure.savefig(file, format="png")
-    return "png", file.getvalue()
+    figure.savefig(file, format=kind, pil_kwargs={"quality": 85} if photographs else None)
+    return kind, file.getvalue()
 
 
 def figure(figure: Figure, caption: str) -> None:
-    """Display a figure with its caption under it, once.
+    """Display a figure with its caption under it, and close it, so that it is drawn once.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        It is closed, so that the notebook does not draw it a second time.
-    caption : str
-        Markdown; starts with the report's figure or table, e.g. ``"Fig. 2.3: ..."``.
+    The caption is Markdown, and starts with the report's figure or table: ``"Fig. 2.3: ..."``.
     """
     alt = described(figure)
     kind, content = picture(figure)
@@ -70,7 +63,7 @@ def side_by_side(caption: str, *tables: str) -> None:
     display(HTML(beside(*tables)), _bold_head(caption))
 
 
-def steps(states, sliders, caption: str, still=None) -> None:
+def steps(states, sliders, caption: str, still) -> None:
     """Display states that sliders, or the arrow keys, switch between, with a caption.
 
     The states themselves are stored, so that a saved page shows them without a kernel. Where no
@@ -85,28 +78,19 @@ def steps(states, sliders, caption: str, still=None) -> None:
         What each is called, and what its places are called.
     caption : str
         As for ``figure``.
-    still : sequence of int, optional
-        The states that stand beside each other, by default all. The sliders begin at the first.
+    still : sequence of int
+        The states that stand beside each other. The sliders begin at the first.
     """
-    states = list(states)
     labels = [[str(label) for label in places] for places in sliders.values()]
-    shape = tuple(map(len, labels))
-    if len(states) != np.prod(shape):
-        places = f"{np.prod(shape)}, not {len(states)}"
-        raise ValueError(f"states must be one for each place of the sliders, {places}")
-    if still is None:
-        still = range(len(states))
-    starts = [int(place) for place in np.unravel_index(still[0], shape)]
+    numbered = np.arange(len(states)).reshape([len(places) for places in labels])
+    starts = np.argwhere(numbered == still[0])[0].tolist()
     pieces: dict[str, int] = {}  # states share most of their elements: each is stored once
-    coded = [
-        [pieces.setdefault(piece, len(pieces)) for piece in re.split("(?=<)", state)]
-        for state in states
-    ]
-    stored = {
-        "pieces": list(pieces),
-        "sliders": list(zip(sliders, labels, starts, strict=True)),
-        "states": coded,
-    }
+    coded = []
+    for state in states:
+        split = re.split("(?=<)", state)
+        coded.append([pieces.setdefault(piece, len(pieces)) for piece in split])
+    places = list(zip(sliders, labels, starts, strict=True))
+    stored = {"pieces": list(pieces), "sliders": places, "states": coded}
     data = json.dumps(stored, separators=(",", ":")).replace("<", r"\u003c")  # no element to HTML
     script = (ASSETS / "steps.js").read_text(encoding="utf-8")
     html = f"<div>{beside(*(states[i] for i in still))}</div>"

@@ -11,15 +11,9 @@ from hw1lib.show.plots import MARKERS, STYLES
 
 
 def cloud(points, pca, names) -> Figure:
-    """Draw a PCA of points: its components, feet on the first, the variance by direction.
+    """Draw a PCA of points (n, 2): its components, feet on the first, the variance by direction.
 
-    Parameters
-    ----------
-    points : (n, 2)
-    pca : faces.Preprocessor
-        Of two components, normaliser "unit", fitted on the points.
-    names : (str, str)
-        What the two numbers of a point are.
+    ``pca`` is a ``faces.Preprocessor(2, "unit")`` fitted on them; ``names`` are the axes' labels.
     """
     points = np.asarray(points, float)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9))
@@ -49,15 +43,7 @@ def cloud(points, pca, names) -> Figure:
 def small_network(net, x, t=None) -> Figure:
     """Draw a network of two inputs, two hidden units and one output, with one sample's numbers.
 
-    What goes forward is blue; the gradients of the loss are orange.
-
-    Parameters
-    ----------
-    net : nn.Network
-        ``layers`` [2, 2, 1].
-    x : (2,)
-    t : float, optional
-        The target; with it the loss and its gradients are drawn, too.
+    What goes forward is blue. With a target ``t`` the loss and its gradients, orange, are drawn.
     """
     (p,) = net.forward([x])[0]
     if t is not None:
@@ -102,12 +88,8 @@ def small_network(net, x, t=None) -> Figure:
 def descents(loss, paths) -> Figure:
     """Draw paths over the contours of a loss of two weights, and the loss after each step.
 
-    Parameters
-    ----------
-    loss : callable
-        From weights (..., 2) to losses (...).
-    paths : dict of str to (n, 2)
-        The weights before the first step, after it, and so on.
+    ``loss`` takes weights (..., 2) to losses (...); a path (n, 2) has the weights before the first
+    step, after it, and so on.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.5, 1))
     everywhere = np.concatenate(list(paths.values()))
@@ -155,8 +137,8 @@ def softmax_bars(x, p) -> str:
     return f"<svg {size} {look}>{svg}</svg>"
 
 
-def decision_regions(panels, names, most: int = 250) -> Figure:
-    """Draw what classifiers of two features say everywhere in the plane, and faces.
+def decision_regions(panels, names) -> Figure:
+    """Draw what classifiers of two features say everywhere in the plane, and 250 faces.
 
     Parameters
     ----------
@@ -165,8 +147,6 @@ def decision_regions(panels, names, most: int = 250) -> Figure:
         inputs' names.
     names : sequence of str
         What the codes stand for.
-    most : int
-        Only so many faces are drawn.
     """
     size = 3.2 * len(panels), 3.6
     figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
@@ -179,7 +159,7 @@ def decision_regions(panels, names, most: int = 250) -> Figure:
             shade = LinearSegmentedColormap.from_list(name, ["white", f"C{code}"])
             region = np.where(winner == code, sure, np.nan)  # white where nothing is sure
             ax.pcolormesh(a, b, region, cmap=shade, vmin=1 / len(names), vmax=1.3, rasterized=True)
-            points = X[:most][y[:most] == code]
+            points = X[:250][y[:250] == code]
             look = {"color": f"C{code}", "ms": 5, "mec": "white", "mew": 0.5}
             ax.plot(*points.T, "osD^v"[code % 5], label=name, **look)
         ax.contour(a, b, winner, np.arange(len(names)) + 0.5, colors="black", linewidths=0.8)

@@ -27,18 +27,13 @@ SUBTITLE = (
     "table and formula of the homework report, computed again, beside the numbers that it printed."
 )
 CAPTION = re.compile(r"\*\*([^*]+):\*\* *(.*)", re.DOTALL)  # as hw1lib.show.figure writes it
-NUMBERED = re.compile(r"(Fig|Table)s?\.? (\d+\.\d+.*)", re.DOTALL)
+NUMBERED = re.compile(r"(Fig|Table)s?\.? \d+\.\d+")
 
 
 def to_html(notebooks, facts=None) -> str:
     """Return notebooks, one after the other, as one HTML page that loads nothing.
 
-    Parameters
-    ----------
-    notebooks : iterable of NotebookNode
-        As run; each begins with a heading ``# N. ...``.
-    facts : dict of str to str, optional
-        Names and values for the title block.
+    Each begins with a heading ``# N. ...``; ``facts`` are names and values for the title block.
     """
     notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
     page = _Page("\n".join(cell.source for notebook in notebooks for cell in notebook.cells))
@@ -96,11 +91,6 @@ class _Page:
         self.taken.add(anchor)
         return anchor
 
-    def heading_id(self, text: str) -> str:
-        """Return a heading's id: its own number, "2.1", or "2-summary"."""
-        own = re.match(rf"{self.number}\.\s|{self.number}(\.\d+)+", text)
-        return own[0] if own else f"{self.number}-{text}"
-
     @staticmethod
     def _fold_answers(notebook) -> None:
         """Mark where a fold begins and ends: around each run of cells with the tag "answer"."""
@@ -115,46 +105,31 @@ class _Page:
         kept: list[nbformat.NotebookNode] = []
         for output in outputs:
             data = output.get("data", {})
-            table = BeautifulSoup(data["text/html"], "html.parser") if "text/html" in data else None
             caption = CAPTION.fullmatch(data.get("text/markdown", ""))
-            if table:
-                output["tables"] = table
-            elif caption and kept and "caption" not in kept[-1].metadata and _is_shown(kept[-1]):
+            if caption and kept and "caption" not in kept[-1].metadata and _is_shown(kept[-1]):
                 self._put_caption(kept[-1], *caption.groups())
                 continue
+            if "text/html" in data:
+                data["text/html"] = self._mended(data["text/html"])
             kept.append(output)
-        for output in kept:
-            if table := output.pop("tables", None):
-                output.data["text/html"] = self._mended(table)
         return kept
 
     def _put_caption(self, output, name: str, text: str) -> None:
-        tables = output.get("tables", BeautifulSoup("", "html.parser"))
-        output.metadata.anchors = []
-        numbered = NUMBERED.fullmatch(name)
-        numbers = re.findall(r"\d+\.\d+", numbered[2]) if numbered else []
-        kind = {"Fig": "Fig.", "Table": "Table"}[numbered[1]] if numbered else ""
+        numbers = re.findall(r"\d+\.\d+", name) if NUMBERED.match(name) else []
+        kind = "Fig." if name.startswith("Fig") else "Table"
         names = [f"{kind} {number}" for number in numbers]
         if len(names) > 1:
             name = ", ".join(names)  # so that a search for any of them finds it
-        for number, each in zip(numbers, names, strict=True):
-            anchor = self.new_id(each)
-            heads = [head for head in tables("caption") if head.get_text().split(":")[0] == each]
-            if heads:
-                heads[0].parent["id"] = anchor
-            else:
-                output.metadata.anchors.append(anchor)
-            listed = name if len(names) == 1 else each
-            entry = anchor, listed, re.split(r"[.;](?!\d)", self.plain(text))[0].strip()
+        about = re.split(r"[.;](?!\d)", _text(self.markdown(text)))[0].strip()
+        output.metadata.anchors = [self.new_id(each) for each in names]
+        for number, each, anchor in zip(numbers, names, output.metadata.anchors, strict=True):
+            entry = anchor, name if len(names) == 1 else each, about
             self.figures.append(((*map(int, number.split(".")), len(self.figures)), entry))
         output.metadata.caption = f"**{name}:** {text}"
 
-    def plain(self, markdown: str) -> str:
-        """Return the text of Markdown."""
-        return _text(self.markdown(markdown))
-
-    def _mended(self, tables: BeautifulSoup) -> str:
+    def _mended(self, html: str) -> str:
         """Return HTML whose tables scroll, without pandas's style; rows of claims get ids."""
+        tables = BeautifulSoup(html, "html.parser")
         for style in tables("style", scoped=True):
             style.decompose()
         for head in tables("th"):
@@ -179,7 +154,9 @@ class _Renderer(IPythonRenderer):
         plain = _text(text)
         if level == 1 and (title := re.match(r"(\d+)\. ", plain)):
             self.page.number = int(title[1])
-        anchor = self.page.new_id(self.page.heading_id(plain))
+        number = self.page.number
+        own = re.match(rf"{number}\.\s|{number}(\.\d+)+", plain)  # "2.1"; else "2-summary"
+        anchor = self.page.new_id(own[0] if own else f"{number}-{plain}")
         if level < 3:
             self.page.headings.append((anchor, plain))
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'

@@ -10,15 +10,8 @@ from matplotlib.figure import Figure
 def face_sheet(images, titles=None, columns: int = 8, scale: float = 0.95) -> Figure:
     """Draw faces, or other pictures, in a sheet, with a title above each if given.
 
-    Parameters
-    ----------
-    images : sequence
-        Each flat, (120000,), or (3, H, W), colours from 0 to 255; or (H, W), grey, from its least
-        number, black, to its largest, white.
-    titles : sequence of str, optional
-    columns : int
-    scale : float
-        A picture's width in inches.
+    Each image is flat, (120000,), or (3, H, W), in colours from 0 to 255; or (H, W), in grey, from
+    its least number, black, to its largest, white. ``scale`` is a picture's width in inches.
     """
     n_rows = -(-len(images) // columns)
     height = scale * (1.22 if titles else 1.03)
@@ -51,21 +44,14 @@ def around_grey(picture) -> np.ndarray:
     return 127.5 + 127.5 * picture / (np.abs(picture).max() or 1)
 
 
-def face_sum(preprocessor, image, until=(1, 2, 3, 16, 64, 128)) -> Figure:
+def face_sum(preprocessor, image) -> Figure:
     """Draw a face as the mean and a sum of features times components, and how far each sum comes.
 
     Upper row: the mean, and what is added to it (grey is 0, each scaled by its own largest entry).
     Lower row: the face, and the sums.
-
-    Parameters
-    ----------
-    preprocessor : faces.Preprocessor
-    image : (n_pixels,)
-    until : sequence of int
-        The numbers of components, rising, after which the sum is shown.
     """
     features = preprocessor.transform(image[None])
-    until = sorted({min(k, preprocessor.n_components) for k in until})
+    until = [k for k in (1, 2, 3, 16, 64, 128) if k <= preprocessor.n_components]
     sums = [preprocessor.center]
     sums += [preprocessor.inverse_transform(features, k)[0] for k in until]
     above, below = ["mean"], ["the face itself"]

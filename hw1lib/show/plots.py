@@ -18,14 +18,7 @@ STYLES, MARKERS = ("-", "--", ":", "-."), "osD^"  # series differ in more than t
 SEPARATORS = {"color": "0.9", "linewidth": 0.8, "zorder": 0}
 MEAN = {"fmt": "o", "color": "C1", "markersize": 5, "capsize": 3, "label": "mean, 95 % interval"}
 FOLD = {"linestyle": "", "marker": ".", "color": "C0", "markersize": 4, "alpha": 0.6}
-PUBLISHED = {
-    "linestyle": "",
-    "marker": "D",
-    "color": "black",
-    "fillstyle": "none",
-    "markersize": 5,
-    "zorder": 4,
-}
+PUBLISHED = {"linestyle": "", "marker": "D", "color": "black", "fillstyle": "none", "markersize": 5}
 
 
 def race_names(drawn: bool) -> tuple[str, ...]:
@@ -67,7 +60,6 @@ def training_curves(
     names : dict of str to str
         Experiments, and the panels' titles.
     curve : {"loss", "rmse", "accuracy"}
-        The metric of the experiments is one of the last two.
     best : bool
         Mark the epoch with the lowest validation loss, the median over the networks.
     columns : int
@@ -128,21 +120,12 @@ def _draw_curves(ax, runs: pd.DataFrame, curve: str, best: bool, since: int) -> 
 # -- comparing -----------------------------------------------------------------------------------
 
 
-def _reach(table: pd.DataFrame, middle: str) -> np.ndarray:
-    """Return how far each interval reaches below and above its middle, (2, n)."""
-    return table[["low", "high"]].sub(table[middle], axis=0).abs().to_numpy().T
-
-
 def forest(compared: pd.DataFrame) -> Figure:
-    """Draw comparisons: a row each, the mean difference with its 95 % interval, folds as dots.
+    """Draw what ``study.compare`` returns: mean differences, 95 % intervals, folds as dots.
 
-    Parameters
-    ----------
-    compared : DataFrame
-        As ``study.compare`` returns it. Differences of age errors (years; left is better) and of
-        accuracy (points; right is better) get a panel each. The grey band holds differences that
-        are called "the same"; what the report claims is bold. The axes are linear around 0, and
-        logarithmic further out.
+    Differences of age errors (years; left is better) and of accuracy (points; right is better) get
+    a panel each. The grey band holds differences that are called "the same"; what the report claims
+    is bold. The axes are linear around 0, and logarithmic further out.
     """
     metrics = [metric for metric in study.SAME if (compared["metric"] == metric).any()]
     rows = [int((compared["metric"] == metric).sum()) for metric in metrics]
@@ -184,7 +167,7 @@ def _draw_row(ax, y: float, folds, interval, published) -> None:
     mean, low, high = interval
     ax.errorbar(mean, y, xerr=[[mean - low], [high - mean]], **MEAN)
     if pd.notna(published):
-        ax.plot(published, y + 0.27, label="published", **PUBLISHED)
+        ax.plot(published, y + 0.27, label="published", zorder=4, **PUBLISHED)
 
 
 def _bend(ax, metric: str) -> None:
@@ -205,14 +188,10 @@ def _bend(ax, metric: str) -> None:
 def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
     """Draw what models reach: a row each, the mean with its 95 % interval, folds as dots.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As ``study.model_comparison`` returns it: the index names the models; columns ``rmse``
-        (years) and ``accuracy``, or one of them, hold one number a fold, or none; ``published``, if
-        there is such a column, the report's RMSE and accuracy or None.
-    join : bool
-        Join the dots of each fold by a line: folds rise and fall together.
+    ``table`` is as ``study.model_comparison`` returns it: the index names the models; columns
+    ``rmse`` (years) and ``accuracy``, or one of them, hold one number a fold, or none;
+    ``published``, if there is such a column, the report's RMSE and accuracy or None. With ``join``
+    a line joins the dots of each fold: folds rise and fall together.
     """
     labels = {
         "rmse": "test RMSE of age (years), left is better",
@@ -252,8 +231,7 @@ def by_group(groups, ylabel: str, overall: float | None = None, limit: float | N
     overall : float, optional
         The number of all faces together, drawn across.
     limit : float, optional
-        What no model can do better than, as the labels themselves are noisy
-        (``faces.label_noise``).
+        What no model can do better than, as labels are noisy (``faces.label_noise``).
     """
     panels = {
         name: {"a group": models} if isinstance(models, pd.DataFrame) else models
@@ -268,7 +246,8 @@ def by_group(groups, ylabel: str, overall: float | None = None, limit: float | N
         for i, (model, table) in enumerate(models.items()):
             at = np.arange(len(table)) + 0.3 * (i - (len(models) - 1) / 2) / len(models)
             marks = {"fmt": MARKERS[i], "color": f"C{i}", "capsize": 3, "label": model}
-            ax.errorbar(at, table["value"], _reach(table, "value"), **marks)
+            reach = table["value"] - table["low"], table["high"] - table["value"]
+            ax.errorbar(at, table["value"], reach, **marks)
         if overall is not None:
             ax.axhline(overall, color="black", linestyle="--", label="all test faces")
         if limit is not None:

@@ -46,18 +46,8 @@ def build(
 ) -> Path:
     """Run all notebooks of a folder, side by side, and write them as one HTML page.
 
-    Parameters
-    ----------
-    notebooks : Path
-        The folder with ``01_....ipynb`` and so on.
-    output : Path
-        Where the page goes; it appears when it is whole.
-    store : bool
-        Also write each notebook, as run, back to its file.
-    progress : bool
-        Show a bar over the notebooks.
-    facts : dict of str to str, optional
-        What the title block says of this run; by default the data, the scale and the versions.
+    With ``store`` each notebook is also written back to its file, as run. ``facts`` are what the
+    title block says of this run, by default ``this_run()``.
 
     Raises
     ------
@@ -72,12 +62,10 @@ def build(
         raise FileError(f"there is no notebook {NOTEBOOK_NAMES} in {notebooks}")
     facts = this_run() if facts is None else facts
     done = {path: read_notebook(path) for path in paths}
-
-    def keep(path):
-        if store:
+    failed = run_notebooks(done, progress)
+    for path in paths:
+        if store and path not in failed:
             write_text(path, nbformat.writes(done[path]) + "\n")
-
-    failed = run_notebooks(done, keep, progress)
     failures = [f"{path.name}, {failure}" for path, failure in failed.items()]
     if failures:
         facts = facts | {"Failed": "; ".join(failures)}

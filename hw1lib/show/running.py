@@ -5,9 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import joblib
@@ -54,46 +53,31 @@ def read_notebook(path: Path):
         raise FileError(f"{path}: not a notebook: {error}") from error
 
 
-def run_notebooks(notebooks: dict, finished: Callable, progress: bool = True) -> dict[Path, str]:
+def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
     """Run notebooks, one on each core and the longest first; return which failed, and how.
 
-    Parameters
-    ----------
-    notebooks : dict of Path to NotebookNode
-        The outputs are put into them. A kernel runs in its file's folder.
-    finished : callable
-        Called with the path of each notebook that did not fail.
-    progress : bool
-        Show a bar over the notebooks.
+    ``notebooks`` are by their paths. The outputs are put into them; a kernel runs in its file's
+    folder.
     """
     at_once = min(joblib.cpu_count(), len(notebooks))
     clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
-    failures = {}
-    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress or sys.stderr is None)
+    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress)
     with bar, ThreadPoolExecutor(at_once) as pool:
-        running = {
-            pool.submit(_run, clients[path], _environment(at_once)): path
-            for path in sorted(notebooks, key=_rank)
-        }
+        running = {}
+        for path in sorted(notebooks, key=_rank):
+            running[path] = pool.submit(_run, clients[path], _environment(at_once))
+            running[path].add_done_callback(lambda _: bar.update())
         try:
-            while running:
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    path = running.pop(future)
-                    failure = future.result()
-                    if failure:
-                        failures[path] = failure
-                    else:
-                        finished(path)
-                    bar.update()
-        except BaseException:  # Ctrl-C, or what is finished can't be written
+            while wait(running.values(), timeout=1).not_done:  # without one, Windows has no Ctrl-C
+                pass
+        except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            while not all(future.done() for future in running):
+            while wait(running.values(), timeout=0.5).not_done:
                 for client in clients.values():
                     _stop(client)
-                wait(running, timeout=0.5)
             raise
-    return {path: failures[path] for path in notebooks if path in failures}
+    failures = {path: running[path].result() for path in notebooks}
+    return {path: failure for path, failure in failures.items() if failure}
 
 
 def _client(notebook, folder: Path) -> NotebookClient:
@@ -112,7 +96,7 @@ def _client(notebook, folder: Path) -> NotebookClient:
 
 def _environment(at_once: int) -> dict[str, str]:
     """Return a kernel's environment: its share of the cores, and our figures, not its user's."""
-    share = str(max(1, joblib.cpu_count() // at_once))
+    share = str(joblib.cpu_count() // at_once)
     ours = {
         "LOKY_MAX_CPU_COUNT": share,  # what n_jobs=-1 takes for all cores
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",

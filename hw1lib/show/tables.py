@@ -79,24 +79,16 @@ def pooled_cells(argmax, width: int) -> dict:
 
 def products(window, weights) -> str:
     """Return a window's products as the report's Table 3.3 writes them."""
-    rows = [
-        "+".join(f"{a}*{b}" for a, b in zip(values, factors, strict=True))
-        for values, factors in zip(window, weights, strict=True)
-    ]
+    rows = []
+    for values, factors in zip(window, weights, strict=True):
+        rows.append("+".join(f"{a}*{b}" for a, b in zip(values, factors, strict=True)))
     return " + ".join(rows)
 
 
 def convolution_step(picture, weights, stride: int, padding: int, pool: int, step: int) -> str:
     """Return one step of question 2 as HTML: the window, its products, and the outputs so far.
 
-    Parameters
-    ----------
-    picture, weights : (H, W), (kh, kw)
-        Integers; the weights are the filter's.
-    stride, padding, pool : int
-        As for ``conv2d``; ``pool`` is the size and the stride of the pooling.
-    step : int
-        The window's number, from 1.
+    ``pool`` is the size and the stride of the pooling; ``step`` is the window's number, from 1.
     """
     padded = pad(picture, padding)
     output = conv2d(picture, weights, stride, padding)
