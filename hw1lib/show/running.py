@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -61,7 +62,7 @@ def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
     """
     at_once = min(joblib.cpu_count(), len(notebooks))
     clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
-    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress)
+    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress or sys.stderr is None)
     with bar, ThreadPoolExecutor(at_once) as pool:
         running = {}
         for path in sorted(notebooks, key=_rank):

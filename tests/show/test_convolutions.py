@@ -6,10 +6,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patches import Rectangle
 from scipy.signal import correlate2d
 
-from hw1lib import nn, show, study
+from hw1lib import nn, show
+from hw1lib.show.display import ASSETS
 from hw1lib.show.tables import COLOURS
 
 
@@ -31,7 +32,7 @@ def grids(figure):
     return tables
 
 
-@pytest.mark.parametrize("cell", [(0, 0), (0, 1), (1, 0), (2, 1)])
+@pytest.mark.parametrize("cell", [(0, 1), (2, 1)])
 def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
     rng = np.random.default_rng(4)
     picture, weights = rng.integers(0, 50, (6, 4)), rng.integers(1, 9, (3, 3))
@@ -47,7 +48,7 @@ def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
         raised = padded.copy()
         raised[at] += 10**4
         changes[at] = layers(raised)[1][cell] != pooled[cell]
-    drawn = grids(figure := show.receptive_field(picture, weights, cell))
+    drawn = grids(show.receptive_field(picture, weights, cell))
     tables = {"picture, padded": padded, "output of the filter": output, "max pooled": pooled}
     for title, values in tables.items():
         assert drawn[title][..., 0].tolist() == values.astype(str).tolist()
@@ -60,11 +61,6 @@ def test_the_receptive_field_is_all_that_can_change_the_pooled_cell(cell):
     assert output[marked == COLOURS["selected"]].tolist() == [pooled[cell]]
     assert (marked == COLOURS["window"]).sum() == 3
     assert np.argwhere(drawn["max pooled"][..., 1] == COLOURS["selected"]).tolist() == [list(cell)]
-
-    reach = [patch.get_xy() for patch in figure.axes[0].patches if isinstance(patch, Polygon)]
-    ends = [[np.ptp(shape[:, 1][side]) for shape in reach] for side in ([0, 3], [1, 2])]
-    assert ends[0] == pytest.approx([4, 3, 2, 1])  # from the blue and the orange cells
-    assert ends[1] == pytest.approx([2, 1, 1, 1])  # to those of the next table
 
 
 def test_the_gradient_goes_back_to_the_largest_of_each_square():
@@ -91,12 +87,8 @@ def test_the_gradient_goes_back_to_the_largest_of_each_square():
 
 def test_both_passes_are_written_above_and_below_the_names():
     rng = np.random.default_rng(2)
-    given = x, kernel, w, t = (
-        rng.normal(size=(4, 4)),
-        rng.normal(size=(2, 2)),
-        rng.normal(size=4),
-        0.3,
-    )
+    x, kernel, w = (rng.normal(size=size) for size in ((4, 4), (2, 2), 4))
+    given = x, kernel, w, 0.3
     forward = nn.gradients.forward(*given, "sigmoid")
     svg = show.passes(x, kernel, w, forward, nn.gradients.closed_form(*given, "sigmoid"))
 
@@ -106,7 +98,7 @@ def test_both_passes_are_written_above_and_below_the_names():
     values |= dict(zip(["w11", "w12", "w21", "w22"], kernel.flat, strict=True))
     values |= {f"w{i + 1}": w[i] for i in range(4)} | {f"y{i + 1}": y[i] for i in range(4)}
     values |= dict(zip(["c11", "c12", "c21", "c22"], c, strict=True))
-    values |= {"output": y @ w, "loss": (y @ w - t) ** 2 / 2}
+    values |= {"output": y @ w, "loss": (y @ w - 0.3) ** 2 / 2}
     measured = nn.gradients.central_differences(*given, "sigmoid")
     measured["output"] = measured.pop("error")
 
@@ -127,14 +119,11 @@ def test_both_passes_are_written_above_and_below_the_names():
     assert below == pytest.approx(measured, abs=0.0051)
 
 
-def test_a_drawing_with_numbers_is_shown_as_it_is_and_shares_no_id(displayed):
+def test_two_drawings_on_a_page_share_no_id():
     given = np.ones((4, 4)), np.ones((2, 2)), np.ones(4), 1, "tanh"
     svg = show.passes(*given[:3], nn.gradients.forward(*given), nn.gradients.closed_form(*given))
-    show.drawing(svg, "Both: passes.")
-    show.drawing("question3", "Question 3: the network.")
-    drawn = [what["image/svg+xml"] for (what,), _ in displayed[::2]]
-    assert drawn[0] == svg
-    ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in drawn)
+    plain = (ASSETS / "question3.svg").read_text()
+    ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in (svg, plain))
     assert ids
     assert not ids & others
     assert all(f"url(#{name})" in svg for name in ids)
@@ -154,10 +143,3 @@ def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers(picture,
     assert (int(cells), 64) in [W.shape for W in nn.Network(config).weights]
     sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert len(sheets) == depth + 8 + 4 + 3  # of 16 maps eight
-
-
-def test_functions_are_named_as_in_the_text():
-    config = study.EXPERIMENTS["conv/age"].config()
-    (ax,) = show.conv_layers(config).axes
-    assert [text.get_text() for text in ax.texts if "_" in text.get_text()] == []
-    assert "product,\nleaky ReLU" in ax.texts[-2].get_text()

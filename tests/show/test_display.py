@@ -2,13 +2,9 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -28,10 +24,6 @@ def line():
 
 
 @pytest.mark.parametrize(
-    ("caption", "markdown"),
-    [("Fig. 2.3: x: *y*.", "**Fig. 2.3:** x: *y*."), ("No number.", "**No number.**")],
-)
-@pytest.mark.parametrize(
     ("make", "kind"),
     [
         (lambda: show.face_sheet(FACE, ["3 y"], columns=1), "jpeg"),
@@ -40,19 +32,16 @@ def line():
     ],
     ids=["faces", "grey", "line"],
 )
-def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind, caption, markdown):
+def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind):
     other = plt.figure()
     figure = make()
     alt = display.described(figure)
-    show.figure(figure, caption)
+    show.figure(figure, "Fig. 2.3: x: *y*.")
     assert plt.get_fignums() == [other.number]
     ((bundle,), how), ((below,), _) = displayed
     assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": alt}}}
-    assert below.data == markdown
-    image = Image.open(io.BytesIO(bundle[f"image/{kind}"]))
-    assert image.format == kind.upper()
-    size = figure.get_size_inches() * mpl.rcParams["savefig.dpi"]
-    assert image.size == pytest.approx(size, abs=1)
+    assert below.data == "**Fig. 2.3:** x: *y*."
+    assert Image.open(io.BytesIO(bundle[f"image/{kind}"])).format == kind.upper()
 
 
 def test_a_figure_is_told_by_its_panels_axes_and_lines():
@@ -72,26 +61,13 @@ def test_a_figure_is_told_by_its_panels_axes_and_lines():
     assert display.described(empty) == "a drawing with the words: max"
 
 
-def test_the_style_leaves_nothing_of_a_matplotlibrc(tmp_path):
+def test_the_style_leaves_nothing_of_a_matplotlibrc():
     """LaTeX that is not installed, a font that is not there: both would break every figure."""
-    settings = "text.usetex: True\nfont.family: No Such Font\naxes.facecolor: red\n"
-    (tmp_path / "matplotlibrc").write_text(settings)
-    program = """
-import matplotlib
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
-from hw1lib import show
-assert matplotlib.rcParams["text.usetex"]
-show.use_style()
-figure, ax = plt.subplots()
-ax.set_title("a title")
-assert show.picture(figure)[0] == "png"
-assert matplotlib.rcParams["axes.facecolor"] == "white"
-"""
-    environment = os.environ | {"MATPLOTLIBRC": str(tmp_path)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    plt.rcParams.update({"text.usetex": True, "font.family": "No Such", "axes.facecolor": "red"})
+    show.use_style()
+    assert not plt.rcParams["text.usetex"]
+    assert plt.rcParams["font.family"] == ["sans-serif"]
+    assert plt.rcParams["axes.facecolor"] == "white"
 
 
 @pytest.mark.parametrize("name", ["network", "question3"])
@@ -101,8 +77,6 @@ def test_a_drawing_is_shown_with_its_caption(displayed, name):
     root = ElementTree.fromstring(bundle["image/svg+xml"])
     assert how["metadata"] == {"image/svg+xml": {"alt": root.findtext("{*}title")}}
     assert below.data == "**Fig. 2.2:** *layers*"
-    values = [(key, value) for node in root.iter() for key, value in node.items()]
-    assert not [pair for pair in values if "href" in pair[0] or "http" in pair[1]]
     assert root.find("{*}rect").get("fill") == "#ffffff"  # dark letters are on white everywhere
 
 
@@ -131,18 +105,6 @@ def test_steps_hold_every_state_and_some_stand_still(displayed):
     assert (display.ASSETS / "steps.js").read_text() in script
     assert [states[i] in still for i in range(6)] == [True, False, False, False, True, False]
     assert still.index(states[4]) < still.index(states[0])
-
-
-def test_without_a_choice_all_states_stand_still(displayed):
-    show.steps(["<b>one</b>", "<b>two</b>"], {"n": (1, 2)}, "Steps: two.")
-    still = displayed[0][0][0].data.partition("<script")[0]
-    assert "<b>one</b>" in still
-    assert "<b>two</b>" in still
-
-
-def test_states_must_be_as_many_as_the_sliders_have_places(displayed):
-    with pytest.raises(ValueError, match="one for each place of the sliders, 6, not 5"):
-        show.steps(["a"] * 5, {"first": (1, 2), "second": "xyz"}, "Steps: five.")
 
 
 def test_a_table_is_shown_with_its_caption(displayed):

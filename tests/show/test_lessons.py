@@ -20,24 +20,17 @@ def test_a_cloud_s_components_feet_and_variances():
     left, right = figure.axes
     lines = {line.get_label(): line for line in left.lines}
     share = f"component 1: {100 * largest / values.sum():.0f} % of the variance"
-    for line in (
-        lines[share],
-        lines["its foot on component 1"],
-    ):  # along the first eigenvector, through the mean
-        off = line.get_xydata() - points.mean(axis=0)
+    ends, feet = lines[share].get_xydata(), lines["its foot on component 1"].get_xydata()
+    for line in (ends, feet):  # along the first eigenvector, through the mean
+        off = line - points.mean(axis=0)
         assert off @ [-axis[1], axis[0]] == pytest.approx(0, abs=0.01)
-    ends = lines[share].get_xydata()
     assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(4 * np.sqrt(largest), rel=1e-4)
-    assert (lines["its foot on component 1"].get_xydata() - points) @ axis == pytest.approx(
-        0, abs=0.01
-    )
+    assert (feet - points) @ axis == pytest.approx(0, abs=0.01)
     curve, *marks = right.lines
     assert curve.get_ydata()[[0, 90, 180]] == pytest.approx(np.diag(np.cov(points.T))[[0, 1, 0]])
     assert [float(mark.get_ydata()[0]) for mark in marks] == pytest.approx(values[::-1], rel=1e-4)
-    assert curve.get_xdata()[curve.get_ydata().argmax()] == pytest.approx(
-        float(marks[0].get_xdata()[0]), abs=1
-    )
-    assert (left.get_xlabel(), left.get_ylabel()) == ("red", "blue")
+    steepest = curve.get_xdata()[curve.get_ydata().argmax()]
+    assert steepest == pytest.approx(float(marks[0].get_xdata()[0]), abs=1)
 
 
 def test_a_face_is_the_mean_and_a_sum():
@@ -48,12 +41,11 @@ def test_a_face_is_the_mean_and_a_sum():
     vectors = np.linalg.svd((images - mean) / spread)[2]
     face = images[3]
     features = vectors @ ((face - mean) / spread)
-    sums = [mean + spread * (features[:k] @ vectors[:k]) for k in (0, 1, 4, 6)]
-    figure = show.face_sum(pca, face, until=(1, 4, 99))
+    sums = [mean + spread * (features[:k] @ vectors[:k]) for k in (0, 1, 2, 3)]
+    figure = show.face_sum(pca, face)
     drawn = [ax.images[0].get_array().ravel().astype(int) for ax in figure.axes]
-    for picture, wanted in zip(
-        [drawn[0], drawn[4], *drawn[5:]], [mean, face, *sums[1:]], strict=True
-    ):
+    whole = mean, face, *sums[1:]
+    for picture, wanted in zip([drawn[0], *drawn[4:]], whole, strict=True):
         assert np.abs(picture - np.clip(wanted, 0, 255)).max() <= 1
     for picture, (before, after) in zip(drawn[1:4], pairwise(sums), strict=True):
         added = after - before
@@ -62,25 +54,15 @@ def test_a_face_is_the_mean_and_a_sum():
     times, number = titles[1].split(" × ")
     assert number == "no. 1"
     assert abs(float(times)) == pytest.approx(abs(features[0]), abs=0.51)  # a sign is arbitrary
-    assert titles[2:4] == ["+ no. 2 to 4", "+ no. 5 to 6"]
-    assert titles[5:] == ["sum to no. 1", "sum to no. 4", "sum to no. 6"]
+    assert titles[5:] == ["sum to no. 1", "sum to no. 2", "sum to no. 3"]
 
 
-@pytest.fixture
-def network():
-    config = {
-        "layers": [2, 2, 1],
-        "activation": "leaky_relu",
-        "output_activation": "identity",
-        "loss": "l2",
-    }
-    net = nn.Network(config, dtype=np.float64)
-    net.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
-    return net
-
-
-def test_a_small_network_s_numbers_stand_where_they_belong(network):
+def test_a_small_network_s_numbers_stand_where_they_belong():
     """z = (2.6, -0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, times 2, 4 * 0.01."""
+    config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
+    config |= {"output_activation": "identity", "loss": "l2"}
+    network = nn.Network(config, dtype=np.float64)
+    network.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
     (ax,) = show.small_network(network, [1, 2], 4).axes
     told = {text.get_text(): text.xy for text in ax.texts}
     units = {"x = 1": (0, 1), "x = 2": (0, 0)}
@@ -103,12 +85,9 @@ def test_a_small_network_s_numbers_stand_where_they_belong(network):
         assert 0 < along < 0.5  # before two edges cross
         assert y == pytest.approx(y0 + along * (y1 - y0))
         assert tuple(below) == (x, y)
-
-
-def test_forward_alone_has_no_gradients(network):
     (ax,) = show.small_network(network, [1, 2]).axes
     texts = [text.get_text() for text in ax.texts]
-    assert "b 0.5\nz 5.68\np 5.68" in texts
+    assert "b 0.5\nz 5.68\np 5.68" in texts  # forward alone
     assert not any("∂" in text or "t =" in text for text in texts)
 
 
@@ -119,40 +98,32 @@ def test_descents_are_drawn_over_their_loss():
     left, right = figure.axes
     for line, path in zip(left.lines, paths.values(), strict=False):
         assert line.get_xydata() == pytest.approx(path)
-        assert path[:, 0].min() > left.get_xlim()[0]
-        assert path[:, 1].max() < left.get_ylim()[1]
     assert [line.get_ydata().tolist() for line in right.lines] == [[56, 14, 3.5], [56, 91]]
     (contours,) = left.collections
     for level, outline in zip(contours.levels, contours.get_paths(), strict=True):
         x, y = outline.vertices.T
         assert x**2 + 10 * y**2 == pytest.approx(level, rel=0.02, abs=0.02)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "other"]
 
 
 def test_softmax_bars_are_as_long_as_the_probabilities():
     drawn = ElementTree.fromstring(show.softmax_bars([2.0, 1.0, -1.0], [0.7054, 0.2595, 0.0351]))
     widths = [float(bar.get("width")) for bar in drawn.iter("rect")]
     assert widths == pytest.approx([141.1, 51.9, 7.0])  # of 200
-    assert len({bar.get("fill") for bar in drawn.iter("rect")}) == 3
     said = [text.text for text in drawn.iter("text")]
     assert said[3:9] == ["x0 = 2", "7.39", "0.705", "x1 = 1", "2.72", "0.260"]
     assert said[9:] == ["x2 = -1", "0.37", "0.035", "10.48"]
-    assert drawn.get("aria-label") == "p = 0.705, 0.260, 0.035"
     assert drawn.get("fill") == "currentColor"  # of letters: JupyterLab's dark theme has light ones
-    assert not [text for text in drawn.iter("text") if text.get("fill")]
 
 
 def test_decision_regions_show_what_the_network_says_everywhere():
     config = {"layers": [2, 3], "activation": "tanh"}
     net = nn.Network(config | {"output_activation": "softmax", "loss": "nll"}, nn.Zero())
-    net.weights[0][...] = [
-        [0, 4, 0],
-        [0, 0, 0],
-    ]  # class 1 where the first feature is above 0.5, else class 0
+    # class 1 where the first feature is above 0.5, else class 0
+    net.weights[0][...] = [[0, 4, 0], [0, 0, 0]]
     net.biases[0][...] = [0, -2, -9]
     X = np.random.default_rng(0).uniform(-1, 1, (500, 2))
     y = np.arange(500) % 3
-    figure = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc", most=90)
+    figure = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc")
     (ax,) = figure.axes
     zero, one, two = (np.ma.filled(mesh.get_array(), np.nan) for mesh in ax.collections[:3])
     x = np.linspace(*ax.get_xlim(), zero.shape[1])
@@ -162,6 +133,4 @@ def test_decision_regions_show_what_the_network_says_everywhere():
     p = np.exp(4 * x - 2) / (1 + np.exp(4 * x - 2) + np.exp(-9))
     np.testing.assert_allclose(one[7, x > 0.5], p[x > 0.5], rtol=1e-5)
     for code, line in enumerate(ax.lines):
-        np.testing.assert_array_equal(line.get_xydata(), X[:90][y[:90] == code])
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("f000 (rescaled)", "f005 (rescaled)")
-    assert [text.get_text() for text in figure.legends[0].texts] == ["a", "b", "c"]
+        np.testing.assert_array_equal(line.get_xydata(), X[:250][y[:250] == code])

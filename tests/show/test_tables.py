@@ -68,18 +68,14 @@ def test_last_step_shows_the_tables(k):
     ]
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("padding", [0, 1, 2])
-@pytest.mark.parametrize("pool", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("stride", "padding", "pool"), [(1, 0, 1), (2, 1, 2), (1, 2, 3), (3, 2, 3)]
+)
 def test_every_setting_shows_what_conv2d_gives(stride, padding, pool):
     output = conv2d(PICTURE, FILTERS[2], stride, padding)
     html = show.convolution_step(PICTURE, FILTERS[2], stride, padding, pool, output.size)
     written, _ = cells(html, f"output, {output.size} of {output.size}")
     assert written == [[str(v) for v in row] for row in output]
-    _, marks = cells(html, f"picture, padding {padding}")
-    last = [(n - 1) * stride for n in output.shape]  # where the last window begins
-    window = {(last[0] + i, last[1] + j) for i, j in np.ndindex(3, 3)}
-    assert {at for at, mark in marks.items() if mark == "window"} == window
     if pool > min(output.shape):
         assert "larger than the output" in html
     else:
