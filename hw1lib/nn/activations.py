@@ -91,14 +91,12 @@ def _shifted(z):
     return z
 
 
-@np.errstate(under="ignore")  # exp(-1000) is 0
 def softmax(z):
     """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
     e = np.exp(_shifted(z))
     return (e / e.sum(axis=0)).T
 
 
-@np.errstate(under="ignore")
 def log_softmax(z):
     """Return the logarithm of ``softmax(z)``, finite for finite ``z`` of any size."""
     z = _shifted(z)
@@ -118,7 +116,6 @@ class Softmax(Activation):
     def derivative(self, z, a):
         raise ValueError("softmax's derivative is a matrix, diag(a) - a a^T: see its backward")
 
-    @np.errstate(under="ignore")
     def backward(self, grad, z, a):
         return a * (grad - np.sum(grad * a, axis=-1, keepdims=True))
 

@@ -4,10 +4,8 @@ Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed.
 ``max_pool2d`` compute the same fast; the tests hold each pair equal, and to SciPy and PyTorch.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw).
-``stride``, ``padding`` and ``size`` are one whole number, or a pair (vertical, horizontal).
-Integers in give integers out, exactly. Input that can't be used raises ValueError, which names the
-argument. Only what networks train with (``correlate``, ``max_pool`` and the gradients) takes pairs
-alone, and checks nothing.
+Integers in give integers out. What networks train with (``correlate``, ``max_pool`` and the
+gradients) checks nothing.
 """
 
 from __future__ import annotations
@@ -53,28 +51,26 @@ class Recovered(NamedTuple):
 
 def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
     """Compute what ``conv2d`` does: each output cell is a window times the filter, summed."""
-    x, w, (down, right), _ = _checked(images, filters, stride, padding, mode)
-    out = np.zeros((len(x), len(w), *_grid("filters", x, w.shape[2:], (down, right))), x.dtype)
+    x, w = _checked(images, filters, stride, padding, mode)
+    out = np.zeros((len(x), len(w), *_grid(x, w.shape[2:], stride)), x.dtype)
     for n, f, row, column in np.ndindex(out.shape):
         for c, i, j in np.ndindex(w.shape[1:]):
-            cell = x[n, c, row * down + i, column * right + j]
+            cell = x[n, c, row * stride + i, column * stride + j]
             out[n, f, row, column] += cell * w[f, c, i, j]
     return out if np.ndim(images) == 4 else out[0, 0]
 
 
-def max_pool2d_loops(images, size, stride=None, padding=0) -> Pooled:
-    """Compute what ``max_pool2d`` does: look at a window's cells in row order, keep the largest."""
-    x, (kh, kw), (down, right), (up, left) = _checked_pooling(images, size, stride, padding)
+def max_pool2d_loops(images, size) -> Pooled:
+    """Compute what ``max_pool2d`` does: look at a square's cells in row order, keep the largest."""
+    x, size = _pictures("images", images), whole_number("size", size)
     height, width = x.shape[-2:]
-    grid = _grid("size", _pad(x, (up, left), 0), (kh, kw), (down, right))
-    values = np.empty((*x.shape[:-2], *grid), x.dtype)
+    values = np.empty((*x.shape[:-2], height // size, width // size), x.dtype)
     argmax = np.full(values.shape, -1)
     for *picture, row, column in np.ndindex(values.shape):
         at = (*picture, row, column)
-        for i, j in np.ndindex(kh, kw):
-            r, c = row * down + i - up, column * right + j - left
-            inside = 0 <= r < height and 0 <= c < width  # padding is never chosen
-            if inside and (argmax[at] < 0 or x[(*picture, r, c)] > values[at]):
+        for i, j in np.ndindex(size, size):
+            r, c = row * size + i, column * size + j
+            if argmax[at] < 0 or x[(*picture, r, c)] > values[at]:
                 values[at], argmax[at] = x[(*picture, r, c)], r * width + c
     return Pooled(values, argmax)
 
@@ -89,7 +85,7 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarr
     ----------
     images : (H, W) or (N, C, H, W)
     filters : (kh, kw) or (F, C, kh, kw)
-    stride, padding : int or (vertical, horizontal)
+    stride, padding : int
         Cells from one window to the next, and zeros added on each side.
     mode : "correlation" or "convolution"
         The report, like deep learning, says convolution and computes the correlation; true
@@ -101,7 +97,7 @@ def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarr
         With oh = (H + 2 padding - kh) // stride + 1, and so for ow. int64 where both inputs are
         integers, otherwise the wider of their types, float32 at least.
     """
-    x, w, stride, _ = _checked(images, filters, stride, padding, mode)
+    x, w = _checked(images, filters, stride, padding, mode)
     out = correlate(x, w, stride)
     return out if np.ndim(images) == 4 else out[0, 0]
 
@@ -114,9 +110,9 @@ def conv2d_backward(
     ``grad``, (oh, ow) or (N, F, oh, ow), is the loss's with respect to what ``conv2d`` returns for
     the other arguments. The two gradients have the shapes of ``images`` and of ``filters``.
     """
-    x, w, stride, padding = _checked(images, filters, stride, padding, mode)
+    x, w = _checked(images, filters, stride, padding, mode)
     size = w.shape[2:]
-    shape = (len(x), len(w), *_grid("filters", x, size, stride))
+    shape = (len(x), len(w), *_grid(x, size, stride))
     wanted = shape if np.ndim(images) == 4 else shape[2:]
     g = numbers("grad", grad, "iuf", wanted).reshape(shape)
     g = g.astype(np.result_type(g, x, np.float32), copy=False)
@@ -127,13 +123,13 @@ def conv2d_backward(
     return ConvGradients(to_images.reshape(np.shape(images)), to_filters.reshape(np.shape(filters)))
 
 
-def correlate(padded: np.ndarray, filters: np.ndarray, stride, bias=None) -> np.ndarray:
+def correlate(padded: np.ndarray, filters: np.ndarray, stride: int = 1, bias=None) -> np.ndarray:
     """Return (N, F, oh, ow): the windows as columns make it one matrix product.
 
     ``bias`` (F, 1) is added, if there is one.
     """
     size = filters.shape[2:]
-    oh, ow = _grid("filters", padded, size, stride)
+    oh, ow = _grid(padded, size, stride)
     rows = filters.reshape(len(filters), -1)  # (F, C*kh*kw)
     out = np.empty((len(padded), len(filters), oh * ow), padded.dtype)
     for pictures, cells, columns in _columns(padded, size, stride):
@@ -144,7 +140,7 @@ def correlate(padded: np.ndarray, filters: np.ndarray, stride, bias=None) -> np.
     return out.reshape(len(padded), len(filters), oh, ow)
 
 
-def filters_gradient(grad: np.ndarray, padded: np.ndarray, size, stride) -> np.ndarray:
+def filters_gradient(grad: np.ndarray, padded: np.ndarray, size, stride: int = 1) -> np.ndarray:
     """Return (F, C, kh, kw): a filter's cell collects grad * cell of the picture that it lay on."""
     n, f, oh, ow = grad.shape
     grad = grad.reshape(n, f, oh * ow)
@@ -155,21 +151,23 @@ def filters_gradient(grad: np.ndarray, padded: np.ndarray, size, stride) -> np.n
     return total.reshape(f, padded.shape[1], *size)
 
 
-def images_gradient(grad: np.ndarray, shape, filters: np.ndarray, stride, padding) -> np.ndarray:
+def images_gradient(
+    grad: np.ndarray, shape, filters: np.ndarray, stride: int = 1, padding: int = 0
+) -> np.ndarray:
     """Return the pictures' gradient; ``shape`` is that of the padded ones.
 
     A cell of a picture collects grad * cell of the filter from each window that it is in. So turned
     filters slide over the grad (N, F, oh, ow), spread as the windows were and with room around it.
     """
-    (kh, kw), (oh, ow), (up, left) = filters.shape[2:], grad.shape[2:], padding
+    (kh, kw), (oh, ow) = filters.shape[2:], grad.shape[2:]
     spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
-    spread[..., kh - 1 :: stride[0], kw - 1 :: stride[1]][..., :oh, :ow] = grad
+    spread[..., kh - 1 :: stride, kw - 1 :: stride][..., :oh, :ow] = grad
     height, width = spread.shape[2:]
-    inside = spread[..., up : height - up, left : width - left]  # without the padding's share
-    return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1), (1, 1))
+    inside = spread[..., padding : height - padding, padding : width - padding]
+    return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1))
 
 
-def _columns(padded: np.ndarray, size, stride):
+def _columns(padded: np.ndarray, size, stride: int):
     """Yield the windows block by block, as columns: several pictures, or a part of one.
 
     Each block is the slice of the pictures, the slice of the output's cells (row by row, so out of
@@ -196,24 +194,13 @@ def _columns(padded: np.ndarray, size, stride):
 # -- max pooling ---------------------------------------------------------------------------------
 
 
-def max_pool2d(images, size, stride=None, padding=0) -> Pooled:
-    """Keep the largest cell of each window (report, Tables 3.7 to 3.12).
+def max_pool2d(images, size: int) -> Pooled:
+    """Keep the largest cell of each ``size`` x ``size`` square (report, Tables 3.7 to 3.12).
 
-    Parameters
-    ----------
-    images : (..., H, W)
-    size, stride, padding : int or (vertical, horizontal)
-        ``stride`` is ``size`` if not given; ``padding``, at most half of ``size``, is of cells that
-        are never chosen: the smallest number of the type (zeros would beat negative cells).
-
-    Returns
-    -------
-    Pooled
-        ``values`` and ``argmax`` (int32), both (..., oh, ow), with
-        oh = (H + 2 padding - size) // stride + 1. Of equal cells the first in row order is chosen,
-        as in PyTorch.
+    ``images`` are (..., H, W), and both results (..., H // size, W // size); rows and columns that
+    fill no square are left out. Of equal cells the first in row order is chosen, as in PyTorch.
     """
-    return max_pool(*_checked_pooling(images, size, stride, padding))
+    return max_pool(_pictures("images", images), whole_number("size", size))
 
 
 def max_pool2d_backward(grad, argmax, shape) -> np.ndarray:
@@ -222,37 +209,31 @@ def max_pool2d_backward(grad, argmax, shape) -> np.ndarray:
     ``grad`` and ``argmax`` are (..., oh, ow); ``shape`` is the pictures' (..., H, W), and what is
     returned has it.
     """
-    g, argmax = numbers("grad", grad, "iuf"), numbers("argmax", argmax, "iu")
-    if not isinstance(shape, tuple | list) or len(shape) < 2:
-        raise ValueError(f"shape must be the pictures' (..., H, W), not {shape!r}")
-    shape = tuple(whole_number("shape", n, 0) for n in shape)
-    if g.shape != argmax.shape or g.shape[:-2] != shape[:-2] or g.ndim != len(shape):
-        wanted = f"the shape of argmax {argmax.shape}, and the leading axes of shape {shape}"
-        raise ValueError(f"grad must have {wanted}")
+    argmax = numbers("argmax", argmax, "iu")
+    grad = numbers("grad", grad, "iuf", argmax.shape)
     last = shape[-2] * shape[-1] - 1
-    if argmax.size and not 0 <= argmax.min() <= argmax.max() <= last:
-        raise ValueError(f"argmax must be from 0 to {last}, the last cell of a picture {shape}")
-    return max_pool_backward(g, argmax, shape)
+    if argmax.shape[:-2] != tuple(shape[:-2]) or argmax.max(initial=0) > last:
+        raise ValueError(f"argmax must be of max_pool2d for pictures of the shape {shape}")
+    return max_pool_backward(grad, argmax, shape)
 
 
-def max_pool(x: np.ndarray, size, stride, padding) -> Pooled:
+def max_pool(x: np.ndarray, size: int) -> Pooled:
     """Return what ``max_pool2d`` does."""
-    lowest = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    windows = _windows(_pad(x, padding, lowest), size, stride)  # (..., oh, ow, kh, kw), a view
-    index = np.arange(x.shape[-2] * x.shape[-1], dtype=np.int32).reshape(x.shape[-2:])
-    index = _windows(_pad(index, padding, index.size), size, stride)  # each cell's number
-    flat = (*x.shape[:-2], math.prod(index.shape[:2]))  # (..., oh*ow): NumPy is fast on long rows
-    values = windows[..., 0, 0].reshape(flat).copy()
-    first = index.min(axis=(-2, -1)).ravel()  # the first of each window that is not padding
-    argmax = np.broadcast_to(first, flat).copy()
-    for i, j in list(np.ndindex(size))[1:]:  # all windows at once, one of their cells after another
-        these = windows[..., i, j].reshape(flat)
+    *leading, height, width = x.shape
+    oh, ow = height // size, width // size
+    whole = (slice(oh * size), slice(ow * size))  # without what fills no square
+    x = x[(..., *whole)]
+    index = np.arange(height * width, dtype=np.int32).reshape(height, width)[whole]
+    flat = (*leading, oh * ow)  # NumPy is fast on long rows
+    values = x[..., ::size, ::size].reshape(flat).copy()
+    argmax = np.broadcast_to(index[::size, ::size].ravel(), flat).copy()
+    for i, j in list(np.ndindex(size, size))[1:]:  # all squares at once, a cell after another
+        these = x[..., i::size, j::size].reshape(flat)
         larger = these > values
         np.maximum(values, these, out=values)
-        # a later cell of a window has a larger number
-        np.maximum(argmax, larger * index[..., i, j].ravel(), out=argmax)
-    shape = windows.shape[:-2]
-    return Pooled(values.reshape(shape), argmax.reshape(shape))
+        # a later cell of a square has a larger number
+        np.maximum(argmax, larger * index[i::size, j::size].ravel(), out=argmax)
+    return Pooled(values.reshape(*leading, oh, ow), argmax.reshape(*leading, oh, ow))
 
 
 def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray:
@@ -261,7 +242,7 @@ def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray
     pictures = np.zeros(shape, np.result_type(grad, np.float32))
     first = height * width * np.arange(math.prod(leading))  # each picture's first cell
     cells = first.reshape(*leading, 1, 1) + argmax
-    np.add.at(pictures.reshape(-1), cells.ravel(), grad.ravel())  # two windows may share a cell
+    pictures.reshape(-1)[cells.ravel()] = grad.ravel()
     return pictures
 
 
@@ -276,73 +257,50 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
     is one of those, with zeros at its end. If ``rank`` is below the number of unknowns, the filter
     is the shortest of many that fit as well.
     """
-    x, y = _pictures("picture", picture), _pictures("output", output)
+    x, y = pad(picture, padding), _pictures("output", output)
     if x.ndim != 2 or y.ndim != 2:
-        shapes = f"{x.shape} and {y.shape}"
+        shapes = f"{np.shape(picture)} and {y.shape}"
         raise ValueError(f"picture and output must be (H, W) and (oh, ow), not of shapes {shapes}")
-    (down, right), (up, left) = _pair("stride", stride, 1), _pair("padding", padding, 0)
-    kh = x.shape[0] + 2 * up - (y.shape[0] - 1) * down
-    kw = x.shape[1] + 2 * left - (y.shape[1] - 1) * right
+    kh, kw = (n - (m - 1) * stride for n, m in zip(x.shape, y.shape, strict=True))
     if min(kh, kw) < 1:
         raise ValueError(f"output must be small enough for a filter of at least 1x1, not {y.shape}")
-    patches = patch_matrix(x.astype(np.result_type(x, y, np.int64)), (kh, kw), stride, padding)
-    solution, _, rank, _ = np.linalg.lstsq(patches.astype(float), y.ravel().astype(float))
+    patches = _windows(x, (kh, kw), stride).reshape(y.size, kh * kw).astype(float)
+    solution, _, rank, _ = np.linalg.lstsq(patches, y.ravel().astype(float))
     rounded = np.rint(solution)
-    safe = np.abs(rounded).max() < 2**53  # floats hold all integers up to there
-    integer = bool(safe and np.array_equal(patches @ rounded.astype(np.int64), y.ravel()))
+    integer = np.array_equal(patches @ rounded, y.ravel())
     solution = rounded.astype(np.int64) if integer else solution
     residual = float(np.abs(patches @ solution - y.ravel()).max())
     unique = int(rank) == kh * kw
     return Recovered(solution.reshape(kh, kw), int(rank), unique, integer, residual)
 
 
-def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
-    """Return each window of an (H, W) picture as a row (kh*kw): times the filter, it is conv2d."""
-    x, size, stride = (
-        _pictures("picture", picture),
-        _pair("size", size, 1),
-        _pair("stride", stride, 1),
-    )
-    if x.ndim != 2:
-        raise ValueError(f"picture must be (H, W), not of shape {x.shape}")
-    padded = pad(x, padding)
-    positions = math.prod(_grid("size", padded, size, stride))
-    return _windows(padded, size, stride).reshape(positions, -1)
+def patch_matrix(picture, size: int, stride=1, padding=0) -> np.ndarray:
+    """Return each window of (H, W) as a row (size*size): times the filter, it is conv2d."""
+    windows = _windows(pad(picture, padding), (size, size), stride)
+    return windows.reshape(-1, size * size)
 
 
 # -- arguments -----------------------------------------------------------------------------------
 
 
-def pad(images, padding) -> np.ndarray:
+def pad(images, padding: int) -> np.ndarray:
     """Return (..., H, W) pictures with ``padding`` zeros on each side (report, Table 3.2)."""
-    return _pad(_pictures("images", images), _pair("padding", padding, 0), 0).copy()
+    padding = whole_number("padding", padding, 0)
+    images = _pictures("images", images)
+    around = [(0, 0)] * (images.ndim - 2) + [(padding, padding)] * 2
+    return np.pad(images, around)
 
 
-def _pad(x: np.ndarray, padding, value) -> np.ndarray:
-    around = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
-    return np.pad(x, around, constant_values=value) if any(padding) else x
-
-
-def _windows(padded: np.ndarray, size, stride) -> np.ndarray:
+def _windows(padded: np.ndarray, size, stride: int) -> np.ndarray:
     """Return every window of (..., H, W) as a view (..., oh, ow, kh, kw)."""
-    windows = sliding_window_view(padded, tuple(size), axis=(-2, -1))
-    return windows[..., :: stride[0], :: stride[1], :, :]
+    windows = sliding_window_view(padded, size, axis=(-2, -1))
+    return windows[..., ::stride, ::stride, :, :]
 
 
-def _grid(name: str, padded: np.ndarray, size, stride) -> tuple[int, int]:
+def _grid(padded: np.ndarray, size, stride: int) -> tuple[int, int]:
     """Return how many windows are below and beside each other."""
     (height, width), (kh, kw) = padded.shape[-2:], size
-    if kh > height or kw > width:
-        most = f"the padded picture's {height}x{width} cells"
-        raise ValueError(f"{name} must be at most {most}, not {kh}x{kw}")
-    return (height - kh) // stride[0] + 1, (width - kw) // stride[1] + 1
-
-
-def _pair(name: str, value, least: int) -> tuple[int, int]:
-    pair = value if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(f"{name} must be a whole number, or a pair of them, not {value!r}")
-    return whole_number(name, pair[0], least), whole_number(name, pair[1], least)
+    return (height - kh) // stride + 1, (width - kw) // stride + 1
 
 
 def _pictures(name: str, values) -> np.ndarray:
@@ -354,33 +312,20 @@ def _pictures(name: str, values) -> np.ndarray:
 
 
 def _checked(images, filters, stride, padding, mode):
-    """Return conv2d's padded (N, C, H, W), filters as they are correlated, stride and padding."""
-    x, w = _pictures("images", images), _pictures("filters", filters)
+    """Return conv2d's padded pictures (N, C, H, W), and the filters as they are correlated."""
+    whole_number("stride", stride)
+    one_of("mode", mode, MODES)
+    x, w = pad(images, padding), _pictures("filters", filters)
     if (x.ndim, w.ndim) not in ((2, 2), (4, 4)):
         wanted = "(H, W) and (kh, kw), or (N, C, H, W) and (F, C, kh, kw)"
         raise ValueError(f"images and filters must be {wanted}, not {x.shape} and {w.shape}")
-    one_of("mode", mode, MODES)
-    stride, padding = _pair("stride", stride, 1), _pair("padding", padding, 0)
     x, w = (a.reshape((1,) * (4 - a.ndim) + a.shape) for a in (x, w))
-    if x.shape[1] != w.shape[1] or 0 in w.shape:
-        wanted = f"one or more, with the images' {x.shape[1]} channels"
-        raise ValueError(f"filters must be {wanted}, not {w.shape}")
-    dtype = np.result_type(x, w, np.float32)
-    if x.dtype.kind in "iu" and w.dtype.kind in "iu":
-        dtype = np.dtype(np.int64)  # 8-bit pictures would overflow in 8 bits
-        largest = [max(abs(int(a.max(initial=0))), abs(int(a.min(initial=0)))) for a in (x, w)]
-        if max(*largest, math.prod(largest) * w[0].size) > np.iinfo(np.int64).max:
-            raise ValueError("images and filters: sums must be below 2**63; floats may be larger")
-    x, w = _pad(x.astype(dtype, copy=False), padding, 0), w.astype(dtype, copy=False)
-    return x, w if mode == "correlation" else w[..., ::-1, ::-1], stride, padding
-
-
-def _checked_pooling(images, size, stride, padding):
-    """Return max pooling's pictures, and the three pairs."""
-    x, size = _pictures("images", images), _pair("size", size, 1)
-    stride = size if stride is None else _pair("stride", stride, 1)
-    up, left = _pair("padding", padding, 0)
-    if 2 * up > size[0] or 2 * left > size[1]:  # so every window holds a cell of the picture
-        raise ValueError(f"padding must be at most half of size {size}, not {padding}")
-    _grid("size", _pad(x, (up, left), 0), size, stride)
-    return x, size, stride, (up, left)
+    channels, height, width = x.shape[1:]
+    if w.shape[1] != channels or w.shape[2] > height or w.shape[3] > width:
+        wanted = f"{channels} channels and at most the padded picture's {height}x{width} cells"
+        raise ValueError(f"filters must have {wanted}, not {w.shape[1:]}")
+    integers = x.dtype.kind in "iu" and w.dtype.kind in "iu"
+    # 8-bit pictures would overflow in 8 bits
+    dtype = np.int64 if integers else np.result_type(x, w, np.float32)
+    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    return x, w if mode == "correlation" else w[..., ::-1, ::-1]

@@ -1,13 +1,13 @@
 """Network behind scikit-learn's interface: for pipelines, grid searches and cross-validation.
 
 Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as
-``faces.rescale`` does, and trains; ``predict`` asks it.
+``faces.rescale`` does, and trains; ``predict`` asks it. A fitted pipeline is kept in a file by
+``skops.io`` (without pickle, as scikit-learn advises), a fitted estimator by ``to_onnx``.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,14 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hw1lib.checks import FileError, real_number
-from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
+
+
+def _refuse_masked(name: str, values) -> None:
+    if np.ma.is_masked(values):  # scikit-learn would take what is hidden
+        raise ValueError(f"{name} must not hold masked values: leave their rows out")
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -67,9 +70,8 @@ class _NetworkEstimator(BaseEstimator):
 
         A fit that fails, or is interrupted, leaves what an earlier one learned.
         """
-        for name, values in (("X", X), ("y", y)):
-            if np.ma.is_masked(values):
-                raise ValueError(f"{name} must not hold masked values: leave their rows out")
+        _refuse_masked("X", X)
+        _refuse_masked("y", y)
         fitted = copy.copy(self)
         fitted._train(X, y)
         self.__dict__ = fitted.__dict__  # all at once
@@ -88,9 +90,8 @@ class _NetworkEstimator(BaseEstimator):
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
         }
-        largest = float(np.abs(X).max()) or 1.0  # squares of numbers up to 1 don't overflow
-        mean_square = np.mean(np.square(X / largest), dtype=np.float64)
-        self.scale_ = largest * float(np.sqrt(mean_square)) or 1.0
+        mean_square = np.mean(np.square(X, dtype=np.float64))
+        self.scale_ = float(np.sqrt(mean_square)) or 1.0
         X = X / X.dtype.type(self.scale_)
         validation = None
         if self.early_stopping:
@@ -122,11 +123,9 @@ class _NetworkEstimator(BaseEstimator):
         """Return the targets (n, n_outputs), and the class codes (n,) or None."""
         return y[:, None], None
 
-    @np.errstate(under="ignore")
     def _outputs(self, X):
         check_is_fitted(self)
-        if np.ma.is_masked(X):
-            raise ValueError("X must not hold masked values: leave their rows out")
+        _refuse_masked("X", X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         return self.network_.outputs(X / X.dtype.type(self.scale_))
 
@@ -139,87 +138,24 @@ class _NetworkEstimator(BaseEstimator):
         check_is_fitted(self)
         return to_onnx(self.network_, path, self.scale_, getattr(self, "classes_", None))
 
-    def save(self, path) -> Path:
-        """Write what ``predict`` needs to an .npz file, no pickle.
-
-        It holds the network, the scaling, the names of a table's columns, and the class labels.
-        """
-        check_is_fitted(self)
-        classes = getattr(self, "classes_", np.empty(0))
-        if classes.dtype.kind in "OT":  # texts, most often
-            classes = np.array(classes.tolist())
-        if classes.dtype.kind == "O":
-            raise ValueError(f"a file holds labels that are numbers, texts or dates, not {classes}")
-        config = json.loads(self.network_.config_as_json())
-        config["feature_names"] = list(getattr(self, "feature_names_in_", []))
-        arrays = {
-            "config": np.array(json.dumps(config)),
-            "parameters": self.network_.parameters,
-            "scale": np.array(self.scale_),
-            "classes": classes,
-        }
-        return write_npz(path, type(self).__name__, arrays)
-
-    @classmethod
-    def load(cls, path):
-        """Return the fitted estimator that ``save`` wrote.
-
-        Settings of its training are those of the constructor.
-        """
-        arrays = read_npz(path, (cls.__name__,), ("config", "scale", "parameters", "classes"))
-        try:
-            config = json.loads(str(arrays["config"]))
-            names = config.pop("feature_names", [])
-            new = cls()
-            new.network_ = net = Network.from_parameters(config, arrays["parameters"])
-            new.scale_ = real_number("scale", arrays["scale"].tolist(), above=True)
-            new.n_features_in_ = net.input_shape[0]
-            if names:
-                new.feature_names_in_ = np.array(names, dtype=object)
-            new.hidden_layer_sizes = tuple(net.config["layers"][1:-1])
-            new.activation, new.loss = net.config["activation"], net.config["loss"]
-            if is_classifier(new):
-                new.classes_ = arrays["classes"]
-                if new.classes_.shape != (net.n_outputs,):
-                    raise ValueError(f"classes must be {net.n_outputs} labels, one an output")
-            return new
-        except (ValueError, TypeError, RecursionError) as error:
-            said = f"{path}: not a {cls.__name__} that this version can read"
-            raise FileError(f"{said}: {error}") from error
-
 
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     """A fully connected network with the L2 loss (report, 2.2.3), as a scikit-learn regressor.
 
-    Parameters
-    ----------
+    Parameters are those of ``Network`` and its ``fit``, and
+
     hidden_layer_sizes : int or sequence of int
-    activation : str or Activation
-        Of the hidden layers, as ``Network`` takes it. The output layer is linear.
-    loss : str, Loss or None
-        None takes "l2"; the classifier "nll".
-    initializer : str or Initializer
-        A name in ``hw1lib.nn.initializers.INITIALIZERS``, or one of its objects.
-    learning_rate : float, Schedule or None
-        None takes 1e-3; the classifier 1e-2.
-    momentum, weight_decay : float
-    batch_size, epochs : int
-    validation_fraction : float
-        Share of the rows that is kept for early stopping.
+        The output layer is linear.
+    loss, learning_rate
+        None takes "l2" and 1e-3; the classifier "nll" and 1e-2.
     early_stopping : bool
-        Stop when the validation loss has not improved for ``patience`` epochs, and go back to the
-        best weights.
-    patience : int
+        Keep ``validation_fraction`` of the rows apart, stop when their loss has not improved for
+        ``patience`` epochs, and go back to the best weights.
     random_state : int, RandomState or None
         Draws weights, order of rows, and the validation rows.
 
-    Attributes
-    ----------
-    network_ : Network
-    history_ : History
-    loss_curve_ : list of float
-        Training loss of each epoch.
-    n_features_in_ : int
+    After ``fit`` there are ``network_``, ``history_`` and ``loss_curve_``, each epoch's training
+    loss, and the classifier's ``classes_``.
     """
 
     _default_rate = 1e-3
@@ -236,12 +172,6 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):
 
     Parameters are those of ``NetworkRegressor``. Labels may be of any kind. The rows that early
     stopping keeps are drawn class by class.
-
-    Attributes
-    ----------
-    classes_ : ndarray, (n_classes,)
-    network_, history_, loss_curve_, n_features_in_
-        As of ``NetworkRegressor``.
     """
 
     _default_rate = 1e-2

@@ -11,16 +11,9 @@ import numpy as np
 def numerical_gradient(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> np.ndarray:
     """Return the gradient of the mean loss by central differences, (n_parameters,).
 
-    Parameters
-    ----------
-    net : Network
-        With dtype float64; float32 rounds off too early to take differences.
-    X, y : array_like
-        A batch, as for ``net.fit``.
-    weight_decay : float
-        Adds ``weight_decay / 2 * sum(W**2)`` to the loss.
-    epsilon : float
-        Each parameter is moved so far either way.
+    ``net`` has the dtype float64: float32 rounds off too early to take differences. ``X`` and ``y``
+    are a batch. Each parameter is moved by ``epsilon`` either way; ``weight_decay`` adds
+    ``weight_decay / 2 * sum(W**2)`` to the loss.
     """
     return _differences(net, X, y, weight_decay, epsilon)[0]
 
@@ -38,13 +31,11 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
     """
     numerical, kinks = _differences(net, X, y, weight_decay, epsilon)
     if kinks.any():
-        where = ", ".join(map(str, np.flatnonzero(kinks)[:10])) + (
-            ", ..." if kinks.sum() > 10 else ""
-        )
         said = f"{kinks.sum()} of {kinks.size} parameters lie on a kink of the loss"
         if kinks.all():
             raise ValueError(f"{said}: nothing to compare; move net.parameters a little")
-        warnings.warn(f"{said} and are left out: net.parameters[[{where}]]", stacklevel=2)
+        where = np.flatnonzero(kinks)
+        warnings.warn(f"{said} and are left out: net.parameters[{where}]", stacklevel=2)
     twin = copy.deepcopy(net)  # whose last forward pass and gradient stay what they are
     twin.forward(X)
     backward = np.where(kinks, 0, twin.backward(y, weight_decay))

@@ -9,9 +9,8 @@ A picture x (4, 4) meets a 2x2 filter with stride 2, an activation g, a weighted
 
 The report never prints the loss; its dL/d(output) = output - t means this one. Each function takes
 ``x`` (4, 4), the filter as ``kernel`` (2, 2), ``w`` (4,), the number ``t`` and the name ``g`` of an
-elementwise activation; it returns a dictionary by the report's names, and raises ValueError for
-anything else, naming the argument. Gradients are the loss's with respect to each of ``NAMES``; the
-one with respect to the output is the error itself, and has its name.
+elementwise activation; it returns a dictionary by the report's names. Gradients are the loss's with
+respect to each of ``NAMES``; the one with respect to the output is the error, and has its name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw1lib.checks import numbers, one_of, real_number
+from hw1lib.checks import numbers, one_of
 from hw1lib.nn.activations import ACTIVATIONS
 from hw1lib.nn.conv import conv2d, conv2d_backward, patch_matrix
 
@@ -34,9 +33,8 @@ ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "softmax")
 class Formula(NamedTuple):
     """A derivative of the loss, in SymPy's terms, as ``derive`` returns it."""
 
-    derived: Any  # what SymPy makes of the loss
     closed_form: Any  # what ``closed_form`` computes, which is what the report prints
-    equal: bool  # both are the same once c, y and output are written out
+    equal: bool  # to what SymPy derives, once c, y and output are written out
     tex: str  # the closed form as an equation
 
 
@@ -130,13 +128,12 @@ def derive() -> dict[str, Formula]:
     printed = _derivatives(x, w, y, [gprime(ci) for ci in c], output - t)
     for variable, (name, formula) in zip((output, *y, *c, *w, *v), printed.items(), strict=True):
         loss = next(loss for loss in reversed(losses) if variable in loss.free_symbols)
-        derived = sp.diff(loss, variable)
-        difference = derived - formula
+        difference = sp.diff(loss, variable) - formula
         for values in written_out:
             difference = difference.subs(values)
         below = f"({sp.latex(variable)})" if variable == output else sp.latex(variable)
         tex = rf"\frac{{\partial L}}{{\partial {below}}} = {sp.latex(formula)}"
-        formulas[name] = Formula(derived, formula, sp.expand(difference) == 0, tex)
+        formulas[name] = Formula(formula, sp.expand(difference) == 0, tex)
     return formulas
 
 
@@ -175,7 +172,6 @@ def central_differences(x, kernel, w, t, g: str, epsilon: float = 1e-5) -> dict[
     derivative to compare with.
     """
     x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
-    epsilon = real_number("epsilon", epsilon, above=True)
 
     def loss(move):  # one number for each of NAMES
         of_output, of_y, of_c, of_w, of_kernel = np.split(move, (1, 5, 9, 13))

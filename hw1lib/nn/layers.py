@@ -124,14 +124,13 @@ class Conv(Layer):
         padded = np.pad(A, ((0, 0), (0, 0), (1, 1), (1, 1)))
 
         def backward(delta):  # dL/dZ, (m, F, H, W)
-            self.dW[...] = filters_gradient(delta, padded, (3, 3), stride=(1, 1))
+            self.dW[...] = filters_gradient(delta, padded, size=(3, 3))
             np.einsum("mfhw->f", delta, out=self.db)  # delta.sum(axis=(0, 2, 3)), faster
             if self.first:
                 return None
-            return images_gradient(delta, padded.shape, self.W, stride=(1, 1), padding=(1, 1))
+            return images_gradient(delta, padded.shape, self.W, padding=1)
 
-        Z = correlate(padded, self.W, stride=(1, 1), bias=self.b[:, None])
-        return Z, backward
+        return correlate(padded, self.W, bias=self.b[:, None]), backward
 
     def __repr__(self):
         filters, channels = self.shapes["W"][:2]
@@ -143,9 +142,7 @@ class MaxPool(Layer):
 
     def forward(self, A, training=False):
         shape = A.shape  # (m, C, H, W)
-        values, argmax = max_pool(
-            A, (2, 2), stride=(2, 2), padding=(0, 0)
-        )  # (m, C, H // 2, W // 2)
+        values, argmax = max_pool(A, 2)  # (m, C, H // 2, W // 2)
 
         def backward(grad):  # only what was the largest has a part in L
             return max_pool_backward(grad, argmax, shape)
@@ -214,5 +211,7 @@ def conv_layers(config: dict, activation: Activation) -> list[Layer]:
         else:
             layers += [Conv(channels, filters), MaxPool(), Apply(activation)]
             channels, height, width = filters, height // 2, width // 2
+    if min(height, width) < 1:
+        raise ValueError(f"config['picture'] is too small to be halved by {config['filters']}")
     sizes = [channels * height * width, *config["hidden"], config["outputs"]]
     return [*layers, Flatten(), *dense_layers(sizes, activation)]

@@ -30,6 +30,10 @@ PARTS = {"activation", "output_activation", "loss"}  # of a config
 DENSE = PARTS | {"layers"}
 PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
 
+# The passes ignore NumPy's floating-point warnings: OpenBLAS sets the flags for nothing now and
+# then, and what is not finite is told by name where it matters.
+quiet = np.errstate(all="ignore")
+
 
 class TrainingDiverged(UserError):
     """The loss or the weights stopped being finite; the message names epoch and learning rate."""
@@ -86,18 +90,13 @@ def check_config(config) -> dict:
             config[key] = _sizes(key, config[key], least)
     if "layers" in config:
         whole_number("config['layers'][0], the inputs,", config["layers"][0])
-        return config
-    config["outputs"] = whole_number("config['outputs']", config["outputs"])
-    least = 2 ** sum(not isinstance(n, Layer) for n in config["filters"])
-    if len(config["picture"]) != 3 or min(config["picture"][1:]) < least:
-        wanted = f"(C, H, W), with H and W at least 2 for each of the filters, here {least}"
-        raise ValueError(f"config['picture'] must be {wanted}, not {config['picture']}")
+    else:
+        whole_number("config['outputs']", config["outputs"])
     return config
 
 
 def _sizes(key: str, values, least: int) -> list:
-    values = values.tolist() if isinstance(values, np.ndarray) else values
-    if not isinstance(values, list | tuple) or len(values) < least:
+    if not isinstance(values, list | tuple | np.ndarray) or np.size(values) < least:
         raise ValueError(f"config[{key!r}] must hold {least} or more whole numbers, not {values!r}")
     name = f"each of config[{key!r}], if no layer,"
     return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
@@ -108,11 +107,8 @@ def _named(config, key: str, registry: dict, kind: type):
     value = config[key]
     if isinstance(value, kind):
         return value
-    if not isinstance(value, str) or value not in registry:
-        own = f"an object of a class that inherits {kind.__name__}"
-        allowed = f"one of {sorted(registry)}, or {own}"
-        raise ValueError(f"config[{key!r}] must be {allowed}; not {value!r}")
-    return registry[value]
+    name = f"config[{key!r}], if no object of a class that inherits nn.{kind.__name__},"
+    return registry[one_of(name, value, registry)]
 
 
 def make_layers(config: dict) -> list[Layer]:
@@ -176,11 +172,9 @@ class Network:
         self.output_activation = _named(config, "output_activation", ACTIVATIONS, Activation)
         self.loss = _named(config, "loss", LOSSES, Loss)
         needed = self.loss.output_activation
-        if needed:
-            one_of(f"{self.loss!r}.output_activation, if not None,", needed, ACTIVATIONS)
-            if not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
-                said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
-                raise ValueError(f"{said}, not {config['output_activation']!r}")
+        if needed and not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
+            said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
+            raise ValueError(f"{said}, not {config['output_activation']!r}")
         if dtype not in (np.float32, np.float64, "float32", "float64"):
             raise ValueError(f"dtype must be np.float32 or np.float64, not {dtype!r}")
         self.dtype = np.dtype(dtype)
@@ -228,7 +222,7 @@ class Network:
 
     # -- both passes -----------------------------------------------------------------------------
 
-    @np.errstate(under="ignore")
+    @quiet
     def forward(self, X, training: bool = False) -> np.ndarray:
         """Return the outputs (n, n_outputs) for the inputs ``X`` (n, ...) (the report's forwProp).
 
@@ -239,7 +233,7 @@ class Network:
         self._last = Z, backwards
         return self.output_activation(Z)
 
-    @np.errstate(under="ignore")
+    @quiet
     def backward(self, y, weight_decay: float = 0.0) -> np.ndarray:
         """Return the gradient of the mean loss of the last ``forward`` against the targets ``y``.
 
@@ -251,7 +245,6 @@ class Network:
             raise ValueError("backward(y) needs the outputs of forward(X) first; fit discards them")
         Z, backwards = self._last
         T = self._targets(y, len(Z))
-        self._check_loss(Z, T)
         self._backward(backwards, self._output_delta(Z, T))
         return self.gradient + weight_decay * self._decays * self.parameters
 
@@ -271,9 +264,6 @@ class Network:
         for backward in reversed(backwards[self._first :]):
             delta = backward(delta)
 
-    def _loss_takes(self, Z):
-        return Z if self.loss.output_activation else self.output_activation(Z)
-
     def _output_delta(self, Z, T):
         """Return dL/dZ of the output layer, (m, n_outputs), L the mean loss."""
         if self.loss.output_activation:  # is part of the loss, and so of its gradient
@@ -282,7 +272,7 @@ class Network:
         return self.output_activation.backward(self.loss.gradient(A, T), Z, A)
 
     def _loss_and_metric(self, Z, T) -> tuple[float, float]:
-        o = self._loss_takes(Z)
+        o = Z if self.loss.output_activation else self.output_activation(Z)
         return float(self.loss.value(o, T)), float(self.loss.score(o, T))
 
     # -- asking ----------------------------------------------------------------------------------
@@ -291,13 +281,13 @@ class Network:
         """Return the output layer's weighted sums Z (n, n_outputs), before its activation."""
         return self._in_blocks(self._inputs(X))
 
-    @np.errstate(under="ignore")
+    @quiet
     def _in_blocks(self, X):
         rows = 128 if X.ndim == 4 else 1024  # at once: what they need stays in the cache
         blocks = [self._forward(X[i : i + rows])[0] for i in range(0, len(X), rows)]
         return np.concatenate(blocks)
 
-    @np.errstate(under="ignore")
+    @quiet
     def outputs(self, X) -> np.ndarray:
         """Return the outputs (n, n_outputs), block by block, for any number of rows."""
         return self.output_activation(self.preactivations(X))
@@ -306,7 +296,7 @@ class Network:
         """Return values (n,) or (n, n_outputs) of a regression, class codes (n,) otherwise."""
         return self.loss.predict(self.outputs(X))
 
-    @np.errstate(under="ignore")
+    @quiet
     def evaluate(self, X, y) -> tuple[float, float]:
         """Return the mean loss and the metric (RMSE or accuracy) on ``X`` (n, ...) and ``y``."""
         X = self._inputs(X)
@@ -355,14 +345,8 @@ class Network:
         progress : bool
             Show a bar over the epochs.
 
-        Returns
-        -------
-        History
-
         Raises
         ------
-        ValueError
-            For arguments that are not allowed; the message says what is.
         TrainingDiverged
             When the loss or the weights stop being finite, most often because the learning rate is
             too large. The weights are then those that fit began with; with ``patience``, those of
@@ -375,12 +359,9 @@ class Network:
         X = self._inputs(X)
         T = self._targets(y, len(X))
         if validation is not None:
-            try:
-                Xv, yv = validation
-                Xv = self._inputs(Xv)
-                Tv = self._targets(yv, len(Xv))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"validation must be a pair (X, y): {error}") from error
+            Xv, yv = validation
+            Xv = self._inputs(Xv, "the validation's X")
+            Tv = self._targets(yv, len(Xv))
         if patience is not None:
             whole_number("patience", patience)
             if validation is None:
@@ -393,7 +374,6 @@ class Network:
 
         # one BLAS thread: on products this small a second one mostly waits, and starves others
         with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
-            self._check_loss(self._forward(X[:batch_size])[0], T[:batch_size])
             for epoch in tqdm(range(epochs), "training", unit="epoch", **bar):
                 rate = real_number(f"learning_rate({epoch})", schedule(epoch))
                 loss, metric = self._epoch(
@@ -446,10 +426,7 @@ class Network:
         return self._loss_and_metric(Z, T)
 
     def _augmented(self, augment, batch):
-        try:
-            new = self._inputs(augment(batch, self.rng))
-        except ValueError as error:
-            raise ValueError(f"augment must return rows like those it is given: {error}") from error
+        new = self._inputs(augment(batch, self.rng), "what augment returns")
         if len(new) != len(batch):
             raise ValueError(f"augment must return {len(batch)} rows for as many, not {len(new)}")
         return new
@@ -458,16 +435,13 @@ class Network:
 
     def save(self, path) -> Path:
         """Write the network to an .npz file: its description and its parameters, no pickle."""
-        arrays = {"config": np.array(self.config_as_json()), "parameters": self.parameters}
-        return write_npz(path, "network", arrays)
-
-    def config_as_json(self) -> str:
-        """Return ``config`` as text; ValueError if it holds objects, which no file can keep."""
 
         def refuse(thing):
             raise ValueError(f"a file holds names and numbers; config holds the object {thing!r}")
 
-        return json.dumps(self.config, default=refuse)
+        config = json.dumps(self.config, default=refuse)
+        arrays = {"config": np.array(config), "parameters": self.parameters}
+        return write_npz(path, "network", arrays)
 
     @classmethod
     def load(cls, path) -> Self:
@@ -475,18 +449,14 @@ class Network:
         kinds = ("network", "convolutional network")  # the second was a kind of its own once
         arrays = read_npz(path, kinds, ("config", "parameters"))
         try:
-            return cls.from_parameters(json.loads(str(arrays["config"])), arrays["parameters"])
+            config, parameters = json.loads(str(arrays["config"])), arrays["parameters"]
+            shape = (n_parameters(make_layers(check_config(config))),)
+            parameters = numbers("parameters", parameters, shape=shape)  # before any is drawn
+            net = cls(config, Zero(), dtype=parameters.dtype)
         except (ValueError, TypeError, RecursionError) as error:
             raise FileError(f"{path}: not a network that this version can read: {error}") from error
-
-    @classmethod
-    def from_parameters(cls, config, parameters, rng=0) -> Self:
-        """Return a network with these parameters; ``rng`` as ``seed`` of the constructor."""
-        shape = (n_parameters(make_layers(check_config(config))),)
-        parameters = numbers("parameters", parameters, shape=shape)  # before room is made for them
-        net = cls(config, Zero(), dtype=parameters.dtype)
         net.parameters[...] = parameters
-        net.rng = np.random.default_rng(rng)  # only now: it has drawn no weights
+        net.rng = np.random.default_rng(0)  # only now: it has drawn no weights
         return net
 
     def to_onnx(self, path) -> Path:
@@ -511,26 +481,18 @@ class Network:
 
     # -- checks ----------------------------------------------------------------------------------
 
-    def _inputs(self, X):
-        X = numbers("X", X)
+    def _inputs(self, X, name="X"):
+        X = numbers(name, X)
         if X.shape[1:] != self.input_shape or len(X) == 0:
             wanted = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"X must have shape (n, {wanted}) with n >= 1, not {X.shape}")
-        return X if X.dtype == np.uint8 and X.ndim == 4 else self._array("X", X)
+            raise ValueError(f"{name} must have shape (n, {wanted}) with n >= 1, not {X.shape}")
+        return X if X.dtype == np.uint8 and X.ndim == 4 else self._array(name, X)
 
     def _targets(self, y, n: int):
         T = self._array("y", self.loss.encode(y, self.n_outputs))
         if len(T) != n:
             raise ValueError(f"X and y must have the same number of rows: {n} and {len(T)}")
         return T
-
-    def _check_loss(self, Z, T):
-        """Refuse a loss of the reader's own whose results NumPy would have to broadcast."""
-        o = self._loss_takes(Z)
-        shapes = np.shape(self.loss.value(o, T)), np.shape(self.loss.gradient(o, T))
-        if shapes != ((), o.shape):
-            said = f"value and gradient of {self.loss!r} must have the shapes {((), o.shape)}"
-            raise ValueError(f"{said}, not {shapes}")
 
     def _array(self, name, values, shape=None):
         """Return the values as an array in the order and the dtype that the products take."""

@@ -45,7 +45,7 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     ImportError
         If ``onnx`` is not installed.
     ValueError
-        If an activation or a layer has no operator in ONNX.
+        If an activation or a layer has no operator in ONNX, or classes are dates.
     """
     try:
         from onnx import TensorProto, checker, helper, numpy_helper
@@ -54,22 +54,14 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     nodes, constants = [], []
 
     def constant(name, values):
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"the file holds float32, for which {name} has too large numbers")
-        constants.append(numpy_helper.from_array(np.array(values), name))
+        constants.append(numpy_helper.from_array(values, name))
         return name
 
     def node(operator, inputs, output, **attributes):
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
-    def float32(values):
-        with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(values).astype(np.float32)
-
-    if not (float32(scale) > 0 and np.isfinite(float32(scale))):
-        raise ValueError(f"the file holds float32, for which the scale {scale:g} is no number")
-    A = node("Div", ["X", constant("scale", float32(scale))], "scaled")
+    A = node("Div", ["X", constant("scale", np.array(scale, np.float32))], "scaled")
     for i, layer in enumerate([*net.layers, Apply(net.output_activation)], start=1):
         step = layer.activation if isinstance(layer, Apply) else layer
         if type(step) not in OPERATORS:
@@ -77,8 +69,8 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
             raise ValueError(f"{step!r} has no ONNX operator; these have: {known}")
         inputs = [A]
         if layer.shapes:
-            W, b = float32(layer.W), float32(layer.b)
-            inputs += [constant(f"W{i}", W), constant(f"b{i}", b)]
+            for name in ("W", "b"):
+                inputs.append(constant(f"{name}{i}", getattr(layer, name).astype(np.float32)))
         attributes: dict = {}
         if isinstance(step, LeakyReLU):
             attributes = {"alpha": step.slope}

@@ -19,7 +19,6 @@ from hw1lib.nn.conv import (
     max_pool2d_backward,
     max_pool2d_loops,
     pad,
-    patch_matrix,
     recover_filter,
 )
 from hw1lib.study.published import TABLES
@@ -34,40 +33,36 @@ FILTERS = np.array(
 )
 
 
-def pairs(least, most):
-    return st.tuples(st.integers(least, most), st.integers(least, most))
-
-
 @st.composite
 def convolutions(draw):
     """Draw integer images (N, C, H, W), filters (F, C, kh, kw), and options that fit them."""
-    n, c, f = (draw(st.integers(1, 3)) for _ in range(3))
-    size, options = draw(pairs(1, 3)), {"stride": draw(pairs(1, 3)), "padding": draw(pairs(0, 3))}
-    least = [max(1, k - 2 * p) for k, p in zip(size, options["padding"], strict=True)]
+    n, c, f, kh, kw, stride = (draw(st.integers(1, 3)) for _ in range(6))
+    padding = draw(st.integers(0, 3))
+    least = [max(1, k - 2 * padding) for k in (kh, kw)]
     height, width = (draw(st.integers(low, low + 4)) for low in least)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return rng.integers(-9, 10, (n, c, height, width)), rng.integers(-9, 10, (f, c, *size)), options
+    images, filters = (
+        rng.integers(-9, 10, (n, c, height, width)),
+        rng.integers(-9, 10, (f, c, kh, kw)),
+    )
+    return images, filters, {"stride": stride, "padding": padding}
 
 
 @st.composite
 def poolings(draw):
-    """Draw images with many equal cells, and options under which every window holds a cell."""
-    size, stride = draw(pairs(1, 4)), draw(st.none() | pairs(1, 3))
-    padding = tuple(draw(st.integers(0, k // 2)) for k in size)
-    shape = [
-        draw(st.integers(max(1, k - 2 * p), k + 4)) for k, p in zip(size, padding, strict=True)
-    ]
+    """Draw images with many equal cells, and the size of the squares."""
+    size = draw(st.integers(1, 4))
+    shape = [draw(st.integers(size, size + 5)) for _ in range(2)]
     leading = draw(st.sampled_from([(), (2, 3)]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    options = {"size": size, "stride": stride, "padding": padding}
-    return rng.integers(-3, 1, (*leading, *shape)), options
+    return rng.integers(-3, 1, (*leading, *shape)), size
 
 
 def by_scipy(images, filters, stride, padding, mode):
-    padded = np.pad(images, [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2])
+    padded = np.pad(images, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
     slide = {"correlation": correlate2d, "convolution": convolve2d}[mode]
     maps = [[sum(map(slide, image, f, ["valid"] * len(f))) for f in filters] for image in padded]
-    return np.array(maps)[..., :: stride[0], :: stride[1]]
+    return np.array(maps)[..., ::stride, ::stride]
 
 
 def differences(function, array, grad):
@@ -139,10 +134,6 @@ def test_conv2d_backward_equals_central_differences(case, mode):
     assert_array_equal(
         result.filters, differences(lambda w: conv2d(images, w, **options), filters, grad)
     )
-    single = conv2d_backward(grad[0, 0], images[0, 0], filters[0, 0], **options)
-    assert (single.images.shape, single.filters.shape) == (images.shape[2:], filters.shape[2:])
-    alone = conv2d_backward(grad[:1, :1], images[:1, :1], filters[:1, :1], **options)
-    assert_array_equal(single.filters, alone.filters[0, 0])
 
 
 @pytest.mark.parametrize("block", [2 * 72 * 12, 72 * 5, 1])  # two pictures, a row, a window
@@ -170,17 +161,11 @@ def test_one_large_picture_takes_little_memory(dtype):
     assert (out == 121).all()
 
 
-def test_integers_stay_exact():
+def test_types():
     big = 2**53 + 1  # a float64 can't hold it
     assert conv2d([[big]], [[1]])[0, 0] == conv2d_loops([[big]], [[1]])[0, 0] == big
-    assert max_pool2d([[big - 1, big]], (1, 2)).values[0, 0] == big
     white = np.full((3, 3), 255, np.uint8)
     assert conv2d(white, white)[0, 0] == 9 * 255**2  # beyond 8 bits, and 16
-    with pytest.raises(ValueError, match=r"must be below 2\*\*63"):
-        conv2d([[2**62, 2**62]], [[1, 1]])
-
-
-def test_floats_keep_their_type():
     x = np.ones((1, 1, 4, 4), np.float32)
     assert conv2d(x, x).dtype == conv2d_loops(x, x).dtype == np.float32
     assert conv2d(x, x.astype(float)).dtype == np.float64
@@ -196,67 +181,32 @@ def test_arguments_are_left_alone_and_not_shared():
     assert_array_equal(x, kept)
 
 
-def test_empty_batch_gives_an_empty_batch():
-    none = np.zeros((0, 2, 5, 5))
-    assert conv2d(none, np.ones((3, 2, 3, 3))).shape == (0, 3, 3, 3)
-    gradients = conv2d_backward(np.zeros((0, 3, 3, 3)), none, np.ones((3, 2, 3, 3)))
-    assert_array_equal(gradients.filters, np.zeros((3, 2, 3, 3)))
-    pooled = max_pool2d(none, 2)
-    assert pooled.values.shape == (0, 2, 2, 2)
-    assert max_pool2d_backward(pooled.values, pooled.argmax, none.shape).shape == none.shape
-
-
 # -- pooling -------------------------------------------------------------------------------------
 
 
 @settings(max_examples=80, deadline=None)
 @given(case=poolings())
 def test_max_pool2d_equals_loops(case):
-    images, options = case
-    result, expected = max_pool2d(images, **options), max_pool2d_loops(images, **options)
+    images, size = case
+    result, expected = max_pool2d(images, size), max_pool2d_loops(images, size)
     assert_array_equal(result.values, expected.values)
     assert_array_equal(result.argmax, expected.argmax)
-    flat = images.reshape(*images.shape[:-2], 1, -1)
-    assert_array_equal(np.take_along_axis(flat, result.argmax, -1), result.values)
     assert result.values.dtype == images.dtype
 
 
 @settings(max_examples=40, deadline=None)
 @given(case=poolings())
 def test_max_pool2d_and_backward_equal_pytorch(torch, case):
-    images, options = case
+    images, size = case
     batch = images.reshape(-1, 1, *images.shape[-2:])
     x = torch.tensor(batch, dtype=torch.float64, requires_grad=True)
-    values, argmax = torch.nn.functional.max_pool2d(
-        x, options["size"], options["stride"], options["padding"], return_indices=True
-    )
-    result = max_pool2d(batch, **options)
+    values, argmax = torch.nn.functional.max_pool2d(x, size, return_indices=True)
+    result = max_pool2d(batch, size)
     assert_array_equal(result.values, values.detach().numpy())
     assert_array_equal(result.argmax, argmax.numpy())  # of equal cells, the same one
     grad = np.random.default_rng(0).integers(-9, 10, values.shape)
     values.backward(torch.tensor(grad, dtype=torch.float64))
     assert_array_equal(max_pool2d_backward(grad, result.argmax, batch.shape), x.grad.numpy())
-
-
-@pytest.mark.parametrize(
-    "options", [{"size": 2}, {"size": (3, 2), "stride": (1, 2), "padding": (1, 0)}]
-)
-def test_max_pool2d_backward_equals_central_differences(options):
-    rng = np.random.default_rng(0)
-    images = rng.permutation(60).reshape(2, 5, 6)  # no two alike: a quarter changes no choice
-    pooled = max_pool2d(images, **options)
-    grad = rng.integers(-9, 10, pooled.values.shape)
-    expected = differences(lambda x: max_pool2d(x, **options).values, images, grad)
-    assert_array_equal(max_pool2d_backward(grad, pooled.argmax, images.shape), expected)
-
-
-@pytest.mark.parametrize("pool", [max_pool2d, max_pool2d_loops])
-def test_padding_is_never_chosen(pool):
-    for dtype in (np.int8, np.int64, np.float32):
-        lowest = np.finfo(dtype).min if dtype is np.float32 else np.iinfo(dtype).min
-        pooled = pool(np.full((3, 3), lowest, dtype), 3, 2, 1)
-        assert (pooled.values == lowest).all()
-        assert pooled.argmax.tolist() == [[0, 1], [3, 4]]
 
 
 # -- recovering a filter -------------------------------------------------------------------------
@@ -280,14 +230,11 @@ def test_the_filters_of_the_report_are_the_only_ones():
 @given(case=convolutions())
 def test_recovered_filter_gives_the_output(case):
     images, filters, options = case
-    picture, stride, padding = images[0, 0], options["stride"], options["padding"]
-    output = conv2d(picture, filters[0, 0], stride, padding)
-    result = recover_filter(picture, output, padding, stride)
-    again = conv2d(picture, result.filter, stride, padding)
+    picture = images[0, 0]
+    output = conv2d(picture, filters[0, 0], **options)
+    result = recover_filter(picture, output, **options)
+    again = conv2d(picture, result.filter, **options)
     assert_allclose(again, output, atol=1e-9)
-    assert result.rank == np.linalg.matrix_rank(
-        patch_matrix(picture, result.filter.shape, stride, padding)
-    )
     if result.unique:
         assert result.integer
         largest = np.zeros(result.filter.shape)
@@ -298,7 +245,7 @@ def test_recovered_filter_gives_the_output(case):
 def test_recovers_a_filter_that_is_not_whole():
     rng = np.random.default_rng(0)
     picture, f = rng.normal(size=(9, 8)), rng.normal(size=(3, 2))
-    result = recover_filter(picture, conv2d(picture, f, (2, 1), (1, 0)), (1, 0), (2, 1))
+    result = recover_filter(picture, conv2d(picture, f, 2, 1), 1, 2)
     assert result.filter[:3, :2] == pytest.approx(f, rel=1e-10)
     assert not result.integer
 
@@ -306,64 +253,33 @@ def test_recovers_a_filter_that_is_not_whole():
 # -- what can't be used --------------------------------------------------------------------------
 
 FOUR, BATCH = np.ones((4, 4)), np.ones((2, 3, 4, 4))
-MASKED = np.ma.masked_equal(np.eye(4), 1)
 CELLS = np.ones((4, 4), int)
-
-
-@pytest.mark.parametrize("bad", [FOUR * np.nan, [[1, 2], [3]], None, FOUR > 0, [[]], MASKED])
-@pytest.mark.parametrize(
-    ("name", "use"),
-    [
-        ("images", lambda bad: pad(bad, 1)),
-        ("images", lambda bad: conv2d(bad, [[1]])),
-        ("images", lambda bad: conv2d_loops(bad, [[1]])),
-        ("images", lambda bad: conv2d_backward(FOUR, bad, [[1]])),
-        ("images", lambda bad: max_pool2d(bad, 2)),
-        ("filters", lambda bad: conv2d(FOUR, bad)),
-        ("grad", lambda bad: conv2d_backward(bad, FOUR, [[1]])),
-        ("grad", lambda bad: max_pool2d_backward(bad, CELLS, (4, 4))),
-        ("argmax", lambda bad: max_pool2d_backward(FOUR, bad, (4, 4))),
-        ("picture", lambda bad: recover_filter(bad, FOUR)),
-        ("output", lambda bad: recover_filter(FOUR, bad)),
-    ],
-)
-def test_bad_pictures_are_named(name, use, bad):
-    with pytest.raises(ValueError, match=rf"(?=.*\b{name}\b).* must "):
-        use(bad)
-
-
-@pytest.mark.parametrize("name", ["stride", "padding", "size"])
-@pytest.mark.parametrize("bad", [-1, 1.0, True, "2", (1,), (1, 0.5)])
-def test_bad_steps_are_named(name, bad):
-    function, arguments = (max_pool2d, (FOUR,)) if name == "size" else (conv2d, (FOUR, [[1]]))
-    with pytest.raises(ValueError, match=f"{name} must be a whole number"):
-        function(*arguments, **{name: bad})
 
 
 @pytest.mark.parametrize(
     ("use", "message"),
     [
+        (lambda: pad(FOUR * np.nan, 1), "images must be finite"),
+        (lambda: pad([[]], 1), "images must be (H, W) or (N, C, H, W)"),
+        (lambda: conv2d(FOUR > 0, FOUR), "images must hold real numbers"),
+        (lambda: conv2d(FOUR, np.ma.masked_equal(np.eye(4), 1)), "filters must not hold masked"),
+        (lambda: max_pool2d(FOUR, 0), "size must be a whole number >= 1"),
+        (lambda: conv2d(FOUR, FOUR, stride=0), "stride must be a whole number >= 1, not 0"),
+        (lambda: conv2d(FOUR, FOUR, padding=-1), "padding must be a whole number >= 0, not -1"),
         (lambda: conv2d(FOUR, BATCH), "images and filters must be (H, W) and (kh, kw), or"),
-        (lambda: conv2d(BATCH, BATCH[:, :2]), "one or more, with the images' 3 channels"),
-        (lambda: conv2d(BATCH, BATCH[:0]), "filters must be one or more"),
+        (lambda: conv2d(BATCH, BATCH[:, :2]), "filters must have 3 channels and at most"),
+        (
+            lambda: conv2d(FOUR, np.ones((5, 1))),
+            "at most the padded picture's 4x4 cells, not (1, 5",
+        ),
         (lambda: conv2d(FOUR, [[1]], mode="full"), "mode must be one of correlation, convolution"),
-        (lambda: conv2d(FOUR, np.ones((5, 1))), "filters must be at most the padded picture's 4x4"),
         (lambda: conv2d_backward(FOUR, FOUR, FOUR), "grad must have shape (1, 1), not (4, 4)"),
-        (lambda: max_pool2d(FOUR, 5), "size must be at most the padded picture's 4x4 cells"),
-        (lambda: max_pool2d(FOUR, 2, padding=2), "padding must be at most half of size (2, 2)"),
-        (
-            lambda: max_pool2d_backward(FOUR, CELLS[:2], (4, 4)),
-            "grad must have the shape of argmax",
-        ),
-        (lambda: max_pool2d_backward(FOUR, 16 * CELLS, (4, 4)), "argmax must be from 0 to 15"),
-        (lambda: max_pool2d_backward(FOUR, CELLS, 16), "shape must be the pictures' (..., H, W)"),
-        (lambda: patch_matrix(BATCH, 2), "picture must be (H, W), not of shape (2, 3, 4, 4)"),
-        (
-            lambda: recover_filter(FOUR, np.ones((5, 4))),
-            "small enough for a filter of at least 1x1",
-        ),
+        (lambda: max_pool2d_backward(FOUR, CELLS[:2], (4, 4)), "grad must have shape (2, 4)"),
+        (lambda: max_pool2d_backward(FOUR, 16 * CELLS, (4, 4)), "argmax must be of max_pool2d"),
+        (lambda: recover_filter(BATCH, FOUR), "picture and output must be (H, W) and (oh, ow)"),
+        (lambda: recover_filter(FOUR, np.ones((5, 4))), "a filter of at least 1x1"),
     ],
 )
-def test_bad_combinations_are_named(use, message):
+def test_what_cannot_be_used_is_named(use, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         use()

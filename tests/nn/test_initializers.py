@@ -24,30 +24,16 @@ def test_weights_are_normal_with_the_width_of_the_paper(initializer, std):
     assert W.std() == pytest.approx(std, rel=0.01)
     assert abs(W.mean()) <= 0.01 * std
     if std:
-        assert np.mean((W / std) ** 4) == pytest.approx(
-            3, rel=0.03
-        )  # a uniform distribution has 1.8
+        kurtosis = np.mean((W / std) ** 4)
+        assert kurtosis == pytest.approx(3, rel=0.03)  # a uniform distribution has 1.8
 
 
 def test_names_stand_for_objects_that_compare():
-    objects = {"zero": Zero(), "random": Random(0.1), "xavier": Xavier(), "he": He()}
-    assert objects == INITIALIZERS
-    for name, thing in objects.items():
-        assert as_initializer(name) == thing
-        assert hash(as_initializer(name)) == hash(thing)
-        assert as_initializer(thing) is thing
+    assert as_initializer("random") == Random(np.float64(0.1)) == INITIALIZERS["random"]
+    assert repr(Random(np.float64(0.1))) == "Random(sigma=0.1)"
+    assert as_initializer(round) is round  # any function
     for bad in ("large", None, Xavier, 0.1):
-        with pytest.raises(
-            ValueError, match=r"initializer.* must be one of zero, random, xavier, he, not"
-        ):
+        with pytest.raises(ValueError, match=r"initializer.* one of zero, random, xavier, he, not"):
             as_initializer(bad)
-
-
-def test_the_width_is_a_finite_number_and_shown_plainly():
-    assert (
-        repr(Random(np.float64(0.1))) == repr(Random(0.1)) == repr(Random()) == "Random(sigma=0.1)"
-    )
-    assert not Random(0)(3, 2, np.random.default_rng(0)).any()
-    for sigma in (-0.1, np.nan, np.inf, "0.1", None, True):
-        with pytest.raises(ValueError, match="sigma must be a finite number >= 0"):
-            Random(sigma)
+    with pytest.raises(ValueError, match="sigma must be a finite number >= 0"):
+        Random(-0.1)

@@ -27,7 +27,7 @@ def test_l2_is_half_the_squared_error_averaged_over_rows_and_summed_over_outputs
 def test_nll_is_scikit_learns_log_loss_at_any_scale(scale):
     rng = np.random.default_rng(0)
     z, labels = rng.normal(0, scale, (60, 5)), rng.integers(0, 5, 60)
-    with np.errstate(all="raise"):
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
         loss = NLL.value(z, one_hot(labels, 5))
         gradient = NLL.gradient(z, one_hot(labels, 5))
     assert_allclose(gradient, (special.softmax(z, axis=1) - np.eye(5)[labels]) / 60, atol=1e-15)
@@ -66,7 +66,7 @@ def test_the_logistic_loss_is_scikit_learns_log_loss(outputs):
 
 def test_the_logistic_loss_of_huge_sums_and_of_an_even_chance_is_exact():
     z, t = np.array([[1000.0], [-1000], [1000], [-1000]]), np.array([[1.0], [0], [0], [1]])
-    with np.errstate(all="raise"):
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
         assert (LOGISTIC.value(z, t), LOGISTIC.score(z, t)) == (500, 0.5)
         assert LOGISTIC.gradient(z, t).ravel().tolist() == [0, 0, 0.25, -0.25]
     assert LOGISTIC.predict(np.full((4, 1), 0.5)).tolist() == [0, 0, 0, 0]
@@ -75,55 +75,24 @@ def test_the_logistic_loss_of_huge_sums_and_of_an_even_chance_is_exact():
     )  # counted as it is predicted
 
 
-def test_losses_name_themselves_and_their_output_activation():
-    assert {repr(loss): loss.output_activation for loss in LOSSES.values()} == {
-        "L2()": None, "NLL()": "softmax", "Logistic()": "sigmoid",
-    }  # fmt: skip
-
-
 def test_one_hot():
     assert one_hot([2, 0, 1], 3).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    assert (
-        one_hot(np.array([1.0, 0.0]), 2).tolist()
-        == one_hot([True, False], 2).tolist()
-        == [[0, 1], [1, 0]]
-    )
+    assert one_hot([True, False], 2).tolist() == [[0, 1], [1, 0]]
     assert one_hot([], 3).shape == (0, 3)
-    with pytest.raises(ValueError, match=r"labels must have one dimension, not shape \(1, 2\)"):
-        one_hot([[0, 1]], 2)
 
 
 @pytest.mark.parametrize(
     ("loss", "y", "message"),
     [
         (L2, [1, 2], r"y must have shape \(n, 3\), not \(2,\)"),
-        (L2, 5.0, "y must have shape"),
         (L2, [[1, 2, np.nan]], "y must be finite"),
-        (L2, [["a", "b", "c"]], "y must hold real numbers, not <U1"),
-        (L2, [[1, 2, 3j]], "y must hold real numbers, not complex128"),
-        (L2, [[1, 2], [3]], "y must be an array, with rows of equal length"),
-        (L2, [[1, 2, None]], "y must hold real numbers, not object"),
-        (
-            NLL,
-            ["no", "yes"],
-            "real numbers, not <U3; codes are 0 to 2, nn.estimators.NetworkClassifier takes labels",
-        ),
-        (NLL, np.array(["a", None]), "codes are 0 to 2"),
+        (NLL, ["no", "yes"], "y must hold real numbers, not <U3"),
         (NLL, np.ma.masked_equal([0, 1], 1), "y must not hold masked values"),
-        (NLL, [np.nan, 1], "y must be finite"),
-        (NLL, [[1, 0, 0], [1]], "y must be an array, with rows of equal length"),
-        (
-            NLL,
-            [[0], [1]],
-            r"y must be class codes \(n,\), or rows \(n, 3\) .*; it has shape \(2, 1\)",
-        ),
-        *[
-            (NLL, bad, "whole numbers from 0 to 2, one of 3 classes")
-            for bad in ([0, 3], [-1, 0], [0.5, 1], [2**40])
-        ],
+        (NLL, [[0], [1]], r"class codes \(n,\), or rows \(n, 3\) .*; it has shape \(2, 1\)"),
+        (NLL, [0, 3], "whole numbers from 0 to 2, one of 3 classes"),
+        (NLL, [0.5, 1], "whole numbers from 0 to 2, one of 3 classes"),
         (NLL, [[1, 1, 0]], "one-hot rows"),
         (NLL, [[2, -1, 0]], "one-hot rows"),
-        (NLL, np.zeros((2, 3, 3)), r"it has shape \(2, 3, 3\)"),
         (LOGISTIC, [[0, 1, 2]], "y must lie between 0 and 1"),
         (LOGISTIC, [[0, 1, -0.1]], "y must lie between 0 and 1"),
     ],
@@ -131,9 +100,3 @@ def test_one_hot():
 def test_bad_targets_are_named(loss, y, message):
     with pytest.raises(ValueError, match=message):
         loss.encode(y, 3)
-
-
-def test_one_output_takes_either_shape():
-    assert L2.encode([1, 2], 1).tolist() == L2.encode([[1], [2]], 1).tolist() == [[1], [2]]
-    with pytest.raises(ValueError, match=r"y must have shape \(n, 1\) or \(n,\), not \(1, 2\)"):
-        L2.encode([[1, 2]], 1)

@@ -3,8 +3,6 @@
 import copy
 import json
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,10 +31,10 @@ def test_predictions_follow_from_the_outputs(config, network, batch):
     assert len(np.unique(predicted)) > 1
 
 
-@pytest.mark.parametrize("ask", ["predict", "outputs", "preactivations", "forward", "evaluate"])
-def test_eight_threads_that_ask_one_network_get_what_one_would(config, network, batch, ask):
-    X, y = batch(config, 2000)
-    net = network(config, np.float32)
+@pytest.mark.parametrize("ask", ["outputs", "forward", "evaluate"])
+def test_eight_threads_that_ask_one_network_get_what_one_would(age, network, batch, ask):
+    X, y = batch(age, 2000)
+    net = network(age, np.float32)
     rows = [slice(i, i + 100) for i in range(0, 2000, 100)]
     parts = [(X[r], y[r]) if ask == "evaluate" else (X[r],) for r in rows]
     expected = [getattr(net, ask)(*part) for part in parts]
@@ -67,8 +65,6 @@ def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
     assert_array_equal(net.backward(y), gradient)
     with pytest.raises(ValueError, match="same number of rows: 50 and 49"):
         net.backward(y[1:])
-    with pytest.raises(ValueError, match="weight_decay must be a finite number >= 0, not 'much'"):
-        net.backward(y, "much")
     fit(net, X, y)  # its weights are others than those of the last forward
     for silent in (net, network(age)):
         with pytest.raises(ValueError, match=r"needs the outputs of forward\(X\) first"):
@@ -104,16 +100,6 @@ def test_bytes_are_numbers_from_minus_a_half_to_a_half(configs, network, fit):
 # -- copies and files ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("duplicate", COPIES)
-def test_copies_train_on_as_the_original_would(age, network, batch, fit, duplicate):
-    X, y = batch(age)
-    net = fit(network(age), X, y)
-    twin, before = duplicate(net), net.parameters.copy()
-    fit(twin, X, y)
-    assert_array_equal(net.parameters, before)  # nothing shared
-    assert_array_equal(twin.parameters, fit(net, X, y).parameters)
-
-
 class Named(nn.Network):
     """A reader's own, with an attribute."""
 
@@ -121,15 +107,16 @@ class Named(nn.Network):
 
 
 @pytest.mark.parametrize("duplicate", COPIES)
-def test_copies_keep_what_a_subclass_adds(age, network, batch, duplicate):
+def test_copies_keep_what_a_subclass_adds_and_train_on_alone(age, network, batch, fit, duplicate):
+    X, y = batch(age)
     net = network(age, cls=Named)
-    net.decimals, net.history = 5, [1, 2]
-    net.forward(batch(age)[0])
-    twin = duplicate(net)
-    assert (type(twin), twin.decimals, twin.history) == (Named, 5, [1, 2])
-    twin.weights[0][...] = 0
-    assert not twin.parameters[: twin.weights[0].size].any()  # still views
-    assert not np.shares_memory(twin.parameters, net.parameters)
+    net.decimals = 5
+    net.forward(X)
+    twin, before = duplicate(net), net.parameters.copy()
+    assert (type(twin), twin.decimals) == (Named, 5)
+    fit(twin, X, y)
+    assert_array_equal(net.parameters, before)  # nothing shared
+    assert_array_equal(twin.parameters, fit(net, X, y).parameters)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -146,15 +133,12 @@ def test_a_network_comes_back_from_its_file(config, network, batch, fit, dtype, 
     assert_array_equal(nn.Network.load(path).parameters, net.parameters)
 
 
-def test_parameters_may_be_a_list_and_their_views_are_not_to_be_replaced(age, network):
+def test_parameters_lie_layer_by_layer_and_are_not_to_be_replaced(age, network):
     net = network(age)
-    again = nn.Network.from_parameters(age, net.parameters.tolist())
-    assert_array_equal(again.parameters, net.parameters)
     parts = [p.ravel() for pair in zip(net.weights, net.biases, strict=True) for p in pair]
-    assert_array_equal(np.concatenate(parts), net.parameters)  # layer by layer
-    for name in ("weights", "biases", "weight_gradients", "bias_gradients"):
-        with pytest.raises(TypeError, match="does not support item assignment"):
-            getattr(net, name)[0] = 0
+    assert_array_equal(np.concatenate(parts), net.parameters)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        net.weights[0] = 0
 
 
 def test_missing_and_damaged_files_are_named_and_never_half_read(configs, network, tmp_path):
@@ -166,7 +150,7 @@ def test_missing_and_damaged_files_are_named_and_never_half_read(configs, networ
         nn.Network.load(path)
     assert "allow_pickle" not in str(caught.value)  # as NumPy advises
     original, refused = net.save(path).read_bytes(), 0
-    for case in range(300):
+    for case in range(100):
         damaged = bytearray(original)
         for _ in range(rng.integers(1, 4)):
             damaged[rng.integers(len(damaged))] = rng.integers(256)
@@ -177,7 +161,7 @@ def test_missing_and_damaged_files_are_named_and_never_half_read(configs, networ
             refused += str(path) in str(error) or pytest.fail(f"{error} names no file")
         else:  # bytes that mean nothing, dates for example
             assert_array_equal(back.parameters, net.parameters)
-    assert 100 < refused < 300
+    assert 30 < refused < 100
 
 
 def described(**change):
@@ -191,13 +175,10 @@ def described(**change):
         ({"version": np.array(2)}, "written by a later version of hw1lib"),
         ({"kind": np.array("preprocessor")}, "holds no network"),
         ({"config": np.array("[" * 100_000)}, "not a network that this version can read"),
-        ({"config": np.array("[6, 5, 1]")}, "config must be a dictionary"),
         ({"config": np.array([{}])}, "not a readable"),  # an object, thus a pickle
         (described(layers=[6, 10**8, 1]), r"parameters must have shape \(800000001,\), not \(41,"),
         (described(activation="swish"), "must be one of"),
-        (described(layers=[6, "5", 1]), "must be a whole number >= 1, not '5'"),
         ({"parameters": np.full(41, np.nan, np.float32)}, "parameters must be finite"),
-        ({"parameters": np.zeros(41, np.float16)}, "dtype must be"),
         ({"parameters": None}, "net.npz: not a readable"),
     ],
 )
@@ -216,25 +197,19 @@ def test_files_of_another_kind_are_refused_before_they_take_memory(change, messa
     assert str(path) in str(caught.value)
 
 
-def test_importing_the_room_loads_nothing_heavy():
-    heavy = "pandas", "matplotlib", "sklearn", "sympy", "torch", "onnx"
-    code = f"import sys, hw1lib.nn; sys.exit(' '.join(set({heavy}) & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 # -- what is refused -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"activation": "swish"}, r"\['activation'\] must be one of \['identity', .*not 'swish'"),
-        ({"output_activation": np.tanh}, r"\['output_activation'\] must be .* inherits Activation"),
-        ({"activation": nn.ReLU}, "an object of a class that inherits Activation; not <class"),
-        ({"loss": "mse"}, r"\['loss'\] must be one of \['l2', 'logistic', 'nll'\]"),
+        ({"activation": "swish"}, r"\['activation'\], if no .* one of leaky_relu, .*not 'swish'"),
+        (
+            {"activation": nn.ReLU},
+            "if no object of a class that inherits nn.Activation, .*not <class",
+        ),
         ({"loss": "nll"}, "the loss 'nll' needs the output activation 'softmax', not 'identity'"),
-        *[({"layers": bad}, "hold 2 or more") for bad in ([6], 6, None, np.array(6))],
+        *[({"layers": bad}, "hold 2 or more") for bad in ([6], 6, None)],
         *[({"layers": [6, bad, 1]}, "must be a whole number >= 1, not") for bad in (0, 2.0, True)],
         ({"layers": [nn.Flatten(), 5, 1]}, r"config\['layers'\]\[0\], the inputs, must be a whole"),
         ({"dropout": 0.5}, r"keys \['activation', 'layers', .*, or for pictures \['activation', "),
@@ -251,13 +226,8 @@ def test_bad_descriptions_say_what_is_allowed(configs, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"picture": (2, 3, 9)},
-            r"\(C, H, W\), with H and W at least 2 .*, here 4, not \[2, 3, 9\]",
-        ),
+        ({"picture": (2, 3, 9)}, r"config\['picture'\] is too small to be halved by \[3, 4\]"),
         ({"picture": (9, 9)}, r"config\['picture'\] must hold 3 or more whole numbers"),
-        ({"picture": (0, 9, 9)}, "must be a whole number >= 1, not 0"),
-        ({"filters": []}, "must hold 1 or more whole numbers"),
         ({"hidden": 5}, "must hold 0 or more whole numbers, not 5"),
         ({"outputs": 1.5}, r"config\['outputs'\] must be a whole number >= 1, not 1.5"),
     ],
@@ -272,18 +242,15 @@ def test_bad_descriptions_of_pictures_say_what_is_allowed(configs, change, messa
     [
         (lambda *_: 0.5, r"must have shape \(\d+, \d\), not \(\)"),
         (lambda m, n, rng: np.ones((n, m)), r"must have shape \(\d+, \d\), not \(\d, \d+\)"),
-        (lambda *fans: np.full(fans[:2], np.nan), "must be finite"),
         (lambda *fans: np.full(fans[:2], 1e300), "must be finite in float32"),
-        (lambda *fans: np.ma.masked_equal(np.ones(fans[:2]), 1), "must not hold masked values"),
     ],
 )
 def test_bad_weights_and_types_are_refused(age, initializer, message):
     with pytest.raises(ValueError, match=f"the initializer's weights {message}"):
         nn.Network(age, initializer)
     assert nn.Network(age, dtype="float64").dtype == np.float64
-    for dtype in (np.float16, "f4", None):
-        with pytest.raises(ValueError, match=r"dtype must be np.float32 or np.float64"):
-            nn.Network(age, dtype=dtype)
+    with pytest.raises(ValueError, match=r"dtype must be np.float32 or np.float64"):
+        nn.Network(age, dtype=np.float16)
 
 
 def test_it_starts_as_the_initializer_says(configs):
@@ -302,20 +269,14 @@ def test_it_starts_as_the_initializer_says(configs):
     )
 
 
-def hidden_value(X):
-    return np.ma.masked_greater(X, 2)
-
-
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
         (lambda X: X[..., 1:], r"X must have shape \(n, .*\) with n >= 1, not \(50, "),
-        (lambda X: X[0], r"X must have shape \(n, "),
         (lambda X: X[:0], r"with n >= 1, not \(0, "),
-        (lambda X: None, "X must hold real numbers, not object"),
         (lambda X: np.where(X > 2, np.nan, X), "X must be finite"),
         (lambda X: X * 1e300, "X must be finite in float32"),
-        (hidden_value, "X must not hold masked values"),
+        (lambda X: np.ma.masked_greater(X, 2), "X must not hold masked values"),
         (lambda X: X[1:], "X and y must have the same number of rows: 49 and 50"),
     ],
 )
@@ -339,7 +300,6 @@ def test_bad_inputs_are_named(age, network, batch, bad, message):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (lambda y: y * np.nan, "y must be finite"),
         (lambda y: y * 1e300, "y must be finite in float32"),
         (lambda y: np.ma.masked_greater(y, 1), "y must not hold masked values"),
         (lambda y: y[:, None] * [1, 1], r"y must have shape \(n, 1\) or \(n,\), not \(50, 2\)"),
@@ -351,5 +311,3 @@ def test_bad_targets_are_named(age, network, batch, bad, message):
     for use in (net.evaluate, net.fit, lambda X, bad: net.fit(X, y, validation=(X, bad))):
         with pytest.raises(ValueError, match=message):
             use(X, bad(y))
-    with pytest.raises(ValueError, match="parameters must not hold masked values"):
-        nn.Network.from_parameters(age, np.ma.masked_greater(net.parameters, 0))

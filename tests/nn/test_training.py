@@ -40,9 +40,7 @@ def test_steps_of_momentum_and_weight_decay_by_hand():
 
 @pytest.mark.parametrize("name", ["age", "race"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    ("momentum", "weight_decay", "batch_size"), [(0, 0, 10), (0.9, 0.1, 16), (0.5, 0, 1)]
-)
+@pytest.mark.parametrize(("momentum", "weight_decay", "batch_size"), [(0, 0, 1), (0.9, 0.1, 16)])
 def test_training_is_scikit_learns(
     configs, network, batch, name, dtype, momentum, weight_decay, batch_size
 ):
@@ -91,23 +89,15 @@ def test_training_is_scikit_learns(
     assert np.abs(net.parameters - start).max() > 0.01  # it went somewhere
 
 
-def test_zero_weights_never_leave_zero_and_predict_the_mean(configs, batch, fit):
-    net, (X, y) = nn.Network(configs["age"], nn.Zero()), batch(configs["age"], 64)
-    fit(net, X, y, epochs=300, batch_size=64, learning_rate=0.1)
-    assert not net.parameters[:-1].any()  # all but the output's bias
-    assert_allclose(net.predict(X), y.mean(), rtol=1e-4)
-
-
 def test_the_same_seed_gives_the_same_weights_to_the_bit(age, batch, fit):
     X, y = batch(age, 100)
 
     def trained(seed=3, threads=None, **settings):
-        np.random.seed(len(settings))  # noqa: NPY002 - the global state is of no consequence
         with threadpool_limits(threads):
             return fit(nn.Network(age, "he", seed), X, y, **settings).parameters
 
     first = trained()
-    for same in (trained(np.random.default_rng(3)), trained(threads=2), trained(validation=(X, y))):
+    for same in (trained(threads=2), trained(validation=(X, y))):
         assert_array_equal(same, first)
     assert (trained(4) != first).any()
 
@@ -139,25 +129,12 @@ def test_where_numpy_raises_for_every_rounding_all_goes_on(config, network, batc
     X, y = batch(config)
     net = network({**config, "activation": "sigmoid"}, np.float32)
     wide = network({**config, "activation": "tanh"}, np.float32)
-    wide.parameters[...] *= 100
+    wide.parameters[...] *= 1e38  # whose products overflow
     with np.errstate(all="raise"):
         fit(net, X, y, validation=(X, y), weight_decay=1e-30)
         for asked in (net, wide):
             asked.predict(30 * X), asked.evaluate(30 * X, y)
             asked.forward(30 * X), asked.backward(y)
-
-
-def test_no_array_of_the_caller_changes(config, network, batch, fit):
-    X, y = batch(config)
-    arrays = [X.astype(np.float32), y.astype(np.float32), X[:20].astype(np.float32), y[:20].copy()]
-    before = [array.copy() for array in arrays]
-    for array in arrays:
-        array.flags.writeable = False
-    net = network(config, np.float32)
-    fit(net, *arrays[:2], validation=arrays[2:], batch_size=20)
-    net.forward(arrays[0]), net.backward(arrays[1]), net.predict(arrays[0])
-    for array, copied in zip(arrays, before, strict=True):
-        assert_array_equal(array, copied)
 
 
 def test_validation_is_taken_at_the_end_of_each_epoch(age, network, batch, fit):
@@ -205,11 +182,6 @@ def test_patience_stops_and_goes_back_to_the_best_weights(configs, network, batc
     again = same.fit(X, y, epochs=epochs, **settings)
     assert again.validation_loss == history.validation_loss
     assert same.evaluate(Xv, yv)[0] > best
-    # where nothing changes it ends
-    still = nn.Network(configs["age"], nn.Zero())
-    zeros = X, np.zeros(40)
-    history = still.fit(*zeros, validation=zeros, epochs=50, patience=4, progress=False)
-    assert history.validation_loss == [0] * 5
 
 
 # -- augment -------------------------------------------------------------------------------------
@@ -246,9 +218,8 @@ def test_training_meets_what_augment_returns_and_evaluation_does_not(age, networ
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        (lambda rows, rng: rows[..., 1:], r"augment must return .*: X must have shape \(n, "),
-        (lambda rows, rng: rows * np.nan, "augment must return .*: X must be finite"),
-        (lambda rows, rng: np.ma.masked_greater(rows, 0), "augment must return .* masked"),
+        (lambda rows, rng: rows[..., 1:], r"what augment returns must have shape \(n, "),
+        (lambda rows, rng: rows * np.nan, "what augment returns must be finite"),
         (lambda rows, rng: np.concatenate([rows, rows]), "augment must return 16 rows .*, not 32"),
     ],
 )
@@ -306,35 +277,21 @@ def test_patience_keeps_the_best_weights_from_a_later_divergence(age, network, b
     assert_array_equal(net.parameters, best.parameters)
 
 
-BAD = [
-    ("epochs", [0, 2.0, True, "5"], "epochs must be a whole number >= 1, not "),
-    ("batch_size", [0, 2.5], "batch_size must be a whole number >= 1, not "),
-    ("patience", [0, "5"], "patience must be a whole number >= 1, not "),
-    ("momentum", [1.0, -0.1, np.nan, "0.9"], "momentum must be a finite number >= 0 and below 1"),
-    ("weight_decay", [-1, np.inf, None], "weight_decay must be a finite number >= 0"),
-    ("learning_rate", [0, "step"], "learning_rate, .* must be a finite number > 0, not "),
-    ("learning_rate", [lambda epoch: None, lambda epoch: -1.0], r"learning_rate\(0\) must be a"),
-    ("validation", [50, (1,), (1, 2, 3), {"X": 1, "y": 2}], r"validation must be a pair \(X, y\)"),
-]
-
-
 @pytest.mark.parametrize(
     ("setting", "bad", "message"),
-    [(setting, bad, message) for setting, values, message in BAD for bad in values],
+    [
+        ("epochs", 0, "epochs must be a whole number >= 1, not 0"),
+        ("batch_size", 2.5, "batch_size must be a whole number >= 1, not 2.5"),
+        ("patience", "5", "patience must be a whole number >= 1, not '5'"),
+        ("momentum", 1.0, "momentum must be a finite number >= 0 and below 1"),
+        ("weight_decay", -1, "weight_decay must be a finite number >= 0"),
+        ("learning_rate", 0, "learning_rate, .* must be a finite number > 0, not "),
+        ("learning_rate", lambda epoch: -1.0, r"learning_rate\(0\) must be a finite number"),
+        ("validation", (np.ones((3, 1)), np.ones(3)), "the validation's X must have shape"),
+        ("validation", None, r"patience needs validation=\(X, y\)"),
+    ],
 )
 def test_bad_settings_say_what_is_allowed(age, network, batch, fit, setting, bad, message):
     X, y = batch(age)
     with pytest.raises(ValueError, match=message):
-        fit(network(age), X, y, **{"validation": (X, y), setting: bad})
-    with pytest.raises(ValueError, match=r"patience needs validation=\(X, y\)"):
-        fit(network(age), X, y, patience=5)
-
-
-def test_settings_may_be_numpys_numbers(configs, network, batch):
-    config = {**configs["age"], "layers": np.array([6, 5, 1])}
-    net, (X, y) = network(config), batch(configs["age"])
-    settings = {"momentum": np.float32(0.5), "weight_decay": np.float64(0), "patience": np.uint8(9)}
-    size, rate = np.int32(8), np.float32(0.25)
-    history = net.fit(X, y, (X, y), np.int64(2), size, rate, progress=False, **settings)
-    assert history.learning_rate == [0.25, 0.25]
-    assert {type(value) for value in history.learning_rate + history.train_loss} == {float}
+        fit(network(age), X, y, **{"validation": (X, y), "patience": 5, setting: bad})
