@@ -35,14 +35,7 @@ BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
 def record(
     ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
 ) -> dict:
-    """Return all that the notebooks quote: tables by name, ``provenance`` and ``faces``.
-
-    Every experiment over the folds and the baselines (``runs``, ``curves``, ``settings``), the
-    intervals of what is compared (``bootstrap``), errors by group of faces (``groups``,
-    ``confusion``), what was tried when tuning (``tuning``), the labels' noise, what
-    near-duplicates on both sides change, the variance kept, the normalisers. ``faces`` are the
-    arrays of ``each_face``.
-    """
+    """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
     long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
@@ -64,7 +57,8 @@ def record(
         if target == "race":
             label = tested["race"].rename("label")
             confusion[name] = tested.groupby([label, "predicted"]).size().rename("n").reset_index()
-    variance = ds.preprocessor(progress=progress).explained_variance_ratio
+    kept = ds.preprocessor(progress=progress).explained_variance_ratio.round(6)
+    variance = pd.Series(kept, np.arange(1, len(kept) + 1), name="ratio")
     return {
         "runs": runs[COLUMNS[:-2]],
         "curves": _stacked(first.set_index(KEY)["curve"].dropna(), KEY),
@@ -75,9 +69,7 @@ def record(
         "tuning": tune(ds, **how),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
         "duplicate_leakage": duplicate_leakage(data, seeds, **how),
-        "variance": pd.DataFrame(
-            {"component": np.arange(1, len(variance) + 1), "ratio": variance.round(6)}
-        ),
+        "variance": variance.rename_axis("component").reset_index(),
         "normalizers": compare_normalizers(ds, progress=progress),
         "provenance": provenance(ds),
         "faces": each_face(runs, data),
@@ -111,9 +103,9 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
 def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
     """Return what every printed number can be computed from again: no picture and no file name.
 
-    ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested; -1 for none)
-    of each face; and by "experiment:seed" what is predicted of it, in hundredths of a year, or the
-    class. Faces that are tested in no fold have the least number there is.
+    ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested, or -1); and
+    by "experiment:seed" what is predicted, in hundredths of a year, or the class: of faces that are
+    tested in no fold the least number there is.
     """
     arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
     arrays["group"] = np.asarray(data.groups, np.int32)
@@ -183,13 +175,11 @@ def summary(results: dict) -> str:
     source = results["provenance"]["data"]["source"]
     numbers.columns = numbers.columns.str.replace("UTKFace", source)
     compared = compare(runs)[["mean", "low", "high", "holm", "verdict"]]
-    return "\n\n".join(
-        [
-            "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval",
-            numbers.to_string(),
-            "First less second, paired over the folds; p corrected for all comparisons (Holm 1979)",
-            compared.round(3).to_string(),
-        ]
+    return (
+        "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval\n\n"
+        f"{numbers.to_string()}\n\n"
+        "First less second, paired over the folds; p corrected for all comparisons (Holm 1979)\n\n"
+        f"{compared.round(3).to_string()}"
     )
 
 
@@ -198,9 +188,9 @@ def duplicate_leakage(
 ) -> pd.DataFrame:
     """Return the test RMSE of ``width/64`` with folds at random, and with near-duplicates together.
 
-    Each face is in one test of either kind, so that both are measured on the same faces: all, those
-    with a near-duplicate, and the others (``kind``). Columns ``faces, random, together`` (years),
-    and of the difference ``mean, low, high`` (95 %, over the groups of near-duplicates).
+    Both are measured on the same faces: all, those with a near-duplicate, the others (``kind``).
+    Columns ``faces, random, together`` (years), and of the difference ``mean, low, high`` (95 %,
+    over the groups of near-duplicates).
     """
     groups = np.asarray(data.groups)
     squares = {}
@@ -217,13 +207,10 @@ def duplicate_leakage(
         random, together = np.sqrt(faces_of["random"].mean()), np.sqrt(faces_of["together"].mean())
         change = faces_of["random"] - faces_of["together"]
         sums = (change - change.mean()).groupby(groups[faces_of.index]).sum()
-        half = np.nan
-        if len(faces_of):
-            spread = np.sqrt((sums**2).sum()) / len(faces_of)
-            half = 1.96 * spread / (random + together)  # from squared errors to their root
+        spread = np.sqrt((sums**2).sum()) / max(len(faces_of), 1)
+        half = 1.96 * spread / (random + together)  # from squared errors to their root
         mean = random - together
         numbers = [random, together, mean, mean - half, mean + half]
         rows.append([kind, len(faces_of), *np.round(numbers, 4)])
-    return pd.DataFrame(
-        rows, columns=["kind", "faces", "random", "together", "mean", "low", "high"]
-    )
+    columns = ["kind", "faces", "random", "together", "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)

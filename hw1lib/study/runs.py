@@ -55,7 +55,7 @@ def run(
 
     Each finished run is kept in the cache folder, and found again as long as all is the same that
     it depends on: data, settings, the code that trains, your own classes and functions. What was
-    interrupted goes on.
+    interrupted goes on. What is returned, this module's first lines say.
 
     Parameters
     ----------
@@ -69,17 +69,12 @@ def run(
         Another number deals out the faces to the folds in another way.
     n_jobs : int
         Processes; -1 for all cores.
-    progress : bool
     may_diverge : bool
         A network that diverges is a row without results; otherwise it is an error.
-
-    Returns
-    -------
-    DataFrame
-        Runs, see this module's first lines.
     """
     chosen = by_name(experiments)
-    folds, seeds = _whole_numbers("folds", folds), _whole_numbers("seeds", seeds)
+    folds = [whole_number("each of folds", fold, least=0) for fold in folds]
+    seeds = [whole_number("each of seeds", seed, least=0) for seed in seeds]
     if max(folds, default=0) > 9:
         raise ValueError(f"folds must be from 0 to 9, not {max(folds)}")
     rows, jobs = [], {}
@@ -105,12 +100,6 @@ def run(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _whole_numbers(name: str, values) -> list[int]:
-    if not np.iterable(values) or isinstance(values, str):
-        raise ValueError(f"{name} must be several whole numbers, such as range(10), not {values!r}")
-    return [whole_number(f"each of {name}", value, least=0) for value in values]
-
-
 def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
     """Return what an experiment trains on; what several experiments share is made once."""
     own_pca = experiment.pca_faces == "training"
@@ -134,6 +123,9 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     if not missing:
         return
     missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
+    for key in missing:
+        _, data, _, _, partition = jobs[key]
+        data.folds(partition)  # dealt out here, once, for all processes
     tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
     silent = not progress or sys.stderr is None
@@ -228,13 +220,7 @@ def recorded(name: str = "runs"):
 
 
 def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the runs of these experiments.
-
-    Raises
-    ------
-    ValueError
-        If there are none of one, or if runs on drawn faces stand among others.
-    """
+    """Return the runs of these experiments; an error if drawn faces stand among others."""
     held = list(runs["experiment"].unique())
     for name in names:
         if name not in held:
@@ -261,15 +247,10 @@ def same_run(name: str) -> list[str]:
 
 
 def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
-    """Return mean, lowest and highest value of a curve over an experiment's networks.
+    """Return mean, lowest and highest value of a curve over an experiment's networks, by epoch.
 
     One that stopped early counts as long as it trained; between the epochs that are kept, values
     are interpolated. (Of the recorded runs, one network a fold has kept its curve.)
-
-    Returns
-    -------
-    DataFrame
-        Index the epochs; ``mean, low, high``.
     """
     curves = list(of_experiments(runs, name)["curve"].dropna())
     longest = max(curves, key=lambda curve: curve["epoch"].max())
@@ -282,11 +263,8 @@ def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
 def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.DataFrame:
     """Return a row a tested face and network of an experiment: what is predicted, and the labels.
 
-    Returns
-    -------
-    DataFrame
-        Index the rows of ``data``, which holds the faces that were trained on; ``fold, seed, age,
-        gender, race, predicted`` and ``error``: years, or 1 for a wrong label.
+    Index the rows of ``data``, which holds the faces that were trained on; ``fold, seed, age,
+    gender, race, predicted`` and ``error``: years, or 1 for a wrong label.
     """
     folds = data.folds(partition)
     parts = []

@@ -33,9 +33,8 @@ SUPPORT_VECTORS = {
 def baselines(data: faces.Data, target: str, folds=range(10), partition: int = 0) -> pd.DataFrame:
     """Return Runs of what can be told without hidden layers.
 
-    For age always saying the training mean, "mean/age", and linear regression, "linear/age"; for
-    the others always saying the largest class, "largest/race", and logistic regression,
-    "logistic/race".
+    For age "mean/age", always the training mean, and linear regression, "linear/age"; for the
+    others "largest/race", always the largest class, and logistic regression, "logistic/race".
     """
     if target == "age":
         models = {"mean": DummyRegressor(), "linear": LinearRegression()}
@@ -85,11 +84,8 @@ def compare_normalizers(
 ) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
-    Returns
-    -------
-    DataFrame
-        A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep),
-        ``fold, age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
+    A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
+    age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(ds))[:n])
     images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]

@@ -17,24 +17,9 @@ CURVES = ("train_loss", "validation_loss", "train_metric", "validation_metric")
 
 
 def train(
-    experiment: Experiment,
-    data,
-    fold: int = 0,
-    seed: int = 0,
-    partition: int = 0,
-    progress: bool = False,
+    experiment: Experiment, data, fold: int = 0, seed: int = 0, partition: int = 0, progress=False
 ) -> tuple[nn.Network, nn.History, tuple[faces.Subset, faces.Subset, faces.Subset]]:
-    """Train one network of an experiment.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    data : FaceDataset or Data
-    fold, seed : int
-        Which faces are tested, from 0 to 9; and which network this is of several on the same faces.
-    partition : int
-        Another number deals out the faces to the ten folds in another way.
-    progress : bool
+    """Train one network of an experiment on a FaceDataset, or on Data.
 
     Returns
     -------

@@ -31,12 +31,8 @@ DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
 RACE_RATE = 50  # the rates are so many times larger for race, and the weight decays smaller
 # The budget of networks on pictures: six settings on one fold; of them ``within_one_error``.
-CONV_RATES, CONV_WEIGHT_DECAYS, CONV_DECAYS, CONV_SETTINGS = (
-    (2e-4, 1e-3),
-    (0.02, 1),
-    (0.85, 0.95),
-    6,
-)
+CONV_RATES, CONV_WEIGHT_DECAYS = (2e-4, 1e-3), (0.02, 1)
+CONV_DECAYS, CONV_SETTINGS = (0.85, 0.95), 6
 
 
 def candidates(experiment: Experiment) -> list[Experiment]:
@@ -74,12 +70,9 @@ def untuned(name: str) -> Experiment:
 def tune(ds, names=(*TUNED, *CONV_TUNED), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
     """Return what was tried for architectures of ``TUNED`` and ``CONV_TUNED``, on ``run``'s data.
 
-    Returns
-    -------
-    DataFrame
-        ``experiment, rank`` (0 is the best), ``learning_rate, weight_decay, whitening`` (of
-        features), ``fold`` and ``validation``: RMSE in years, or accuracy; NaN where a network
-        diverged. Only the best settings have all folds.
+    Columns ``experiment, rank`` (0 is the best), ``learning_rate, weight_decay, whitening`` (of
+    features), ``fold`` and ``validation``: RMSE in years, or accuracy; NaN where a network
+    diverged. Only the best settings have all folds.
     """
     tables = []
     for name in names:

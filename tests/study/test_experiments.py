@@ -65,25 +65,6 @@ def test_settings_that_are_not_allowed(settings, said):
 # -- what is trained on ---------------------------------------------------------------------------
 
 
-def test_an_experiment_takes_the_features_or_pictures_that_it_asks_for():
-    class Faces:
-        def features(self, normalizer="standard", fit_on=None, progress=True):
-            return self if normalizer == "standard" and fit_on is None else (normalizer, fit_on)
-
-        def pictures(self, cell, progress=True):
-            return "pictures", cell
-
-        def folds(self, partition):
-            return [(f"training faces of {fold}, {partition}", [], []) for fold in range(10)]
-
-    ds = Faces()
-    assert Experiment().data(ds) is ds
-    assert Experiment(normalizer="l2").data(ds) == ("l2", None)
-    assert Experiment(filters=(2, 2), cell=8).data(ds) == ("pictures", 8)
-    own, fit_on = Experiment(pca_faces="training").data(ds, 3, partition=1)
-    assert (own, fit_on) == ("standard", "training faces of 3, 1"[:5000])
-
-
 def test_the_pca_of_training_faces_sees_no_other(faces_folder, short):
     ds = faces.open(faces_folder, progress=False)
     data = replace(short, pca_faces="training").data(ds, 2)

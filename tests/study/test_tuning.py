@@ -8,7 +8,7 @@ import pytest
 
 from hw1lib.nn import ExponentialDecay
 from hw1lib.study import EXPERIMENTS, TARGETS, TUNED, run, tuning, within_one_error
-from hw1lib.study.experiments import BASE, CONV_TUNED
+from hw1lib.study.experiments import BASE
 
 
 def changed(experiment, candidate):
@@ -28,18 +28,6 @@ def test_every_architecture_is_tuned_with_the_same_budget():
         rate = tuning.RACE_RATE * age.learning_rate.rate
         assert race.learning_rate.rate == pytest.approx(rate, rel=0.05)
         assert race.weight_decay == pytest.approx(age.weight_decay / tuning.RACE_RATE, rel=0.05)
-
-
-@pytest.mark.parametrize("name", CONV_TUNED)
-def test_networks_on_pictures_have_a_budget_of_their_own(name):
-    candidates = tuning.candidates(tuning.untuned(name))
-    assert len(set(candidates)) == tuning.CONV_SETTINGS
-    for candidate in candidates:
-        assert changed(EXPERIMENTS[name], candidate) <= CONV_TUNED[name].keys()
-        factor = 1 if name == "conv/age" else tuning.RACE_RATE
-        low, high = factor * np.array(tuning.CONV_RATES)
-        assert low * 0.95 <= candidate.learning_rate.rate <= high * 1.05
-        assert tuning.CONV_DECAYS[0] <= candidate.learning_rate.decay <= tuning.CONV_DECAYS[1]
 
 
 def test_networks_on_pictures_are_tuned_on_one_fold(data, monkeypatch):
