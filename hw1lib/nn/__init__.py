@@ -24,7 +24,7 @@ from hw1lib.nn.conv import (
     pad,
     recover_filter,
 )
-from hw1lib.nn.gradcheck import gradcheck, numerical_gradient
+from hw1lib.nn.gradcheck import gradcheck
 from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
 from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, Layer, MaxPool
 from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot

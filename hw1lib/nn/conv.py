@@ -276,8 +276,7 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
 
 def patch_matrix(picture, size: int, stride=1, padding=0) -> np.ndarray:
     """Return each window of (H, W) as a row (size*size): times the filter, it is conv2d."""
-    windows = _windows(pad(picture, padding), (size, size), stride)
-    return windows.reshape(-1, size * size)
+    return _windows(pad(picture, padding), (size, size), stride).reshape(-1, size * size)
 
 
 # -- arguments -----------------------------------------------------------------------------------

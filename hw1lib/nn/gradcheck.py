@@ -8,20 +8,14 @@ import warnings
 import numpy as np
 
 
-def numerical_gradient(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> np.ndarray:
-    """Return the gradient of the mean loss by central differences, (n_parameters,).
+def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> float:
+    """Return the relative error ``|backward - numerical| / (|backward| + |numerical|)``.
 
     ``net`` has the dtype float64: float32 rounds off too early to take differences. ``X`` and ``y``
     are a batch. Each parameter is moved by ``epsilon`` either way; ``weight_decay`` adds
     ``weight_decay / 2 * sum(W**2)`` to the loss.
-    """
-    return _differences(net, X, y, weight_decay, epsilon)[0]
 
-
-def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> float:
-    """Return the relative error ``|backward - numerical| / (|backward| + |numerical|)``.
-
-    Below 1e-6 in float64 the two are the same function, but for rounding; from 1e-3 on ``backward``
+    Below 1e-6 the two are the same function, but for rounding; from 1e-3 on ``backward``
     is wrong. 0 where both gradients vanish.
 
     Where a ReLU's sum is 0, or two cells are equal that max pooling compares, the loss has a kink

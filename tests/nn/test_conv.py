@@ -101,10 +101,10 @@ def test_conv2d_equals_loops_and_scipy(case, mode):
         result = way(images, filters, **options, mode=mode)
         assert result.dtype == np.int64
         assert_array_equal(result, expected)
-    single = conv2d(images[0, 0], filters[0, 0], **options, mode=mode)
-    alone = by_scipy(images[:1, :1], filters[:1, :1], **options, mode=mode)
-    assert_array_equal(single, alone[0, 0])
-    assert_array_equal(single, conv2d_loops(images[0, 0], filters[0, 0], **options, mode=mode))
+        assert_array_equal(
+            way(images[0, 0], filters[0, 0], **options, mode=mode),
+            by_scipy(images[:1, :1], filters[:1, :1], **options, mode=mode)[0, 0],
+        )
 
 
 @settings(max_examples=40, deadline=None)
@@ -240,14 +240,6 @@ def test_recovered_filter_gives_the_output(case):
         largest = np.zeros(result.filter.shape)
         largest[: filters.shape[2], : filters.shape[3]] = filters[0, 0]
         assert_array_equal(result.filter, largest)
-
-
-def test_recovers_a_filter_that_is_not_whole():
-    rng = np.random.default_rng(0)
-    picture, f = rng.normal(size=(9, 8)), rng.normal(size=(3, 2))
-    result = recover_filter(picture, conv2d(picture, f, 2, 1), 1, 2)
-    assert result.filter[:3, :2] == pytest.approx(f, rel=1e-10)
-    assert not result.integer
 
 
 # -- what can't be used --------------------------------------------------------------------------

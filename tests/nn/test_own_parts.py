@@ -73,9 +73,7 @@ def test_they_train_in_a_network(network, batch, fit, config, dtype):
     json.dumps(history.train_loss + history.validation_loss)  # plain numbers
     scale = next(layer for layer in net.layers if isinstance(layer, Scale))
     assert np.abs(scale.gamma - 1).max() > 1e-3
-    outputs = net.outputs(X)
     other = nn.Network(config)  # the same description, another network
-    assert_array_equal(net.outputs(X), outputs)
     assert all((layer.gamma == 1).all() for layer in other.layers if isinstance(layer, Scale))
 
 
