@@ -91,12 +91,14 @@ def _shifted(z):
     return z
 
 
+@np.errstate(under="ignore")  # what is far below the largest is 0
 def softmax(z):
     """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
     e = np.exp(_shifted(z))
     return (e / e.sum(axis=0)).T
 
 
+@np.errstate(under="ignore")
 def log_softmax(z):
     """Return the logarithm of ``softmax(z)``, finite for finite ``z`` of any size."""
     z = _shifted(z)

@@ -11,12 +11,14 @@ import copy
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hw1lib.checks import real_number
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
@@ -90,11 +92,12 @@ class _NetworkEstimator(BaseEstimator):
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
         }
-        mean_square = np.mean(np.square(X, dtype=np.float64))
-        self.scale_ = float(np.sqrt(mean_square)) or 1.0
+        # a norm by BLAS does not overflow where squares would
+        self.scale_ = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
         X = X / X.dtype.type(self.scale_)
         validation = None
         if self.early_stopping:
+            real_number("validation_fraction", self.validation_fraction, above=True, below=1)
             try:
                 X, Xv, T, Tv = train_test_split(
                     X, T, test_size=self.validation_fraction, random_state=random, stratify=codes

@@ -59,3 +59,9 @@ def test_softmax_and_sigmoid_of_huge_sums_and_of_one_row_of_whole_numbers_are_ex
         assert_allclose(
             ACTIVATIONS["softmax"](np.array([1, 1, 0])), np.array([e, e, 1]) / (2 * e + 1)
         )
+
+
+def test_softmax_of_far_apart_logits_is_no_floating_point_error():
+    with np.errstate(all="raise"):
+        assert np.array_equal(nn.Softmax()([[0.0, -800.0]]), [[1, 0]])
+        assert nn.NLL().value(np.array([[0.0, -800.0]]), np.array([[1.0, 0.0]])) == 0

@@ -43,6 +43,20 @@ def test_regressor_is_the_network(classes):
     assert np.array_equal(model.predict(X * model.scale_), net.predict(X))
 
 
+@pytest.mark.parametrize("size", [1e-170, 1e160])
+def test_inputs_of_any_size_are_brought_to_one(size):
+    X, y = make_regression(50, 3, random_state=0)
+    models = [NetworkRegressor(epochs=5, random_state=0).fit(X * f, y) for f in (1, size)]
+    assert np.allclose(models[0].predict(X), models[1].predict(X * size))
+
+
+@pytest.mark.parametrize("share", [0, 1.5, 5, "x"])
+def test_a_share_that_is_none_is_named(classes, share):
+    model = NetworkClassifier(early_stopping=True, validation_fraction=share)
+    with pytest.raises(ValueError, match="validation_fraction must be"):
+        model.fit(*classes)
+
+
 def test_a_linear_network_comes_to_linear_regression():
     X, y = make_regression(300, 4, noise=5, random_state=0)
     model = NetworkRegressor((), learning_rate=0.02, epochs=400, batch_size=300).fit(X, y)
