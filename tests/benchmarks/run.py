@@ -1,4 +1,4 @@
-"""All benchmarks, or those named (run.py bench_conv ...), as one table and as results.json: make bench.
+"""All benchmarks, or those named (run.py bench_conv ...), as one table and as results.json.
 
 Ratios are ours / theirs: below 1 we are faster.
 """
@@ -28,16 +28,20 @@ def processor() -> str:
 
 
 def main():
-    machine = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
-    machine |= {"numpy": np.__version__, "torch": torch.__version__, "scikit-learn": sklearn_version}
+    machine = {"processor": processor(), "cores": os.cpu_count()}
+    machine |= {"python": platform.python_version(), "numpy": np.__version__}
+    machine |= {"torch": torch.__version__, "scikit-learn": sklearn_version}
     print(machine)
-    found = []
+    rows = []
     for module in sys.argv[1:] or MODULES:
         for row in import_module(module).rows():
-            found.append(row | {"ratio": round(float(row["ratio"]), 3), "goal": round(float(row["goal"]), 3)})
-            kept = "" if row["ratio"] <= row["goal"] else "  <- missed"
-            print(f"{row['what']:60} {row['against']:45} {row['ratio']:6.2f} {row['goal']:6.2f}{kept}", flush=True)
-    (HERE / "results.json").write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n")
+            numbers = {name: round(float(row[name]), 3) for name in ("ratio", "goal")}
+            rows.append(row | numbers)
+            missed = "" if row["ratio"] <= row["goal"] else "  <- missed"
+            told = f"{row['what']:60} {row['against']:45} {row['ratio']:6.2f} {row['goal']:6.2f}"
+            print(told + missed, flush=True)
+    results = json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n"
+    (HERE / "results.json").write_text(results)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from hw1lib import nn
 from hw1lib.nn.activations import ACTIVATIONS
 
 

@@ -100,7 +100,7 @@ def test_each_has_a_learning_rate_of_its_own(model, rate):
         ({"hidden_layer_sizes": (0,)}, "layers"),
         (
             {"early_stopping": True, "validation_fraction": 2.0},
-            "validation_fraction=2.0 of each class",
+            "validation_fraction must be",
         ),
     ],
 )
