@@ -119,7 +119,7 @@ def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
 
 def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     """Train what the cache does not hold, and keep each result as it comes."""
-    missing = [key for key in jobs if not (cache_dir() / _file(key)).exists()]
+    missing = [key for key in jobs if not (cache_dir() / key).exists()]
     if not missing:
         return
     missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
@@ -142,21 +142,17 @@ def _train_for(key: str, *job) -> tuple[str, dict]:
     return key, train_and_measure(*job)
 
 
-def _file(key: str) -> str:
-    return f"results/{key}.json"
-
-
 def _result(key: str, make) -> dict:
     """Return a result from the cache; what is not there, or is damaged, is made."""
 
     def save(result, path):
         path.write_text(json.dumps(result, separators=(",", ":")))
 
-    return cached(_file(key), make, save, lambda path: json.loads(path.read_text()))
+    return cached(key, make, save, lambda path: json.loads(path.read_text()))
 
 
 def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> str:
-    """Return what a result is kept under: it changes with all that the result depends on.
+    """Return the file of a result in the cache: it changes with all that the result depends on.
 
     Each setting is pickled by itself, so that equal experiments have the same key however they
     were built.
@@ -166,7 +162,7 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     for name, value in settings.items():
         digest.update(name.encode() + _pickled(value))
     digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
-    return digest.hexdigest()[:32]
+    return f"results/{digest.hexdigest()[:32]}.json"
 
 
 def _pickled(value) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
@@ -74,8 +75,6 @@ def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatc
     )
     X, y = pca.transform(scaled), ds.labels["age"].to_numpy()[rows]
     squares = 0.0
-    from sklearn.model_selection import KFold
-
     for train, test in KFold(4, shuffle=True, random_state=0).split(X):
         predicted = LinearRegression().fit(X[train], y[train]).predict(X[test])
         squares += np.sum((predicted - y[test]) ** 2)
@@ -84,12 +83,8 @@ def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatc
 
 def test_normalizers_are_compared_with_standard_fold_by_fold():
     ages = {"standard": [10.0, 11.0, 12.0], "l2": [10.5, 11.4, 12.6], "unit": [10.1, 10.9, 12.3]}
-    rows = [
-        {"normalizer": name, "variance": 0.9, "fold": fold, "age": age, "race": 0.5}
-        for name, folds in ages.items()
-        for fold, age in enumerate(folds)
-    ]
-    table = study.normalizer_table(pd.DataFrame(rows))
+    scores = pd.DataFrame(ages).melt(var_name="normalizer", value_name="age")
+    table = study.normalizer_table(scores.assign(variance=0.9, race=0.5))
     told = table.loc["standard", ["variance kept", "age RMSE", "race accuracy"]].tolist()
     assert told == pytest.approx([0.9, 11, 0.5])
     assert table.loc["standard", ["difference", "low", "high", "p"]].isna().all()
