@@ -56,6 +56,7 @@ class Data:
     drawn: bool = False
 
     def __post_init__(self):
+        object.__setattr__(self, "labels", self.labels.copy())  # its own: who changes them may
         n = len(self.X)
         if len(self.labels) != n or len(self.groups) != n:
             raise ValueError(
@@ -76,14 +77,15 @@ class Data:
         drawn : bool, optional
             By default, the faces' file names tell.
         """
-        features = sorted(name for name in table.columns if re.fullmatch(r"f\d{3,}", str(name)))
+        features = [name for name in table.columns if re.fullmatch(r"f\d{3,}", str(name))]
+        features.sort(key=lambda name: int(name[1:]))
         missing = sorted(set(LABELS).difference(table.columns))
         if missing or not features or not table.columns.is_unique:
             raise ValueError(
                 f"table must have the columns {', '.join(LABELS)} and features f000, f001, ..., "
                 f"each once, not {', '.join(map(str, table.columns[:12]))}"
             )
-        X = numbers("table", table[features].to_numpy(np.float32))
+        X = numbers("features", table[features].to_numpy(), "iuf").astype(np.float32)
         labels = table[LABELS].reset_index(drop=True)
         if drawn is None:
             drawn = standin.are_drawn(labels.file)
@@ -92,14 +94,23 @@ class Data:
     def __len__(self) -> int:
         return len(self.X)
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits of X, labels and groups: other data have others."""
-        digest = hashlib.sha256(f"{self.X.shape} {self.X.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.X).data)
-        digest.update(self.labels[LABELS].to_csv(index=False).encode())
+        digest = self._digest_of_inputs.copy()
+        for label in LABELS[1:]:
+            digest.update(self.labels[label].to_numpy(np.int64).tobytes())
         digest.update(np.asarray(self.groups, np.int64).tobytes())
         return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def _digest_of_inputs(self):
+        digest = hashlib.sha256(f"{self.X.shape} {self.X.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.X).data)
+        return digest
+
+    def __getstate__(self):  # a digest has no place in a pickle
+        return {name: part for name, part in vars(self).items() if name != "_digest_of_inputs"}
 
     @functools.cached_property
     def _dealt(self) -> dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import FileError, UserError, one_of, whole_number
@@ -25,6 +24,7 @@ from hw1lib.faces.data import N_FOLDS, Data, near_duplicates
 from hw1lib.faces.pictures import AN_ARCHIVE, N_PIXELS, SIZE, block_mean, open_face
 from hw1lib.faces.preprocess import BLOCK_FACES, CHUNK_SIZE, NORMALIZERS, Preprocessor
 from hw1lib.faces.reading import WHERE, printable, read_archive, read_folder
+from hw1lib.progress import bar
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 N_STANDIN = 20_000  # faces of the stand-in, unless HW1_FACES says otherwise
@@ -123,8 +123,8 @@ class FaceDataset:
         """
         rows = np.atleast_1d(np.arange(len(self))[rows])
         images = np.empty((len(rows), N_PIXELS), np.uint8)
-        bar = tqdm(rows, "reading", unit="face", disable=not progress, leave=False)
-        for image, row in zip(images, bar, strict=True):
+        reading = bar(rows, "reading", progress=progress, unit="face")
+        for image, row in zip(images, reading, strict=True):
             path = self.folder / self._paths[row]
             try:
                 image[:] = open_face(path).reshape(-1)
@@ -209,12 +209,11 @@ class FaceDataset:
 
         def make() -> np.ndarray:
             pictures = np.empty((len(self), 3, side, side), np.uint8)
-            bar = tqdm(total=len(self), desc="pictures", disable=not progress, leave=False)
-            with bar:
+            with bar(None, "pictures", len(self), progress) as making:
                 for start in range(0, len(self), BLOCK_FACES):
                     block = block_mean(self.images(slice(start, start + BLOCK_FACES)), cell)
                     pictures[start : start + len(block)] = block
-                    bar.update(len(block))
+                    making.update(len(block))
             return pictures
 
         name = f"pictures/{self.fingerprint}-{CODE}-{side}.npy"

@@ -19,11 +19,11 @@ from scipy.sparse.linalg import eigsh
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from hw1lib.checks import FileError, numbers, one_of, whole_number
 from hw1lib.faces.chunks import chunk_names, chunk_text, feature_names
 from hw1lib.files import make_folder, read_npz, write_npz
+from hw1lib.progress import bar
 
 BLOCK_PIXELS = 3_000  # columns that are worked on at once: of 5,000 faces 60 MB
 BLOCK_FACES = 250  # faces that the export holds at once: 30 MB as bytes
@@ -118,8 +118,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         gram = np.zeros((n, n), np.float32, order="F")
         norms = _norms(images, self.normalizer)
         n_blocks = -(-n_pixels // BLOCK_PIXELS)
-        bar = tqdm(desc="fitting", total=2 * n_blocks, disable=not progress, leave=False)
-        with bar, np.errstate(over="ignore", invalid="ignore"):  # too large numbers: see below
+        fitting = bar(None, "fitting", 2 * n_blocks, progress)
+        with fitting, np.errstate(over="ignore", invalid="ignore"):  # too large numbers: see below
             for block, x in _blocks(images, norms):
                 center[block] = x.mean(axis=0, dtype=np.float64)
                 spread = spread_of(x, center[block])
@@ -128,7 +128,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
                 x /= scale[block]
                 # gram += x @ x.T, the upper half alone, in place: a fit takes 15 % less time
                 ssyrk(1, x.T, 1, gram, trans=1, overwrite_c=1)
-                bar.update()
+                fitting.update()
             total = float(np.trace(gram, dtype=np.float64))
             rounding = 1e-12 * n * np.sum((center / scale) ** 2, dtype=np.float64)
             if not rounding < total < 1e30:
@@ -137,7 +137,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             del gram
             for block, x in _normalized(images, norms, center, scale):
                 components[:, block] = vectors.T @ x
-                bar.update()
+                fitting.update()
         # Each row is a component times its singular value; what is only rounding becomes 0.
         singular_values = np.sqrt(np.sum(components**2, axis=1, dtype=np.float64))
         singular_values[singular_values < 1e-4 * singular_values[0]] = 0
@@ -147,7 +147,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.center, self.scale, self.components = center, scale, components
         self.explained_variance = singular_values**2 / (n - 1)
         self.total_variance = total / (n - 1)
-        self.n_fitted = n
+        self.n_fitted, self.fitted_with = n, self.normalizer
         return self
 
     @property
@@ -168,7 +168,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         return self._features(images)
 
     def _features(self, images) -> np.ndarray:
-        norms = _norms(images, self.normalizer)
+        norms = _norms(images, self.fitted_with)
         features = np.zeros((len(images), len(self.components)))
         for block, x in _normalized(images, norms, self.center, self.scale):
             features += x @ self.components[:, block].T
@@ -188,7 +188,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def save(self, path) -> Path:
         """Write normaliser and PCA to an .npz file (62 MB for 128 x 120,000), no pickle."""
         check_is_fitted(self)
-        return write_npz(path, "preprocessor", {name: getattr(self, name) for name in SAVED})
+        arrays = {name: getattr(self, name) for name in SAVED}
+        return write_npz(path, "preprocessor", arrays | {"normalizer": self.fitted_with})
 
     @classmethod
     def load(cls, path) -> Preprocessor:
@@ -197,6 +198,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         try:
             k, n_pixels = arrays["components"].shape
             new = cls(k, one_of("normalizer", str(arrays["normalizer"]), NORMALIZERS))
+            new.fitted_with = new.normalizer
             shapes = (n_pixels,), (n_pixels,), (k, n_pixels), (k,)
             for name, shape in zip(ARRAYS, shapes, strict=True):
                 setattr(new, name, numbers(name, arrays[name], "f", shape))
@@ -232,11 +234,10 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             # BLAS's threads are the whole process's: exports that each set them would meet
             with EXPORTING, threadpool_limits(1, "blas"):
                 chunks = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")
-                bar = tqdm(total=len(jobs), desc="exporting", disable=not progress, leave=False)
-                with bar:
+                with bar(None, "exporting", len(jobs), progress) as exporting:
                     for name, text in chunks(jobs):
                         (partial / name).write_bytes(text.encode())
-                        bar.update()
+                        exporting.update()
 
         return make_folder(folder, fill, size=1500 * len(ds))
 

@@ -20,12 +20,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from tqdm.auto import tqdm
-
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import FileError
 from hw1lib.faces.pictures import AN_ARCHIVE, open_face, read_name
 from hw1lib.files import make_folder, write_text
+from hw1lib.progress import bar
 
 VERSION = 4  # of what is kept about a folder or an archive in the cache
 MAX_BYTES = 1_000_000  # of one file: UTKFace's are about 5 kB
@@ -132,7 +131,7 @@ def _index(folder: Path, files: list[tuple[str, str, int, int]], progress: bool)
     """
     faces: dict[str, tuple] = {}
     skipped = []
-    for path, reason, _, _ in tqdm(files, "checking", disable=not progress, leave=False):
+    for path, reason, _, _ in bar(files, "checking", progress=progress):
         name = _name(path)
         labels, remark = read_name(name)
         try:
@@ -171,9 +170,9 @@ def _unpack(archive: Path, folder: Path, progress: bool) -> dict[str, str]:
     Nothing but plain files is made, and all of them below ``folder``.
     """
     try:
-        bar = tqdm(desc=f"unpacking {archive.name}", unit="file", disable=not progress, leave=False)
-        with _opened(archive) as opened, bar:
-            target = _Target(folder, bar)
+        unpacking = bar(None, f"unpacking {archive.name}", progress=progress, unit="file")
+        with _opened(archive) as opened, unpacking:
+            target = _Target(folder, unpacking)
             if isinstance(opened, tarfile.TarFile):
                 _unpack_tar(opened, target)
             else:
@@ -200,9 +199,10 @@ def _opened(archive: Path) -> tarfile.TarFile | zipfile.ZipFile:
 class _Target:
     """The folder that an archive is unpacked to, and what was refused."""
 
-    def __init__(self, folder: Path, bar: tqdm):
+    def __init__(self, folder: Path, bar):
         self.folder, self.bar = folder, bar
         self.refused: dict[str, str] = {}
+        self.written: set[Path] = set()
         self.room = MAX_TOTAL
 
     def path(self, name: str) -> Path:
@@ -227,7 +227,9 @@ class _Target:
                 raise tarfile.ReadError(f"it holds more than {MAX_TOTAL / 1e9:g} GB")
             with open_member() as source:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "xb") as file:
+                # the last of one path counts, as for tar; but not every disk minds upper case
+                with open(path, "wb" if path in self.written else "xb") as file:
+                    self.written.add(path)
                     shutil.copyfileobj(source, file)
         except FileExistsError:
             self.refused[name] = SAME_NAME
@@ -250,18 +252,30 @@ def _unpack_tar(tar: tarfile.TarFile, target: _Target) -> None:
             target.write(member.name, member.size, functools.partial(tar.extractfile, member))
         elif not member.isdir():
             target.refused[member.name] = "it is a device, not a file"
-    # tarfile takes a damaged header for the end; and gzip checks its sum at the very end
+    # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
+    if tar.fileobj.tell() < tar.offset + tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it is cut")
     while rest := tar.fileobj.read(1 << 20):
         if rest.strip(b"\0"):
             raise tarfile.ReadError("something follows its end")
-    for link in links:  # now that all is there that they may lead to
-        beside = posixpath.dirname(link.name) if link.issym() else ""
-        try:
-            path = target.path(posixpath.normpath(posixpath.join(beside, link.linkname)))
-            size = path.stat().st_size
-            target.write(link.name, size, functools.partial(open, path, "rb"))
-        except (OSError, ValueError):
-            target.refused[link.name] = "it is a link to what is not in the archive"
+    while waiting := links:  # now that all is there that they may lead to; they, too, lead on
+        links = [link for link in waiting if not _copy_link(link, target)]
+        if len(links) == len(waiting):
+            reason = "it is a link to what is no face of the archive"
+            target.refused |= {link.name: reason for link in links}
+            break
+
+
+def _copy_link(link: tarfile.TarInfo, target: _Target) -> bool:
+    """Write what a link of an archive leads to; return whether that is there yet."""
+    beside = posixpath.dirname(link.name) if link.issym() else ""
+    try:
+        path = target.path(posixpath.normpath(posixpath.join(beside, link.linkname)))
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return False
+    target.write(link.name, size, functools.partial(open, path, "rb"))
+    return True
 
 
 def _unpack_zip(zipped: zipfile.ZipFile, target: _Target) -> None:

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from hw1lib.checks import FileError, whole_number
 from hw1lib.files import make_folder
+from hw1lib.progress import bar
 
 START = datetime.datetime(2017, 1, 1)  # in the name of the first face
 VERSION = 2  # of what is drawn: raised when the same seed gives other pictures
@@ -509,9 +509,9 @@ def make(
         starts = range(0, n_faces, BATCH)
         draw = joblib.delayed(_draw_files)
         work = (draw(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
-        with tqdm(total=n_faces, desc="drawing faces", disable=not progress, leave=False) as bar:
+        with bar(None, "drawing faces", n_faces, progress) as drawing:
             for n in joblib.Parallel(n_jobs, return_as="generator_unordered")(work):
-                bar.update(n)
+                drawing.update(n)
 
     folder = make_folder(folder, fill, n_faces * FACE_BYTES)
     names = set(os.listdir(folder))

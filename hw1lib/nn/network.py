@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
 from hw1lib.files import read_npz, write_npz
@@ -25,6 +23,7 @@ from hw1lib.nn.initializers import Random, Zero, as_initializer
 from hw1lib.nn.layers import Layer, conv_layers, dense_layers
 from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.schedules import as_schedule
+from hw1lib.progress import bar
 
 PARTS = {"activation", "output_activation", "loss"}  # of a config
 DENSE = PARTS | {"layers"}
@@ -370,11 +369,10 @@ class Network:
         velocity = np.zeros_like(self.parameters)
         best, best_epoch, best_parameters = np.inf, 0, self.parameters.copy()
         history, start = History(), time.perf_counter()
-        bar = {"disable": not progress or sys.stderr is None, "leave": False}
 
         # one BLAS thread: on products this small a second one mostly waits, and starves others
         with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
-            for epoch in tqdm(range(epochs), "training", unit="epoch", **bar):
+            for epoch in bar(range(epochs), "training", progress=progress, unit="epoch"):
                 rate = real_number(f"learning_rate({epoch})", schedule(epoch))
                 loss, metric = self._epoch(
                     X, T, velocity, batch_size, rate, momentum, weight_decay, augment

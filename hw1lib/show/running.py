@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,10 +16,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbclient.util import run_sync
-from tqdm.auto import tqdm
 from traitlets.config import Config
 
+from hw1lib.cache import cache_dir
 from hw1lib.checks import FileError
+from hw1lib.progress import bar
 from hw1lib.show.display import STYLE
 
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near
@@ -62,12 +62,12 @@ def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
     """
     at_once = min(joblib.cpu_count(), len(notebooks))
     clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
-    bar = tqdm(total=len(notebooks), unit="notebook", disable=not progress or sys.stderr is None)
-    with bar, ThreadPoolExecutor(at_once) as pool:
+    finished = bar(None, "report", len(notebooks), progress, unit="notebook")
+    with finished, ThreadPoolExecutor(at_once) as pool:
         running = {}
         for path in sorted(notebooks, key=_rank):
             running[path] = pool.submit(_run, clients[path], _environment(at_once))
-            running[path].add_done_callback(lambda _: bar.update())
+            running[path].add_done_callback(lambda _: finished.update())
         try:
             while wait(running.values(), timeout=1).not_done:  # without one, Windows has no Ctrl-C
                 pass
@@ -102,6 +102,8 @@ def _environment(at_once: int) -> dict[str, str]:
         "LOKY_MAX_CPU_COUNT": share,  # what n_jobs=-1 takes for all cores
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MATPLOTLIBRC": str(STYLE),
+        "IPYTHONDIR": str(cache_dir() / "ipython"),
+        "PYTHONOPTIMIZE": "",  # which would pass over every assert
     }
     return {"OMP_NUM_THREADS": share} | os.environ | ours
 

@@ -25,11 +25,11 @@ import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
+from hw1lib.progress import bar
 from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
 from hw1lib.study.training import train_and_measure
 
@@ -128,9 +128,8 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
         data.folds(partition)  # dealt out here, once, for all processes
     tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    silent = not progress or sys.stderr is None
     try:
-        for key, result in tqdm(done, "experiments", len(missing), disable=silent, leave=False):
+        for key, result in bar(done, "experiments", len(missing), progress):
             _result(key, lambda result=result: result)
     except (pickle.PicklingError, BrokenProcessPool) as error:
         if isinstance(error, BrokenProcessPool) and "un-serialize" not in str(error):

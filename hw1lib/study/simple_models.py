@@ -16,9 +16,9 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
-from tqdm.auto import tqdm
 
 from hw1lib import faces
+from hw1lib.progress import bar
 from hw1lib.study.comparisons import holm, interval, p_value
 from hw1lib.study.runs import COLUMNS
 from hw1lib.study.training import score
@@ -92,7 +92,7 @@ def compare_normalizers(
     splits = list(KFold(min(folds, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
-    for name in tqdm(faces.NORMALIZERS, "normalizers", disable=not progress, leave=False):
+    for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
         preprocessor = faces.Preprocessor(n_components, name).fit(images, progress=False)
         X = preprocessor.transform(images)
         variance = round(float(preprocessor.explained_variance_ratio.sum()), 5)

@@ -48,7 +48,7 @@ def test_a_table_without_labels_or_features_or_with_one_twice_is_refused(change,
 
 
 def test_missing_and_masked_numbers_are_refused(table):
-    with pytest.raises(ValueError, match="table must be finite"):
+    with pytest.raises(ValueError, match="features must be finite"):
         Data.from_table(table.assign(f001=table.f001.where(table.age > 30)))
     masked = np.ma.masked_greater(np.arange(24.0), 20)
     for use in (near_duplicates, folds):
@@ -256,3 +256,23 @@ def test_batches_hold_every_row_once_and_change_nothing():
             batches(X, y, bad)
     with pytest.raises(ValueError, match="same number of rows, not 300 and 2"):
         batches(X, y[:2])
+
+
+def test_other_labels_are_other_data(data):
+    mine = dataclasses.replace(data)
+    before = mine.fingerprint
+    mine.labels["age"] += 1
+    assert mine.fingerprint != before
+    assert data.fingerprint == before  # its labels are its own
+
+
+def test_features_of_a_table_go_by_their_numbers(table):
+    more = table.assign(**{f"f{i}": np.float32(i) for i in (1000, 999)})
+    X = Data.from_table(more).X
+    assert X[0, -2:].tolist() == [999, 1000]
+
+
+@pytest.mark.parametrize("values", [pd.Timestamp("2020-01-01"), "7", 1j])
+def test_what_is_no_number_is_no_feature(table, values):
+    with pytest.raises(ValueError, match="features must"):
+        Data.from_table(table.assign(f001=values))

@@ -430,3 +430,11 @@ def test_stands_in_a_pipeline():
         copy.set_params(alpha=1)
     with pytest.raises(ValueError, match="not fitted"):
         fit(x).set_params(normalizer="l2").transform(x)
+
+
+def test_what_was_fitted_counts_not_what_is_said_afterwards():
+    X = np.random.default_rng(0).uniform(0, 255, (20, 30))
+    fitted = Preprocessor(3).fit(X, progress=False)
+    before = fitted.transform(X)
+    fitted.normalizer = "l2"
+    assert np.array_equal(fitted.transform(X), before)
