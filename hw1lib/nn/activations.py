@@ -119,6 +119,7 @@ class Softmax(Activation):
         raise ValueError("softmax's derivative is a matrix, diag(a) - a a^T: see its backward")
 
     def backward(self, grad, z, a):
+        # (diag(a) - a a^T) grad = a grad - a (a . grad)
         return a * (grad - np.sum(grad * a, axis=-1, keepdims=True))
 
 

@@ -158,6 +158,7 @@ def images_gradient(
 
     A cell of a picture collects grad * cell of the filter from each window that it is in. So turned
     filters slide over the grad (N, F, oh, ow), spread as the windows were and with room around it.
+    Channels and filters change places. What the padding's cells collect is not computed.
     """
     (kh, kw), (oh, ow) = filters.shape[2:], grad.shape[2:]
     spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
@@ -212,7 +213,8 @@ def max_pool2d_backward(grad, argmax, shape) -> np.ndarray:
     argmax = numbers("argmax", argmax, "iu")
     grad = numbers("grad", grad, "iuf", argmax.shape)
     last = shape[-2] * shape[-1] - 1
-    if argmax.shape[:-2] != tuple(shape[:-2]) or argmax.max(initial=0) > last:
+    inside = argmax.min(initial=0) >= 0 and argmax.max(initial=0) <= last
+    if argmax.shape[:-2] != tuple(shape[:-2]) or not inside:
         raise ValueError(f"argmax must be of max_pool2d for pictures of the shape {shape}")
     return max_pool_backward(grad, argmax, shape)
 
@@ -231,7 +233,7 @@ def max_pool(x: np.ndarray, size: int) -> Pooled:
         these = x[..., i::size, j::size].reshape(flat)
         larger = these > values
         np.maximum(values, these, out=values)
-        # a later cell of a square has a larger number
+        # that of a later cell of a square is larger, too; faster than np.where
         np.maximum(argmax, larger * index[i::size, j::size].ravel(), out=argmax)
     return Pooled(values.reshape(*leading, oh, ow), argmax.reshape(*leading, oh, ow))
 
@@ -242,7 +244,7 @@ def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray
     pictures = np.zeros(shape, np.result_type(grad, np.float32))
     first = height * width * np.arange(math.prod(leading))  # each picture's first cell
     cells = first.reshape(*leading, 1, 1) + argmax
-    pictures.reshape(-1)[cells.ravel()] = grad.ravel()
+    pictures.reshape(-1)[cells.ravel()] = grad.ravel()  # squares do not overlap: nothing to add
     return pictures
 
 

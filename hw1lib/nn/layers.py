@@ -60,7 +60,7 @@ class Layer:
         ``draw(fan_in, fan_out)`` returns weights of that shape from the network's initialiser.
         """
 
-    def __getstate__(self):  # a copied network gives its copied layers their parts anew
+    def __getstate__(self):  # views would be copied as arrays of their own: the copy makes its own
         parts = {*self.shapes, *(f"d{name}" for name in self.shapes)}
         return {name: value for name, value in vars(self).items() if name not in parts}
 
@@ -70,14 +70,18 @@ class Layer:
 
 @functools.lru_cache(maxsize=8)
 def _ones(n: int, dtype) -> np.ndarray:
-    """Return (n,): a product with it is a sum, 5 % of an epoch faster than ``sum``."""
+    """Return n ones: a product with them is a sum, 5 % of an epoch faster than ``sum``."""
     return np.ones(n, dtype)
 
 
 class Dense(Layer):
-    """Weighted sums ``Z = A @ W + b``: rows are samples, W is (fan_in, fan_out)."""
+    """Weighted sums ``Z = A @ W + b``: rows are samples, W is (fan_in, fan_out).
 
-    W: np.ndarray
+    Back: ``dL/dW = A^T delta``, ``dL/db`` is the sum of delta's rows, ``dL/dA = delta W^T``, where
+    ``delta = dL/dZ``. L is a batch's mean loss, so that its 1/m is in delta already.
+    """
+
+    W: np.ndarray  # the network sets these, as views of its flat vectors
     b: np.ndarray
     dW: np.ndarray
     db: np.ndarray
@@ -107,7 +111,7 @@ class Dense(Layer):
 class Conv(Layer):
     """Filters of 3x3 cells over pictures (m, C, H, W), with zeros around: Z is (m, F, H, W)."""
 
-    W: np.ndarray
+    W: np.ndarray  # the network sets these, as views of its flat vectors
     b: np.ndarray
     dW: np.ndarray
     db: np.ndarray
@@ -118,6 +122,7 @@ class Conv(Layer):
 
     def initialize(self, draw):
         filters, channels = self.W.shape[:2]
+        # a column of what is drawn holds the 9 C weights of one filter
         self.W[...] = draw(9 * channels, filters).T.reshape(self.W.shape)
 
     def forward(self, A, training=False):
@@ -157,10 +162,12 @@ class Apply(Layer):
         self.activation = activation
 
     def forward(self, Z, training=False):
+        # an activation of your own may return float64
+        A = self.activation(Z).astype(Z.dtype, copy=False)
+
         def backward(grad):  # dL/dA
             return self.activation.backward(grad, Z, A).astype(Z.dtype, copy=False)
 
-        A = self.activation(Z).astype(Z.dtype, copy=False)  # one of your own may be float64
         return A, backward
 
     def __repr__(self):
@@ -194,24 +201,25 @@ def dense_layers(sizes: Sequence, activation: Activation) -> list[Layer]:
         else:
             layers += [Dense(units, size), Apply(activation)]
             units = size
-    return layers if isinstance(sizes[-1], Layer) else layers[:-1]
+    return layers if isinstance(sizes[-1], Layer) else layers[:-1]  # without the last activation
 
 
 def conv_layers(config: dict, activation: Activation) -> list[Layer]:
     """Return convolution, max pooling and activation for each of the filters; then dense layers.
 
-    An activation that never falls may as well come after the pooling, which leaves it a quarter of
-    the numbers.
+    The activation comes after the pooling, which leaves it a quarter of the numbers: for one that
+    never falls, ``max(f(z)) = f(max(z))``.
     """
     layers: list[Layer] = []
     channels, height, width = config["picture"]
     for filters in config["filters"]:
         if isinstance(filters, Layer):
             layers.append(copy.deepcopy(filters))
+            channels = filters.units or channels
         else:
             layers += [Conv(channels, filters), MaxPool(), Apply(activation)]
             channels, height, width = filters, height // 2, width // 2
     if min(height, width) < 1:
-        raise ValueError(f"config['picture'] is too small to be halved by {config['filters']}")
+        raise ValueError("config['picture'] is too small to be halved for each of the filters")
     sizes = [channels * height * width, *config["hidden"], config["outputs"]]
     return [*layers, Flatten(), *dense_layers(sizes, activation)]

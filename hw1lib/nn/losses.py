@@ -121,14 +121,15 @@ class Logistic(Loss):
 
     output_activation = "sigmoid"
 
-    def value(self, o, t):  # log(1 + e^o) - t o: the same, without the log of a rounded 0
+    def value(self, o, t):
+        # log a = o - log(1 + e^o) and log(1 - a) = -log(1 + e^o): no log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))
 
     def gradient(self, o, t):
         return (expit(o) - t) / len(t)
 
     def score(self, o, t):
-        return float(np.mean((o > 0) == (t > 0.5)))
+        return float(np.mean((o > 0) == (t > 0.5)))  # a logit o > 0 means a > 1/2
 
     def encode(self, y, n_outputs):
         y = super().encode(y, n_outputs)

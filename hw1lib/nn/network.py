@@ -197,15 +197,16 @@ class Network:
             layer.initialize(draw)
 
     def _connect(self) -> None:
-        """Give each layer its part of the flat vectors, as arrays of the shapes that it says."""
+        """Give each layer its part of the flat vectors, as views: arrays on the same memory."""
         self._decays = np.zeros_like(self.parameters)  # 1 for what decays: weights, no biases
         start = 0
         for layer in self.layers:
+            layer.first = False
             for name, shape in layer.shapes.items():
                 part = slice(start, start + math.prod(shape))
                 setattr(layer, name, self.parameters[part].reshape(shape))
                 setattr(layer, f"d{name}", self.gradient[part].reshape(shape))
-                self._decays[part] = name in layer.decays
+                self._decays[part] = float(name in layer.decays)
                 start = part.stop
         # the gradient goes back to the first layer that learns, and no further
         self._first = next((i for i, layer in enumerate(self.layers) if layer.shapes), 0)

@@ -224,7 +224,7 @@ def test_bad_descriptions_say_what_is_allowed(configs, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"picture": (2, 3, 9)}, r"config\['picture'\] is too small to be halved by \[3, 4\]"),
+        ({"picture": (2, 3, 9)}, r"config\['picture'\] is too small to be halved"),
         ({"hidden": 5}, "must hold 0 or more whole numbers, not 5"),
         ({"outputs": 1.5}, r"config\['outputs'\] must be a whole number >= 1, not 1.5"),
     ],
@@ -308,3 +308,10 @@ def test_bad_targets_are_named(age, network, batch, bad, message):
     for use in (net.evaluate, net.fit, lambda X, bad: net.fit(X, y, validation=(X, bad))):
         with pytest.raises(ValueError, match=message):
             use(X, bad(y))
+
+
+def test_channels_follow_a_layer_of_convolutions_among_the_filters():
+    config = {"picture": (3, 8, 8), "filters": [nn.Conv(3, 5), 4], "hidden": [], "outputs": 1}
+    parts = {"activation": "relu", "output_activation": "identity", "loss": "l2"}
+    net = nn.Network(config | parts, "he", 0)
+    assert net.forward(np.zeros((2, 3, 8, 8))).shape == (2, 1)
