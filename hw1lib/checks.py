@@ -50,13 +50,20 @@ def one_of(name: str, value, allowed) -> str:
     return value
 
 
+def unmasked(name: str, values):
+    """Return the values; a masked array, or rows of one, would be used with what it hides."""
+    rows = values if isinstance(values, list | tuple) else [values]
+    if any(np.ma.isMaskedArray(row) and np.ma.is_masked(row) for row in rows[:1000]):
+        raise ValueError(f"{name} must not hold masked values: fill them, or leave their rows out")
+    return values
+
+
 def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None):
     """Return an array of finite real numbers; ``kinds`` are NumPy's kinds, "b" is bool.
 
     A masked array is allowed if it hides nothing.
     """
-    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
-        raise ValueError(f"{name} must not hold masked values: fill them, or leave their rows out")
+    unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:

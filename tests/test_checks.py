@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from hw1lib import study
 from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
+from hw1lib.progress import bar
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,16 @@ def test_a_notebook_shows_the_sentence_without_a_traceback(kind, capsys):
     shell.run_cell("fail()")
     assert capsys.readouterr().out.strip() == f"{kind.__name__}: learning_rate is too large"
     assert issubclass(FileError, OSError)
+
+
+def test_a_list_of_masked_rows_is_refused_too():
+    row = np.ma.array([1.0, 999.0], mask=[False, True])
+    with pytest.raises(ValueError, match="X must not hold masked values"):
+        numbers("X", [row, row])
+    with pytest.raises(ValueError, match="must not hold masked values"):
+        study.interval(row)
+
+
+def test_a_bar_is_silent_where_nobody_reads_it(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    assert list(bar(range(3), "counting")) == [0, 1, 2]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hw1lib.checks import unmasked
 from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
 from hw1lib.study.published import PUBLISHED, read_table
 from hw1lib.study.runs import fold_means, of_experiments, recorded
@@ -48,7 +49,7 @@ def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
     Of differences on the same folds ``overlap`` is 0. Of the metric itself it is ``OVERLAP``: the
     folds' training sets overlap, and the plain interval is too narrow (Nadeau and Bengio 2003).
     """
-    values = np.asarray(values, float)
+    values = np.asarray(unmasked("values", values), float)
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return mean, np.nan, np.nan
@@ -60,7 +61,8 @@ def paired(values, reference) -> tuple[float, float, float]:
     """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair."""
     if len(values) != len(reference):
         raise ValueError(f"there must be pairs, not {len(values)} and {len(reference)} numbers")
-    return interval(np.asarray(values, float) - np.asarray(reference, float))
+    unmasked("reference", reference)
+    return interval(np.asarray(unmasked("values", values), float) - np.asarray(reference, float))
 
 
 def wilson(right: int, n: int) -> tuple[float, float, float]:

@@ -172,8 +172,6 @@ def summary(results: dict) -> str:
     """Return the tables that ``python -m hw1lib reproduce`` prints."""
     runs = results["runs"]
     numbers = published_table(PUBLISHED, known=runs)
-    source = results["provenance"]["data"]["source"]
-    numbers.columns = numbers.columns.str.replace("UTKFace", source)
     compared = compare(runs)[["mean", "low", "high", "holm", "verdict"]]
     return (
         "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval\n\n"

@@ -31,7 +31,7 @@ from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
 from hw1lib.progress import bar
 from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
-from hw1lib.study.training import train_and_measure
+from hw1lib.study.training import score, train_and_measure
 
 COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
 COLUMNS += ["epochs", "best_epoch", "seconds", "participation_ratio", "drawn", "curve", "predicted"]
@@ -232,7 +232,11 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
     """Return the mean of a column over the networks of each fold; the index is the fold."""
-    return of_experiments(runs, name).groupby("fold")[what].mean()
+    chosen = of_experiments(runs, name)
+    lost = chosen.loc[chosen["test"].isna(), ["fold", "seed"]].to_numpy().tolist()
+    if lost:
+        raise ValueError(f"{name}: networks diverged, (fold, seed) {lost}: no mean leaves them out")
+    return chosen.groupby("fold")[what].mean()
 
 
 def same_run(name: str) -> list[str]:
@@ -268,5 +272,7 @@ def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.D
         part = part.assign(fold=row["fold"], seed=row["seed"], predicted=row["predicted"])
         error = part["predicted"] - part[row["target"]]
         part["error"] = error if row["target"] == "age" else (error != 0).astype(float)
+        if abs(score(row["target"], error * 0, error)["test"] - row["test"]) > 1e-3:
+            raise ValueError(f"data and partition must be those that {name} was tested on")
         parts.append(part)
     return pd.concat(parts)

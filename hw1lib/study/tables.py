@@ -46,7 +46,8 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs
-    drawn = here["drawn"].ne(False)  # where it is not known, too
+    drawn = here.get("drawn", pd.Series(True, here.index)).ne(False)  # where it is not known, too
+    faces = "drawn faces" if known.get("drawn", pd.Series()).any() else "UTKFace"
     names = [names] if isinstance(names, str) else names
     rows = {}
     for name in names:
@@ -57,8 +58,8 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
             printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
         rows[names[name] if isinstance(names, dict) else name] = {
             "published": printed,
-            "UTKFace, reconstructed": _cell(known, name + RECONSTRUCTED, metric),
-            "UTKFace, trained properly": _cell(known, name, metric),
+            f"{faces}, reconstructed": _cell(known, name + RECONSTRUCTED, metric),
+            f"{faces}, trained properly": _cell(known, name, metric),
             "its MAE": _cell(known, name, "rmse", "mae"),
             "this run": _cell(here[~drawn], name, metric),
             "this run, drawn faces": _cell(here[drawn], name, metric),
@@ -71,7 +72,8 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
 def recorded_table(names, runs=None, known=None) -> pd.DataFrame:
     """Return ``published_table`` without the report's numbers and what comes near to them."""
     table = published_table(names, runs, known)
-    table = table.drop(columns=["published", "UTKFace, reconstructed"], errors="ignore")
+    left_out = [c for c in table if str(c).endswith(("published", ", reconstructed"))]
+    table = table.drop(columns=left_out)
     return table.rename(columns={"UTKFace, trained properly": "recorded on UTKFace"})
 
 
@@ -129,6 +131,8 @@ def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
 def where_this_stands(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the recorded results beside what others published of UTKFace, with their sources."""
     runs = recorded() if runs is None else runs
+    if runs["drawn"].any():
+        raise ValueError("runs must be of UTKFace, as the others' numbers are, not of drawn faces")
     features = "128 PCA features; ten test folds, near-duplicates together"
     pictures = "pictures of 50x50; the same folds"
     models = {

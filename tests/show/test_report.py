@@ -186,3 +186,11 @@ def test_the_title_block_says_which_data_without_the_path(monkeypatch, drawn, sc
     assert facts["Data of this run"].startswith(data)
     assert ("Note" in facts) == drawn
     assert facts["Scale"].startswith(scale)
+
+
+def test_a_failed_check_is_seen_and_no_profile_of_the_user_s_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")  # which passes over asserts
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "mine"))
+    environment = running._environment(1)
+    assert environment["PYTHONOPTIMIZE"] == ""
+    assert environment["IPYTHONDIR"] != str(tmp_path / "mine")

@@ -85,3 +85,10 @@ def test_models_are_compared_from_the_simplest_to_the_convolutional_network():
     assert table.loc["(64, 16), reconstructed", "published"] == [12.9904, None]
     svm = study.fold_means(runs, "svm/age", "mae").tolist()
     assert table.loc["support vectors, RBF kernel", "mae"] == svm
+
+
+def test_drawn_faces_never_stand_under_the_name_of_real_ones(made_up):
+    drawn = made_up({"width/64": [12.0, 13.0, 14.0]}, drawn=True)
+    assert "drawn faces, trained properly" in study.published_table("width/64", known=drawn)
+    with pytest.raises(ValueError, match="must be of UTKFace"):
+        study.where_this_stands(drawn)

@@ -292,3 +292,15 @@ def test_errors_of_each_tested_face(data, short):
 def test_only_what_is_recorded_can_be_read():
     with pytest.raises(ValueError, match="there is no recorded table 'run'; there are bootstrap,"):
         study.recorded("run")
+
+
+def test_no_mean_leaves_out_a_network_that_diverged(made_up):
+    runs = made_up({"a": [[12.0, np.nan], [12.0, 12.0]]})
+    with pytest.raises(ValueError, match=r"a: networks diverged, \(fold, seed\) \[\[0, 1\]\]"):
+        study.fold_means(runs, "a")
+
+
+def test_errors_of_other_faces_are_refused(data, short):
+    runs = study.run({"short": short}, data, folds=[0], n_jobs=1, progress=False)
+    with pytest.raises(ValueError, match="must be those that short was tested on"):
+        study.face_errors(runs, "short", data, partition=1)
