@@ -19,10 +19,10 @@ import pandas as pd
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import FileError, UserError, one_of, whole_number
 from hw1lib.faces import standin
-from hw1lib.faces.chunks import LABELS, chunk_names, load_features
+from hw1lib.faces.chunks import AGAIN, LABELS, load_features
 from hw1lib.faces.data import N_FOLDS, Data, near_duplicates
 from hw1lib.faces.pictures import AN_ARCHIVE, N_PIXELS, SIZE, block_mean, open_face
-from hw1lib.faces.preprocess import BLOCK_FACES, CHUNK_SIZE, NORMALIZERS, Preprocessor
+from hw1lib.faces.preprocess import BLOCK_FACES, NORMALIZERS, Preprocessor
 from hw1lib.faces.reading import WHERE, printable, read_archive, read_folder
 from hw1lib.progress import bar
 
@@ -82,8 +82,6 @@ class FaceDataset:
             hold one archive, which may again hold one, and so on, three deep. None asks the
             environment variable HW1_DATA. Where that is empty, too, the stand-in is opened, with
             20,000 faces or as many as HW1_FACES says; it is drawn at the first time.
-        progress : bool
-            Show bars.
 
         Raises
         ------
@@ -110,16 +108,9 @@ class FaceDataset:
         )
 
     def images(self, rows, progress: bool = False) -> np.ndarray:
-        """Return the pictures of these rows, flattened: uint8 (n, 120000).
+        """Return the pictures of these rows (int, slice or sequence), flattened: uint8 (n, 120000).
 
         A picture's numbers run row by row: red, green, blue of each pixel.
-
-        Parameters
-        ----------
-        rows : int, slice or sequence of int
-            Into ``labels``.
-        progress : bool
-            Show a bar.
         """
         rows = np.atleast_1d(np.arange(len(self))[rows])
         images = np.empty((len(rows), N_PIXELS), np.uint8)
@@ -128,9 +119,8 @@ class FaceDataset:
             path = self.folder / self._paths[row]
             try:
                 image[:] = open_face(path).reshape(-1)
-            except ValueError as error:
-                remark = "it was whole when first opened"
-                raise FileError(f"{printable(path)}: {error}; {remark}") from error
+            except ValueError as error:  # it was whole when first opened
+                raise FileError(f"{printable(path)}: {error}") from error
         return images
 
     def preprocessor(
@@ -144,15 +134,11 @@ class FaceDataset:
             One of ``NORMALIZERS``.
         fit_on : array_like, optional
             Rows of the faces to fit on; by default any 5,000 (report, 2.1).
-        progress : bool
-            Show bars.
         """
-        if len(self) < 2:
-            raise UserError(f"{self.source} holds one face, and features tell faces apart")
 
         def fit() -> Preprocessor:
             n = len(self) if fit_on is None else len(fit_on)
-            new = Preprocessor(max(1, min(128, n - 1)), normalizer)
+            new = Preprocessor(min(128, n - 1), normalizer)
             if fit_on is None:
                 return new.fit(self, progress=progress)
             return new.fit(self.images(np.sort(fit_on), progress), progress=progress)
@@ -163,32 +149,24 @@ class FaceDataset:
     def feature_folder(
         self, normalizer: str = "standard", fit_on=None, progress: bool = True
     ) -> Path:
-        """Return the folder with the features' CSV chunks: exported the first time, then kept.
-
-        The parameters are those of ``preprocessor``.
-        """
+        """Return the folder with the features' CSV chunks: exported the first time, then kept."""
         folder = cache_dir() / "features" / self._key(normalizer, fit_on)
-        if not folder.is_dir() or not any(folder.iterdir()):
+        if not folder.is_dir():
             preprocessor = self.preprocessor(normalizer, fit_on, progress)
             with contextlib.suppress(FileExistsError):  # another run was faster
                 preprocessor.export(self, folder, progress=progress)
-        for name in chunk_names(-(-len(self) // CHUNK_SIZE)):
-            if not (folder / name).is_file():
-                raise FileError(
-                    f"{folder} is without {name}: delete the folder, and it is made again"
-                )
         return folder
 
     def features(self, normalizer: str = "standard", fit_on=None, progress: bool = True) -> Data:
-        """Return the features of all faces: (n, 128) float32, made the first time, then kept.
-
-        The parameters are those of ``preprocessor``.
-        """
+        """Return the features of all faces: (n, 128) float32, made the first time, then kept."""
         X = self._features(normalizer, fit_on, progress)
         return Data(X, self.labels, self.groups, self.drawn)
 
     def _features(self, normalizer, fit_on, progress) -> np.ndarray:
-        table = load_features(self.feature_folder(normalizer, fit_on, progress))
+        folder = self.feature_folder(normalizer, fit_on, progress)
+        table = load_features(folder)
+        if len(table) != len(self):
+            raise FileError(f"{folder} holds {len(table)} of {len(self)} faces; {AGAIN}")
         return table.drop(columns=LABELS).to_numpy()
 
     @functools.cached_property
@@ -209,11 +187,10 @@ class FaceDataset:
 
         def make() -> np.ndarray:
             pictures = np.empty((len(self), 3, side, side), np.uint8)
-            with bar(None, "pictures", len(self), progress) as making:
-                for start in range(0, len(self), BLOCK_FACES):
-                    block = block_mean(self.images(slice(start, start + BLOCK_FACES)), cell)
-                    pictures[start : start + len(block)] = block
-                    making.update(len(block))
+            starts = range(0, len(self), BLOCK_FACES)
+            for start in bar(starts, "pictures", progress=progress):
+                rows = slice(start, start + BLOCK_FACES)
+                pictures[rows] = block_mean(self.images(rows), cell)
             return pictures
 
         name = f"pictures/{self.fingerprint}-{CODE}-{side}.npy"
@@ -221,7 +198,6 @@ class FaceDataset:
         return Data(X, self.labels, self.groups, self.drawn)
 
     def _key(self, normalizer: str = "standard", fit_on=None) -> str:
-        """Return the cache's name for features that are made so."""
         key = f"{self.fingerprint}-{CODE}-{one_of('normalizer', normalizer, NORMALIZERS)}"
         if fit_on is not None:
             rows = np.sort(fit_on).astype(np.int64)
@@ -233,10 +209,8 @@ def _drawn_faces(progress: bool) -> Path:
     """Return the folder of the stand-in with as many faces as HW1_FACES says, drawn if need be."""
     number = os.environ.get("HW1_FACES") or str(N_STANDIN)
     if not number.isdecimal() or int(number) < N_FOLDS:
-        raise UserError(
-            f"HW1_FACES must be a whole number >= {N_FOLDS} (the notebooks need {FEW}), "
-            f"not {number!r}"
-        )
+        need = f"a whole number >= {N_FOLDS} (the notebooks need {FEW})"
+        raise UserError(f"HW1_FACES must be {need}, not {number!r}")
     folder = cache_dir() / "standin" / f"v{standin.VERSION}-{int(number)}"
     return standin.make(folder, int(number), progress=progress)
 
@@ -251,17 +225,15 @@ def _read(path: Path, progress: bool, depth: int = 0) -> tuple[Path, dict]:
     else:
         folder, index = read_archive(path, progress)
         depth += 1
+    skipped = index["skipped"]
     if index["labels"]:
         return folder, index
-    archives = [file for file, reason in index["skipped"] if reason == AN_ARCHIVE]
+    archives = [file for file, reason in skipped if reason == AN_ARCHIVE]
     if len(archives) == 1 and depth < MAX_DEPTH:
         return _read(folder / archives[0], progress, depth)
-    hint = ""
-    if archives:
-        hint = f", but {', '.join(archives[:5])}: give one of these, or unpack it first"
-    elif index["skipped"]:
-        hint = "; the first, {}: {}".format(*index["skipped"][0])
-    set_aside = f"{len(index['skipped'])} files were set aside{hint}"
+    skipped.sort(key=lambda entry: entry[1] != AN_ARCHIVE)  # these first
+    told = "".join(f"; {file}: {reason}" for file, reason in skipped[:3])
+    set_aside = f"{len(skipped)} files were set aside{told}"
     raise FileError(printable(f"there is no face in {path} ({set_aside}): {WHERE}"))
 
 

@@ -5,19 +5,15 @@ An archive is unpacked into the cache folder first, and that folder is read like
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import io
 import json
 import os
-import posixpath
 import shutil
-import stat
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hw1lib.cache import cache_dir, cached
@@ -26,10 +22,10 @@ from hw1lib.faces.pictures import AN_ARCHIVE, open_face, read_name
 from hw1lib.files import make_folder, write_text
 from hw1lib.progress import bar
 
-VERSION = 4  # of what is kept about a folder or an archive in the cache
-MAX_BYTES = 1_000_000  # of one file: UTKFace's are about 5 kB
-MAX_TOTAL = 2_000_000_000  # of all files of an archive: UTKFace's have about 100 MB
+VERSION = 5  # of what is kept about a folder or an archive in the cache
+MAX_BYTES = 1_000_000  # of one face: UTKFace's have about 5 kB
 SAME_NAME = "another file of this name is read"
+TOO_LARGE = "it is too large for a face"
 WHERE = (
     "expected a folder that holds UTKFace's *.jpg.chip.jpg files (at any depth), or "
     'UTKFace.tar.gz, .tar or .zip as downloaded; to get it, see "Aligned&Cropped Faces" on '
@@ -45,8 +41,7 @@ def printable(path) -> str:
 def read_folder(folder: Path, progress: bool) -> dict:
     """Return what is in a folder (see `_index`), from the cache if no file has changed."""
     files = _walk(folder)
-
-    name = f"index/{_digest(VERSION, str(folder), files)}.json"
+    name = f"index/{_digest(str(folder), files)}.json"
     return cached(name, lambda: _index(folder, files, progress), _save_index, _load_index)
 
 
@@ -57,21 +52,18 @@ def read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
             state = os.fstat(file.fileno())
     except OSError as error:
         raise FileError(f"{printable(archive)} can't be read: {error.strerror}") from error
-    key = _digest(VERSION, str(archive.absolute()), state.st_size, state.st_mtime_ns)
 
     def fill(partial: Path) -> None:
-        (partial / "files").mkdir()
-        refused = _unpack(archive, partial / "files", progress)
-        index = _index(partial / "files", _walk(partial / "files"), progress)
-        index["skipped"] = sorted(index["skipped"] + [list(entry) for entry in refused.items()])
+        files = partial / "files"
+        files.mkdir()
+        refused = _unpack(archive, files, progress)
+        index = _index(files, _walk(files), progress)
+        index["skipped"] = sorted(index["skipped"] + refused)
         _save_index(index, partial / "index.json")
 
+    key = _digest(str(archive.absolute()), state.st_size, state.st_mtime_ns)
     folder = make_folder(cache_dir() / "archives" / key, fill, size=state.st_size)
-    try:
-        return folder / "files", _load_index(folder / "index.json")
-    except (OSError, ValueError) as error:
-        remedy = f"delete it, and {archive.name} is unpacked again"
-        raise FileError(f"{folder} is damaged ({error}): {remedy}") from error
+    return folder / "files", _load_index(folder / "index.json")
 
 
 def _save_index(index: dict, path: Path) -> None:
@@ -83,37 +75,28 @@ def _load_index(path: Path) -> dict:
 
 
 def _digest(*facts) -> str:
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((VERSION, *facts)).encode()).hexdigest()[:16]
 
 
-def _walk(folder: Path) -> list[tuple[str, str, int, int]]:
-    """Return path, reason not to read it or "", size and time of change of every file.
+def _walk(folder: Path) -> list[tuple[str, int, int]]:
+    """Return path, size and time of change of every file, and of what can't be looked into.
 
     They are sorted by name. The cache folder, if it is in there, is left out.
     """
     files = []
     cache = str(cache_dir())
 
-    def add(path: str, reason: str = "") -> None:
+    def add(path: str) -> None:
         size = changed = 0
-        try:
-            state = os.stat(path)  # of what a link leads to
+        if os.path.exists(path):  # a link may lead nowhere
+            state = os.stat(path)
             size, changed = state.st_size, state.st_mtime_ns
-            if not reason and not stat.S_ISREG(state.st_mode):
-                reason = "it is no regular file"
-        except OSError as error:
-            reason = f"it can't be read: {error.strerror}"
-        files.append((os.path.relpath(path, folder).replace(os.sep, "/"), reason, size, changed))
+        files.append((os.path.relpath(path, folder).replace(os.sep, "/"), size, changed))
 
-    def add_unreadable(error: OSError) -> None:
-        add(error.filename, f"it can't be read: {error.strerror}")
-
-    for parent, folders, names in os.walk(folder, onerror=add_unreadable):
+    for parent, folders, names in os.walk(folder, onerror=lambda error: add(error.filename)):
         folders[:] = [name for name in folders if os.path.join(parent, name) != cache]
-        for name in folders:
-            if os.path.islink(os.path.join(parent, name)):
-                add(os.path.join(parent, name), "it is a link to a folder, and not followed")
-        for name in names:
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for name in names + links:
             add(os.path.join(parent, name))
     return sorted(files, key=lambda file: (_name(file[0]).lower(), file[0]))
 
@@ -123,7 +106,7 @@ def _name(path: str) -> str:
     return PurePosixPath(path.replace("\\", "/")).name
 
 
-def _index(folder: Path, files: list[tuple[str, str, int, int]], progress: bool) -> dict:
+def _index(folder: Path, files: list[tuple[str, int, int]], progress: bool) -> dict:
     """Return labels, paths, what was skipped, notes and the fingerprint of a folder's files.
 
     Of several faces with one name (upper case apart: not every disk minds it) the first path
@@ -131,18 +114,22 @@ def _index(folder: Path, files: list[tuple[str, str, int, int]], progress: bool)
     """
     faces: dict[str, tuple] = {}
     skipped = []
-    for path, reason, _, _ in bar(files, "checking", progress=progress):
+    for path, _, _ in bar(files, "checking", progress=progress):
         name = _name(path)
         labels, remark = read_name(name)
         try:
-            if reason or labels is None:
-                raise ValueError(reason or remark)
+            if not os.path.isfile(folder / path):  # to read a pipe is to wait for ever
+                raise ValueError("it is no regular file, or can't be read")
+            if labels is None:
+                raise ValueError(remark)
             if name.lower() in faces:
                 raise ValueError(SAME_NAME)
             with open(folder / path, "rb") as file:
                 content = file.read(MAX_BYTES + 1)
-            if not 0 < len(content) <= MAX_BYTES:
-                raise ValueError("it is too large for a face" if content else "it is empty")
+            if not content:
+                raise ValueError("it is empty")
+            if len(content) > MAX_BYTES:
+                raise ValueError(TOO_LARGE)
             open_face(io.BytesIO(content), check_only=True)
         except OSError as error:
             skipped.append([path, f"it can't be read: {error.strerror or error}"])
@@ -164,136 +151,81 @@ def _index(folder: Path, files: list[tuple[str, str, int, int]], progress: bool)
 # -- archives --------------------------------------------------------------------------------------
 
 
-def _unpack(archive: Path, folder: Path, progress: bool) -> dict[str, str]:
+def _unpack(archive: Path, folder: Path, progress: bool) -> list[list[str]]:
     """Write an archive's faces and archives into a folder; return the others, with the reason.
 
     Nothing but plain files is made, and all of them below ``folder``.
     """
+    refused = {}
     try:
-        unpacking = bar(None, f"unpacking {archive.name}", progress=progress, unit="file")
-        with _opened(archive) as opened, unpacking:
-            target = _Target(folder, unpacking)
-            if isinstance(opened, tarfile.TarFile):
-                _unpack_tar(opened, target)
-            else:
-                _unpack_zip(opened, target)
-        return target.refused
-    except OSError as error:
-        if error.errno is not None:  # of the disk; gzip's have no number
-            raise
-        reason = str(error)
+        # A tar is asked for first: one that ends in a zip would be taken for that.
+        members = _tar_members(archive) if tarfile.is_tarfile(archive) else _zip_members(archive)
+        for name, open_member in bar(members, f"unpacking {archive.name}", progress=progress):
+            try:
+                _write(folder, name, open_member)
+            except ValueError as error:
+                refused[name] = str(error)
+        return [[name, reason] for name, reason in refused.items()]
     except Exception as error:  # these modules raise a dozen kinds over damaged archives
+        if getattr(error, "errno", None) is not None:  # of the disk; gzip's have no number
+            raise
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
     said = f"{archive}: damaged, incomplete, or not an archive ({reason}); {WHERE}"
     raise FileError(printable(said))
 
 
-def _opened(archive: Path) -> tarfile.TarFile | zipfile.ZipFile:
-    """Open an archive. A tar is asked first: one that ends in a zip would be taken for that."""
+def _tar_members(archive: Path) -> Iterator[tuple[str, Callable]]:
+    """Yield the name of each member, and what opens it; the last of one name counts, as for tar."""
+    with tarfile.open(archive) as tar:
+        members = {}
+        for member in tar:
+            if member.size < 0:  # tarfile would go round in circles
+                raise tarfile.ReadError("a header in it is damaged")
+            members[member.name] = member
+        # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
+        tar.fileobj.seek(tar.offset)
+        end = tar.fileobj.read()
+        if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
+            raise tarfile.ReadError("it is cut, or something follows its end")
+        for name, member in members.items():
+            if not member.isdir():
+                yield name, functools.partial(_open_tar_member, tar, member)
+
+
+def _open_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo):
     try:
-        return tarfile.open(archive, tarinfo=_TarMember)
-    except tarfile.ReadError:
-        return zipfile.ZipFile(archive)
+        file = tar.extractfile(member)  # of a link, the member that it leads to
+    except (KeyError, RecursionError) as error:
+        raise ValueError("it is a link to what is no face of the archive") from error
+    if file is None:
+        raise ValueError("it is a device, not a file")
+    return file
 
 
-class _Target:
-    """The folder that an archive is unpacked to, and what was refused."""
-
-    def __init__(self, folder: Path, bar):
-        self.folder, self.bar = folder, bar
-        self.refused: dict[str, str] = {}
-        self.written: set[Path] = set()
-        self.room = MAX_TOTAL
-
-    def path(self, name: str) -> Path:
-        """Return where a member belongs; ValueError if that is nowhere in the folder."""
-        path = name.replace("\\", "/")
-        if path.startswith("/") or ".." in path.split("/") or PureWindowsPath(name).drive:
-            raise ValueError("its path leads out of the archive")
-        return self.folder / path
-
-    def write(self, name: str, size: int, open_member: Callable) -> None:
-        """Write a file, or note why not."""
-        self.bar.update()
-        try:
-            path = self.path(name)
-            labels, remark = read_name(path.name)
-            if labels is None and remark != AN_ARCHIVE:
-                raise ValueError(remark)
-            if size > MAX_BYTES and remark != AN_ARCHIVE:
-                raise ValueError("it is too large for a face")
-            self.room -= size
-            if self.room < 0:
-                raise tarfile.ReadError(f"it holds more than {MAX_TOTAL / 1e9:g} GB")
-            with open_member() as source:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # the last of one path counts, as for tar; but not every disk minds upper case
-                with open(path, "wb" if path in self.written else "xb") as file:
-                    self.written.add(path)
-                    shutil.copyfileobj(source, file)
-        except FileExistsError:
-            self.refused[name] = SAME_NAME
-        except ValueError as error:
-            self.refused[name] = str(error)
-        except OSError as error:
-            if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EILSEQ):
-                raise
-            self.refused[name] = f"it can't be written: {error.strerror}"
+def _zip_members(archive: Path) -> Iterator[tuple[str, Callable]]:
+    """Yield the name of each member, and what opens it; the last of one name counts."""
+    with zipfile.ZipFile(archive) as zipped:
+        for name in zipped.namelist():
+            if not name.endswith(("/", "\\")):
+                yield name, functools.partial(zipped.open, name)
 
 
-def _unpack_tar(tar: tarfile.TarFile, target: _Target) -> None:
-    links = []
-    for member in tar:
-        if member.size < 0:  # tarfile would go round in circles
-            raise tarfile.ReadError("a header in it is damaged")
-        if member.issym() or member.islnk():
-            links.append(member)
-        elif member.isfile():
-            target.write(member.name, member.size, functools.partial(tar.extractfile, member))
-        elif not member.isdir():
-            target.refused[member.name] = "it is a device, not a file"
-    # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
-    if tar.fileobj.tell() < tar.offset + tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("it is cut")
-    while rest := tar.fileobj.read(1 << 20):
-        if rest.strip(b"\0"):
-            raise tarfile.ReadError("something follows its end")
-    while waiting := links:  # now that all is there that they may lead to; they, too, lead on
-        links = [link for link in waiting if not _copy_link(link, target)]
-        if len(links) == len(waiting):
-            reason = "it is a link to what is no face of the archive"
-            target.refused |= {link.name: reason for link in links}
-            break
-
-
-def _copy_link(link: tarfile.TarInfo, target: _Target) -> bool:
-    """Write what a link of an archive leads to; return whether that is there yet."""
-    beside = posixpath.dirname(link.name) if link.issym() else ""
-    try:
-        path = target.path(posixpath.normpath(posixpath.join(beside, link.linkname)))
-        size = path.stat().st_size
-    except (OSError, ValueError):
-        return False
-    target.write(link.name, size, functools.partial(open, path, "rb"))
-    return True
-
-
-def _unpack_zip(zipped: zipfile.ZipFile, target: _Target) -> None:
-    for entry in zipped.infolist():
-        name = entry.filename
-        if name.endswith(("/", "\\")):
-            continue
-        try:
-            target.write(name, entry.file_size, functools.partial(zipped.open, entry))
-        except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:  # this one alone
-            target.path(name).unlink(missing_ok=True)
-            target.refused[name] = f"it can't be read: {error}"
-
-
-class _TarMember(tarfile.TarInfo):
-    """A member whose header is not read into memory if it claims an absurd size."""
-
-    def _proc_member(self, tar):  # tarfile says to override this one
-        if not self.isfile() and self.size > MAX_BYTES:
-            raise tarfile.ReadError("a header in it is damaged")
-        return super()._proc_member(tar)  # type: ignore[misc]
+def _write(folder: Path, name: str, open_member: Callable) -> None:
+    """Write a member of an archive to a folder; ValueError with the reason if it is left out."""
+    path = name.replace("\\", "/")
+    if path.startswith("/") or ".." in path.split("/") or PureWindowsPath(name).drive:
+        raise ValueError("its path leads out of the archive")
+    labels, remark = read_name(_name(name))
+    if labels is None and remark != AN_ARCHIVE:
+        raise ValueError(remark)
+    target = folder / path
+    if target.exists():
+        raise ValueError(SAME_NAME)
+    with open_member() as source:
+        start = source.read(MAX_BYTES + 1)
+        if len(start) > MAX_BYTES and remark != AN_ARCHIVE:
+            raise ValueError(TOO_LARGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "xb") as file:
+            file.write(start)
+            shutil.copyfileobj(source, file)

@@ -39,7 +39,7 @@ def test_a_folder_or_archive_without_faces_says_what_is_expected(tmp_path):
         opened(tmp_path / "empty")
     files = {"holiday.jpg": b"", "work.txt": b""}
     for path in (write_folder(tmp_path / "a", files), write_zip(tmp_path / "a.zip", files)):
-        with pytest.raises(ValueError, match=r"\(2 files .*; the first, holiday.jpg: its name is"):
+        with pytest.raises(ValueError, match=r"\(2 files .*; holiday.jpg: its name is"):
             opened(path)
 
 
@@ -139,8 +139,8 @@ def test_everything_is_made_once_and_again_if_damaged(few, cache, monkeypatch):
         for again, expected in zip(made(), first, strict=True):
             assert_array_equal(again, expected)
     chunk = few.feature_folder(progress=False) / "chunk_00.csv"
-    chunk.rename(chunk.with_name("other.csv"))
-    with pytest.raises(ValueError, match=r"is without chunk_00\.csv: delete the folder"):
+    chunk.write_text("\n".join(chunk.read_text().splitlines()[:9]) + "\n")
+    with pytest.raises(ValueError, match=r"holds 8 of 23 faces; delete the folder"):
         few.features(progress=False)
 
 
@@ -148,7 +148,7 @@ def test_everything_is_made_once_and_again_if_damaged(few, cache, monkeypatch):
 def test_very_few_faces(n, tmp_path):
     ds = opened(write_folder(tmp_path, made_up(n)))
     if n == 1:
-        with pytest.raises(ValueError, match=r"holds one face, and features tell faces apart"):
+        with pytest.raises(ValueError, match=r"n_components must be a whole number >= 1, not 0"):
             ds.features(progress=False)
     else:
         data = ds.features(progress=False)

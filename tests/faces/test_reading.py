@@ -129,10 +129,10 @@ def test_archives_within_archives_are_read_three_deep(tmp_path):
         assert ds.fingerprint == plain.fingerprint
         assert ds.source == str(path)
     four = write_zip(tmp_path / "4.zip", {"3.tar": three.read_bytes()})
-    with pytest.raises(ValueError, match=r"no face in .*but a/1.tar.gz: give one of these"):
+    with pytest.raises(ValueError, match=r"no face in .*; a/1.tar.gz: it is an archive, and not"):
         opened(four)
     write_zip(folder / "other.zip", made_up(2))
-    with pytest.raises(ValueError, match=r"no face in .*downloads .*but other.zip, x/3.tar: give"):
+    with pytest.raises(ValueError, match=r"no face .*downloads .*; other.zip: .*; x/3.tar: it is"):
         opened(folder)
     name, content = next(iter(made_up().items()))
     (folder / name).write_bytes(content)  # faces of its own are meant
@@ -160,17 +160,19 @@ def test_a_name_twice_is_read_once_wherever_it_stands(tmp_path):
         assert "truncated" in reasons(ds)[f"a/{name}"]
 
 
-@pytest.mark.parametrize("change", ["content", "label", "fewer", "more"])
-def test_the_fingerprint_tells_faces_apart(tmp_path, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name, content: {name: coded(scene(9))},
+        lambda name, content: {name.replace("20_0_0", "20_1_0"): content},
+        lambda name, content: {},
+        lambda name, content: {name: content, f"99_0_0_{STAMP}": coded()},
+    ],
+)
+def test_the_fingerprint_tells_faces_apart(change, tmp_path):
     old, new = made_up(), made_up()
     first = next(iter(old))
-    content = new.pop(first)
-    if change == "content":
-        new[first] = coded(scene(9))
-    elif change == "label":
-        new[first.replace("20_0_0", "20_1_0")] = content
-    elif change == "more":
-        new |= {first: content, f"99_0_0_{STAMP}": coded()}
+    new |= change(first, new.pop(first))
     a, b = write_folder(tmp_path / "a", old), write_folder(tmp_path / "b", new)
     assert opened(a).fingerprint != opened(b).fingerprint
 
@@ -192,23 +194,11 @@ def test_the_second_opening_looks_at_nothing_until_a_file_changes(tmp_path, monk
     assert len(opened(archive)) == 3
 
 
-def test_a_damaged_cache_is_made_anew_or_named(tmp_path, cache):
-    folder = write_folder(tmp_path / "faces", made_up())
-    archive = write_zip(tmp_path / "faces.zip", made_up())
-    fingerprint = opened(folder).fingerprint
-    assert opened(archive).fingerprint == fingerprint
-    for index in cache.rglob("*.json"):
-        index.write_bytes(index.read_bytes()[:-9])
-    assert opened(folder).fingerprint == fingerprint
-    with pytest.raises(ValueError, match=r"is damaged .*: delete it, and faces.zip is unpacked"):
-        opened(archive)
-
-
 def test_a_file_that_is_damaged_after_the_first_look_is_named(tmp_path):
     ds = opened(write_folder(tmp_path, made_up()))
     path = tmp_path / ds.labels.file[2]
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match="it was whole when first opened") as caught:
+    with pytest.raises(ValueError, match="truncated") as caught:
         ds.images([0, 2])
     assert str(path) in str(caught.value)
 
@@ -256,18 +246,6 @@ def test_nothing_leaves_the_cache_folder(tmp_path, cache):
         assert reasons(tarred)[f"{n}_0_0_{STAMP}"] == "it is a device, not a file"
 
 
-def test_names_that_no_disk_takes_are_set_aside(tmp_path):
-    file = f"30_0_0_{STAMP}"
-    names = [f"{'x' * 300}/{file}", f"20_0_0_{STAMP}/{file}", f"null\0/{file}"]
-    members = []
-    for name in names:
-        members.append(special(name, tarfile.REGTYPE))
-        members[-1][0].pax_headers = {"path": name}
-    ds = opened(write_tar(tmp_path / "odd.tar", [*made_up(1).items(), *members], "w"))
-    assert len(ds) == 1
-    assert len(ds.skipped) == 3
-
-
 def test_large_files_are_neither_written_nor_read_into_memory(tmp_path, cache):
     name, size = f"30_0_0_{STAMP}", 30_000_000
     folder = write_folder(tmp_path / "faces", made_up())
@@ -284,15 +262,6 @@ def test_large_files_are_neither_written_nor_read_into_memory(tmp_path, cache):
         tracemalloc.stop()
         assert peak < size / 3
     assert sum(path.stat().st_size for path in cache.rglob("*.jpg")) < 1e6
-
-
-def test_an_archive_of_too_much_is_refused(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_TOTAL", 9_000)
-    link = special(f"30_0_0_{STAMP}", tarfile.LNKTYPE, next(iter(made_up())))
-    for files in (made_up(), [*made_up(1).items(), link, link, link]):
-        with pytest.raises(ValueError, match="it holds more than"):
-            opened(write_tar(tmp_path / "bomb.tar", files, "w"))
-    assert not list(cache.rglob("*.jpg"))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
@@ -340,32 +309,6 @@ def test_damage_in_headers_of_a_tar(tmp_path):
     negative[0].pax_headers = {"size": "-1024"}
     with pytest.raises(ValueError, match="a header in it is damaged"):
         opened(write_tar(tmp_path / "negative.tar", [negative], "w"))
-    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
-        large = special("header", kind)[0], bytes(3_000_000)
-        with pytest.raises(ValueError, match="a header in it is damaged"):
-            opened(write_tar(tmp_path / "large.tar", [*made_up(1).items(), large], "w"))
-
-
-def test_zip_entries_that_cannot_be_read_are_set_aside(tmp_path):
-    name = f"30_0_0_{STAMP}"
-
-    def patched(local, central, new):
-        """Change a field in both headers of the last entry."""
-        path = write_zip(tmp_path / "a.zip", made_up() | {name: coded(scene(9))})
-        content = bytearray(path.read_bytes())
-        first = content.index(b"PK\x03\x04", content.index(name.encode()) - 40)
-        second = content.rindex(b"PK\x01\x02", 0, content.rindex(name.encode()))
-        content[first + local : first + local + len(new)] = new
-        content[second + central : second + central + len(new)] = new
-        path.write_bytes(content)
-        ds = opened(path)
-        assert len(ds) == 4
-        return reasons(ds)[name]
-
-    assert "encrypted" in patched(6, 8, b"\x01\x00")
-    assert "can't be read" in patched(8, 10, b"\x63\x00")  # a way of packing that nobody knows
-    assert "can't be read" in patched(14, 16, b"\0\0\0\0")  # another sum
-    assert "can't be read" in patched(22, 24, b"\x05\0\0\0")  # claims to be small
 
 
 # -- folders ---------------------------------------------------------------------------------------
@@ -394,12 +337,9 @@ def test_a_folder_with_everything_in_it(tmp_path, monkeypatch):
     ds = opened(folder)
     assert sorted(ds.labels.age) == [20, 21, 36]
     why = {Path(file).name.split("_")[0]: reason for file, reason in reasons(ds).items()}
-    assert why["30"] == why["31"] == "it can't be read: Too many levels of symbolic links"
-    assert why["32"] == "it can't be read: No such file or directory"
-    assert why["33"] == "it is no regular file"
-    assert why["again"] == "it is a link to a folder, and not followed"
-    assert why["closed"] == "it can't be read: Permission denied"
     assert set(why) == {"30", "31", "32", "33", "again", "closed", "thumbs.db", "notes.txt"}
+    for name in ("30", "31", "32", "33", "again", "closed"):
+        assert why[name] == "it is no regular file, or can't be read"
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
