@@ -39,11 +39,7 @@ def chunk_text(labels: pd.DataFrame, features: np.ndarray) -> str:
 def load_features(folder) -> pd.DataFrame:
     """Read all chunks of a folder into one table: file, age, gender, race, features as float32.
 
-    Raises
-    ------
-    FileError
-        If the folder holds no chunk; naming the file, if a chunk is missing, cut, or not as
-        ``Preprocessor.export`` writes it.
+    FileError names a chunk that is missing, cut, or not as ``Preprocessor.export`` writes it.
     """
     files = sorted(Path(folder).glob("chunk_*.csv"))
     if not files:
@@ -54,12 +50,9 @@ def load_features(folder) -> pd.DataFrame:
     chunks = [_read_chunk(file) for file in files]
     first = chunks[0]
     for file, chunk in zip(files, chunks, strict=True):
-        if len(chunk.columns) != len(first.columns):
-            raise FileError(f"{file} has other columns than {files[0].name}; {AGAIN}")
-        if len(chunk) > len(first) or (len(chunk) < len(first) and file != files[-1]):
-            raise FileError(
-                f"{file} has {len(chunk)} faces, {files[0].name} has {len(first)}; {AGAIN}"
-            )
+        same_length = len(chunk) == len(first) or (file == files[-1] and len(chunk) < len(first))
+        if not same_length or len(chunk.columns) != len(first.columns):
+            raise FileError(f"{file} has other rows or columns than {files[0].name}; {AGAIN}")
     return pd.concat(chunks, ignore_index=True).copy()  # in one piece
 
 

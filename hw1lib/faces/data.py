@@ -57,25 +57,18 @@ class Data:
 
     def __post_init__(self):
         object.__setattr__(self, "labels", self.labels.copy())  # its own: who changes them may
-        n = len(self.X)
-        if len(self.labels) != n or len(self.groups) != n:
-            raise ValueError(
-                f"X, labels and groups must have a row for each face, not {n}, "
-                f"{len(self.labels)} and {len(self.groups)}"
-            )
+        n, n_labels, n_groups = len(self.X), len(self.labels), len(self.groups)
+        if not n == n_labels == n_groups:
+            rows = f"{n}, {n_labels} and {n_groups}"
+            raise ValueError(f"X, labels and groups must have a row for each face, not {rows}")
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, drawn: bool | None = None) -> Data:
         """Return the data of a table as ``load_features`` returns it.
 
         Features and labels are told by their names (f000, f001, ...; file, age, gender, race), in
-        any order. Whatever else the table holds is no feature.
-
-        Parameters
-        ----------
-        table : DataFrame
-        drawn : bool, optional
-            By default, the faces' file names tell.
+        any order. Whatever else the table holds is no feature. By default the faces' file names
+        tell whether they are drawn.
         """
         features = [name for name in table.columns if re.fullmatch(r"f\d{3,}", str(name))]
         features.sort(key=lambda name: int(name[1:]))
@@ -132,18 +125,8 @@ class Data:
     def split(self, target: str, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
         """Return the training, validation and test faces of a fold: 81, 9 and 10 %.
 
-        Parameters
-        ----------
-        target : {"age", "gender", "race"}
-        fold : int
-            Which of the ten disjoint tests, from 0. The same faces for every target.
-        partition : int
-            As ``folds`` takes it.
-
-        Returns
-        -------
-        train, validation, test : Subset
-            Each a pair ``X, y``.
+        ``target`` is age, gender or race; ``fold`` is one of the ten disjoint tests, from 0, the
+        same faces for every target.
         """
         y = self.labels[one_of("target", target, LABELS[1:])].to_numpy()
         if whole_number("fold", fold, 0) >= N_FOLDS:
@@ -158,11 +141,6 @@ def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
     Rows are near-duplicates if their distance is below ``closer`` times the median distance of two
     rows. Between the two there is a gap: on UTKFace distances below a tenth, and above three
     tenths, are many, and few lie between.
-
-    Parameters
-    ----------
-    X : array_like, (n, n_features)
-    closer : float
     """
     X = numbers("X", X).astype(np.float32, copy=False)
     X = X.reshape(len(X), -1)
@@ -174,24 +152,20 @@ def near_duplicates(X, closer: float = 0.2) -> np.ndarray:
 def label_noise(data: Data) -> dict[str, float]:
     """Return how far the labels of identical pictures differ, and what follows for any model.
 
-    The pictures need not be typical of all, and the two labels of a pair are taken to be
-    independent. Pictures with the same features are taken to be identical.
+    Pictures with the same features are taken to be identical, and the two labels of a pair to be
+    independent. These pictures need not be typical of all.
 
     Returns
     -------
     dict
         - ``near_duplicates``: faces that share their group, identical or not.
         - ``groups`` of identical pictures, ``faces`` in them, and ``pairs``: a group of three makes
-          three.
+          three. Where there are none, all that follows is NaN.
         - ``age_differs``, ``gender_differs``, ``race_differs``: share of the pairs with two labels.
-        - ``age_difference``: root mean square over all pairs, years.
-        - ``age_spread``: standard deviation of one label, ``age_difference / sqrt(2)``. It is the
-          least RMSE, too.
-        - ``gender_wrong``, ``race_wrong``: share of wrong labels, if each is wrong with one chance
-          e, and then any of the k - 1 others: two agree with chance (1 - e)^2 + e^2 / (k - 1). The
-          best accuracy is 1 - e.
-
-        All but the counts are NaN where no two pictures are identical.
+        - ``age_difference``: root mean square over all pairs, years; and ``age_spread``: that of
+          one label, ``age_difference / sqrt(2)``, which is the least RMSE, too.
+        - ``gender_wrong``, ``race_wrong``: share e of wrong labels, if each of the k - 1 others is
+          as likely: two agree with chance (1 - e)^2 + e^2 / (k - 1). The best accuracy is 1 - e.
     """
     near = [group for group in _members(data.groups) if len(group) > 1]
     same = near_duplicates(data.X, closer=1e-3)  # up to rounding
@@ -233,16 +207,8 @@ def folds(
     """Return row numbers of training, validation and test (81, 9 and 10 %) for each fold.
 
     The tests are disjoint, and as large as the report's (2,000 of 20,000). Rows of one group stay
-    together.
-
-    Parameters
-    ----------
-    groups : array_like, (n,)
-        As ``near_duplicates`` returns them.
-    n_folds : int
-        At most 10; fewer leave out the last ones.
-    seed : int
-        Draws the order in which groups are dealt out.
+    together; ``seed`` draws the order in which they are dealt out. Fewer folds than ten leave out
+    the last ones.
     """
     groups = np.unique(numbers("groups", groups), return_inverse=True)[1]
     if len(groups) < N_FOLDS:
@@ -283,7 +249,6 @@ def rescale(
 
     Parameters
     ----------
-    train, *others : Subset
     whitening : float
         Each feature is first divided by (its standard deviation) ** whitening: 0 keeps the
         proportions that PCA gives, 1 makes all features equally wide, 0.5 lies between.
@@ -307,13 +272,7 @@ def rescale(
 def batches(X, y, batch_size: int = 128, rng=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Return an iterator over ``(X, y)``, batch by batch; the last one may be smaller.
 
-    Parameters
-    ----------
-    X : ndarray, (n, ...)
-    y : ndarray, (n,) or (n, k)
-    batch_size : int
-    rng : numpy.random.Generator, optional
-        Shuffles the rows first (a shuffled order: the arrays stay as they are).
+    A generator ``rng`` shuffles the order of the rows first; the arrays stay as they are.
     """
     if len(X) != len(y):
         raise ValueError(f"X and y must have the same number of rows, not {len(X)} and {len(y)}")

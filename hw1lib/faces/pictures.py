@@ -78,17 +78,8 @@ def open_face(source, check_only: bool = False) -> np.ndarray:
 def block_mean(images, cell: int = 4) -> np.ndarray:
     """Return smaller pictures: the mean of each square of ``cell`` x ``cell`` pixels, rounded.
 
-    Parameters
-    ----------
-    images : ndarray, (n, 120000), uint8
-        As ``FaceDataset.images`` returns them.
-    cell : int
-        A divisor of 200.
-
-    Returns
-    -------
-    ndarray, (n, 3, 200 // cell, 200 // cell), uint8
-        Red, green and blue apart, as ``nn.Network`` takes them.
+    From ``FaceDataset.images``, (n, 120000), to (n, 3, 200 // cell, 200 // cell), uint8: red, green
+    and blue apart, as ``nn.Network`` takes them.
     """
     if SIZE % whole_number("cell", cell):
         raise ValueError(f"cell must be a divisor of {SIZE}, not {cell}")

@@ -205,7 +205,7 @@ def _open_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo):
 def _zip_members(archive: Path) -> Iterator[tuple[str, Callable]]:
     """Yield the name of each member, and what opens it; the last of one name counts."""
     with zipfile.ZipFile(archive) as zipped:
-        for name in zipped.namelist():
+        for name in dict.fromkeys(zipped.namelist()):
             if not name.endswith(("/", "\\")):
                 yield name, functools.partial(zipped.open, name)
 
