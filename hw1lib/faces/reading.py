@@ -184,7 +184,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, Callable]]:
             members[member.name] = member
         # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
         tar.fileobj.seek(tar.offset)
-        end = tar.fileobj.read()
+        end = tar.fileobj.read(-1)
         if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
             raise tarfile.ReadError("it is cut, or something follows its end")
         for name, member in members.items():

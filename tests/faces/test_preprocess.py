@@ -19,9 +19,9 @@ from sklearn.preprocessing import (
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from hw1lib.faces import load_features, preprocess
+from hw1lib.faces import NORMALIZERS, load_features, preprocess
 from hw1lib.faces.chunks import LABELS
-from hw1lib.faces.preprocess import ARRAYS, Preprocessor
+from hw1lib.faces.preprocess import ARRAYS, SAVED, Preprocessor
 
 TWINS = {
     "standard": StandardScaler(),
@@ -65,7 +65,7 @@ def on_faces(faces):
 
 # eigh; more faces than pixels; Lanczos
 @pytest.mark.parametrize("shape", [(60, 400), (60, 40), (300, 200)], ids=str)
-@pytest.mark.parametrize("name", preprocess.NORMALIZERS)
+@pytest.mark.parametrize("name", NORMALIZERS)
 def test_equals_scikit_learns_scaler_and_full_pca(name, shape, monkeypatch):
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 150)  # several blocks, the last one smaller
     x, new = pictures(*shape), pictures(20, shape[1], seed=1)
@@ -108,7 +108,7 @@ def test_fits_the_same_bits_every_time_whatever_the_type(monkeypatch):
     assert (first.components[rows, np.abs(first.components).argmax(axis=1)] > 0).all()
 
 
-@pytest.mark.parametrize("name", preprocess.NORMALIZERS)
+@pytest.mark.parametrize("name", NORMALIZERS)
 def test_pixels_that_never_vary_and_black_images(name):
     x = pictures()
     x[:, 5:9], x[:, 20] = 37, 0
@@ -157,91 +157,55 @@ def test_a_data_set_is_fitted_on_a_seeded_subset(faces):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((0, 400), np.uint8), "0 sample"),
         (np.zeros(400, np.uint8), "1D array"),
-        (np.zeros((2, 20, 20), np.uint8), "dim 3"),
         (np.zeros((2, 399), np.uint8), "399 features.* expecting 400"),
         (np.full((2, 400), np.nan), "images contains NaN"),
-        (np.full((2, 400), -np.inf), "infinity"),
-        (np.full((2, 400), 1e300), "infinity"),
-        (np.full((2, 400), "face"), "could not convert string"),
-        (np.full((2, 400), None), "images contains NaN|float"),
-        (np.full((2, 400), 1j), "Complex"),
-        (np.ma.masked_less(np.eye(2, 400), 1), "must not hold masked values"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_images_that_are_none(images, message):
-    fitted = fit(pictures())
-    with pytest.raises((ValueError, TypeError), match=message):
-        fitted.transform(images)
-    if "expecting" not in message:
-        with pytest.raises((ValueError, TypeError), match=message):
-            fit(images)
+    with pytest.raises(ValueError, match=message):
+        fit(pictures()).transform(images)
 
 
-def test_what_can_not_be_fitted(faces):
-    x = pictures()
-    with pytest.raises(ValueError, match=r"n_components=60 needs more faces.*n_samples=60"):
-        fit(x, 60)
-    with pytest.raises(ValueError, match=r"n_components=41.*n_features=40"):
-        fit(x[:, :40], 41)
-    for same in (x[:1].repeat(9, axis=0), np.zeros_like(x)):
-        for name in preprocess.NORMALIZERS:
-            with pytest.raises(ValueError, match="are the same"):
-                fit(same, 2, name)
-    with pytest.raises(ValueError, match="too large"):
-        fit(x * 1e36, 2, "unit")
-    with pytest.raises(ValueError, match=r"subset must be a whole number >= 2, not 1"):
-        Preprocessor(1).fit(faces, subset=1)
-    with pytest.raises(ValueError, match="did you mean subset=9"):
-        Preprocessor(1).fit(faces, 9)
-    with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
-        fit(x, 2.5)
-    with pytest.raises(ValueError, match="n_components must be a whole number >= 1"):
-        fit(x).inverse_transform(np.zeros((1, 5)), 0)
-    with pytest.raises(ValueError, match="normalizer must be one of standard, minmax, maxabs"):
-        fit(x, 5, "robust")
-    with pytest.raises(ValueError, match="seed must be a whole number >= 0"):
-        Preprocessor(1).fit(faces, seed=None)
+@pytest.mark.parametrize(
+    ("images", "arguments", "message"),
+    [
+        (pictures(), (60,), r"n_components=60 needs more faces.*n_samples=60"),
+        (pictures(60, 40), (41,), r"n_components=41.*n_features=40"),
+        (pictures(), (2.5,), "n_components must be a whole number >= 1"),
+        (pictures(), (5, "robust"), "normalizer must be one of standard, minmax, maxabs"),
+        *[(pictures(1).repeat(9, axis=0), (2, name), "the same") for name in NORMALIZERS],
+    ],
+)
+def test_what_can_not_be_fitted(images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit(images, *arguments)
 
 
-def test_a_fit_that_fails_changes_nothing():
-    fitted = fit(pictures())
-    before = fitted.transform(pictures())
-    with pytest.raises(ValueError, match="are the same"):
-        fitted.fit(np.zeros((9, 400)))
-    assert_array_equal(fitted.transform(pictures()), before)
-
-
-def test_unfitted(faces, tmp_path):
-    new = Preprocessor()
-    for use in (
-        lambda: new.transform(pictures()),
-        lambda: new.inverse_transform(np.zeros((1, 5))),
-        lambda: new.save(tmp_path / "new.npz"),
-        lambda: new.export(faces, tmp_path / "new"),
-        lambda: new.explained_variance_ratio,
-    ):
-        with pytest.raises(ValueError, match="not fitted yet"):
-            use()
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda new: new.transform(pictures()),
+        lambda new: new.inverse_transform(np.zeros((1, 5))),
+        lambda new: new.save("new.npz"),
+        lambda new: new.export([], "new"),
+        lambda new: new.explained_variance_ratio,
+    ],
+)
+def test_unfitted(use):
+    with pytest.raises(ValueError, match="not fitted yet"):
+        use(Preprocessor())
 
 
 # -- saved and loaded ------------------------------------------------------------------------------
-
-
-def assert_same(a: Preprocessor, b: Preprocessor):
-    assert a.get_params() == b.get_params()
-    for name in (*ARRAYS, "n_fitted", "total_variance"):
-        assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 @pytest.mark.parametrize("name", ["standard", "l2"])
 def test_comes_back_from_its_file(name, tmp_path):
     saved = fit(pictures(), 5, name)
     loaded = Preprocessor.load(saved.save(tmp_path / "p.npz"))
-    assert_same(loaded, saved)
+    for attribute in SAVED:
+        assert_array_equal(getattr(loaded, attribute), getattr(saved, attribute))
     assert_array_equal(loaded.transform(pictures(seed=2)), saved.transform(pictures(seed=2)))
 
 
@@ -250,26 +214,19 @@ def test_comes_back_from_its_file(name, tmp_path):
     [
         ({"version": 99}, "later version"),
         ({"kind": "network"}, "holds no preprocessor"),
-        ({"center": None}, "not a readable"),
         ({"normalizer": "robust"}, "normalizer must be one of"),
         ({"center": np.zeros(3)}, "center must have shape"),
         ({"components": np.full((5, 400), np.nan)}, "components must be finite"),
         ({"components": np.zeros(400)}, "not a preprocessor"),
-        ({"components": np.full((5, 400), "x")}, "not a preprocessor"),
         ({"n_fitted": 0}, "n_fitted must be"),
-        ({"n_fitted": np.inf}, "not a preprocessor"),
-        ({"total_variance": np.zeros(2)}, "not a preprocessor"),
         ({"center": np.array([{}] * 400)}, "not a readable"),  # needs pickle, which is never loaded
     ],
 )
 def test_files_that_are_whole_but_wrong(change, message, tmp_path):
     path = fit(pictures()).save(tmp_path / "p.npz")
-    arrays = dict(np.load(path)) | change
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(path, **(dict(np.load(path)) | change))
     with pytest.raises(ValueError, match=rf"p\.npz.*{message}"):
         Preprocessor.load(path)
-    with pytest.raises(FileNotFoundError):
-        Preprocessor.load(tmp_path / "none.npz")
 
 
 # -- CSV chunks ------------------------------------------------------------------------------------
@@ -307,22 +264,15 @@ def test_a_folder_with_anything_in_it_is_refused(faces, on_faces, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="is not empty"):
         on_faces.export(faces, tmp_path)
-    for bad in (0, 2.5, None):
-        with pytest.raises(ValueError, match="chunk_size must be a whole number >= 1"):
-            on_faces.export(faces, tmp_path / "new", chunk_size=bad)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
 def chunks(folder, rows=(4, 4, 2)):
     """Write chunks by hand, as export would."""
-    numbers = iter(range(100))
     for i, n in enumerate(rows):
-        lines = [
-            f"{j}_1_2_0.jpg,{j},1,2,{j}.5,-1e-05,{j}" for j in (next(numbers) for _ in range(n))
-        ]
-        (folder / f"chunk_{i:02d}.csv").write_text(
-            "\n".join(["file,age,gender,race,f000,f001,f002", *lines]) + "\n"
-        )
+        lines = ["file,age,gender,race,f000,f001,f002"]
+        lines += [f"{j}_1_2_0.jpg,{j},1,2,{j}.5,-1e-05,{j}" for j in range(4 * i, 4 * i + n)]
+        (folder / f"chunk_{i:02d}.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 
@@ -365,16 +315,16 @@ def test_a_damaged_chunk_is_named(old, new, tmp_path):
         load_features(tmp_path)
 
 
+@pytest.mark.parametrize(("rows", "number"), [((4, 4, 5), 2), ((4, 3, 4), 1)])
+def test_a_chunk_of_another_size_is_named(rows, number, tmp_path):
+    with pytest.raises(OSError, match=rf"chunk_0{number}\.csv has other rows or columns"):
+        load_features(chunks(tmp_path, rows))
+
+
 def test_chunks_that_do_not_belong_together(tmp_path):
-    chunks(tmp_path, rows=(4, 4, 5))
-    with pytest.raises(OSError, match=r"chunk_02\.csv has 5 faces, chunk_00\.csv has 4"):
-        load_features(tmp_path)
-    chunks(tmp_path, rows=(4, 3, 4))
-    with pytest.raises(OSError, match=r"chunk_01\.csv has 3 faces, chunk_00\.csv has 4"):
-        load_features(tmp_path)
-    chunks(tmp_path)
-    (tmp_path / "chunk_02.csv").write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
-    with pytest.raises(OSError, match=r"chunk_02\.csv has other columns than chunk_00\.csv"):
+    last = chunks(tmp_path) / "chunk_02.csv"
+    last.write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
+    with pytest.raises(OSError, match=r"chunk_02\.csv has other rows or columns"):
         load_features(tmp_path)
     (tmp_path / "chunk_01.csv").unlink()
     with pytest.raises(OSError, match=r"should hold chunk_01\.csv before chunk_02\.csv"):
@@ -398,7 +348,7 @@ def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
 
-def test_hands_out_data_frames_when_asked(faces, tmp_path):
+def test_hands_out_data_frames_when_asked():
     x = pictures()
     frame = pd.DataFrame(x, index=[f"face {i}" for i in range(60)])
     model = make_pipeline(Preprocessor(5), StandardScaler()).set_output(transform="pandas")
@@ -406,12 +356,6 @@ def test_hands_out_data_frames_when_asked(faces, tmp_path):
     assert list(got.columns) == [f"f{i:03d}" for i in range(5)]
     assert list(got.index) == list(frame.index)
     assert_allclose(got, StandardScaler().fit_transform(fit(x).transform(x)), rtol=1e-6, atol=1e-6)
-    plain, framed = (Preprocessor(4).fit(faces, progress=False) for _ in range(2))
-    folders = (
-        plain.export(faces, tmp_path / "a"),
-        framed.set_output(transform="pandas").export(faces, tmp_path / "b"),
-    )
-    assert contents(folders[0]) == contents(folders[1])
 
 
 def test_stands_in_a_pipeline():
@@ -426,15 +370,10 @@ def test_stands_in_a_pipeline():
     copy = clone(Preprocessor(3, "l2").fit(x))
     assert copy.get_params() == {"n_components": 3, "normalizer": "l2"}
     assert not copy.n_fitted
-    with pytest.raises(ValueError, match=r"Invalid parameter 'alpha'"):
-        copy.set_params(alpha=1)
-    with pytest.raises(ValueError, match="not fitted"):
-        fit(x).set_params(normalizer="l2").transform(x)
 
 
 def test_what_was_fitted_counts_not_what_is_said_afterwards():
-    X = np.random.default_rng(0).uniform(0, 255, (20, 30))
-    fitted = Preprocessor(3).fit(X, progress=False)
-    before = fitted.transform(X)
+    fitted = fit(pictures())
+    before = fitted.transform(pictures())
     fitted.normalizer = "l2"
-    assert np.array_equal(fitted.transform(X), before)
+    assert_array_equal(fitted.transform(pictures()), before)

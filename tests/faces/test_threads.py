@@ -1,6 +1,5 @@
 """One data set, or one Preprocessor, used from many threads that really run at once."""
 
-import copy
 import sys
 import threading
 import warnings
@@ -11,7 +10,6 @@ import pytest
 from made_faces import opened
 from numpy.testing import assert_array_equal
 from PIL import Image
-from threadpoolctl import threadpool_info
 
 from hw1lib.faces import Preprocessor
 
@@ -59,37 +57,3 @@ def test_one_preprocessor_answers_many(often):
     expected = fitted.transform(images)
     for answers in at_once(8, lambda: [fitted.transform(images) for _ in range(9)]):
         assert_array_equal(answers, [expected] * 9)
-
-
-def test_of_exports_at_once_none_changes_anothers_blas_threads(faces_folder, tmp_path, monkeypatch):
-    """Their number is the whole process's, and the features' last bits depend on it."""
-    one_began, two_began, one_ended = (threading.Event() for _ in range(3))
-    ds = opened(faces_folder)
-    preprocessor = Preprocessor(4).fit(ds, progress=False)
-
-    def images_of_one(rows):
-        one_began.set()
-        two_began.wait(0.5)  # in vain, if the second export waits for this one
-        return ds.images(rows)
-
-    def images_of_two(rows):
-        two_began.set()
-        one_ended.wait(5)
-        seen.extend(blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas")
-        return ds.images(rows)
-
-    def export_one():
-        preprocessor.export(one, tmp_path / "one", progress=False)
-        one_ended.set()
-
-    def export_two():
-        one_began.wait(5)
-        preprocessor.export(two, tmp_path / "two", progress=False)
-
-    seen, one, two = [], copy.copy(ds), copy.copy(ds)
-    monkeypatch.setattr(one, "images", images_of_one)
-    monkeypatch.setattr(two, "images", images_of_two)
-    with ThreadPoolExecutor(2) as pool:
-        for export in [pool.submit(export_one), pool.submit(export_two)]:
-            export.result()
-    assert set(seen) == {1}
