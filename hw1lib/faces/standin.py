@@ -72,16 +72,14 @@ GREY, WHITE, INK = (226, 228, 234), (250, 250, 252), (38, 32, 52)
 # fmt: on
 
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 28)) for f in (np.cos, np.sin)], axis=1)  # (28, 2)
-GRID = np.meshgrid(
-    *[np.arange(-98, 102, 4, dtype=np.float32)] * 2
-)  # x, y of a 50 x 50 map of the light
+_across = np.arange(-98, 102, 4, dtype=np.float32)
+GRID = np.meshgrid(_across, _across)  # x, y of a 50 x 50 map of the light
 AGE_SHARE, GENDER_SHARE, RACE_SHARE = (
     np.array(table) / sum(table)
     for table in ([row[2] for row in AGE_TABLE], GENDER_TABLE, RACE_TABLE)
 )
-_levels = np.arange(
-    512
-)  # a film's response: bright light is compressed, so that no highlight burns out
+# A film's response: bright light is compressed, so that no highlight burns out.
+_levels = np.arange(512)
 FILM = np.where(_levels < 170, _levels, 255 - 85 * np.exp((170 - _levels) / 85)).astype(np.uint8)
 
 Colour = tuple[int, ...]
@@ -123,9 +121,8 @@ class Pen:
 
     def blob(self, fill, points) -> None:
         """Fill a closed outline with rounded corners."""
-        self.draw.polygon(
-            self._place(_rounding(len(points)) @ np.asarray(points, float)), fill=fill
-        )
+        curve = _rounding(len(points)) @ np.asarray(points, float)
+        self.draw.polygon(self._place(curve), fill=fill)
 
     def mirrored(self, fill, half, x: float = 100.0) -> None:
         """Fill an outline and its mirror image: `half` is (distance from x, y), from above."""
@@ -156,21 +153,13 @@ def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
     seen = max(0.5, age + (AGE_SPREAD[0] + AGE_SPREAD[1] * age) * normal())  # that the face shows
     f.child = np.exp(-((seen / 13) ** 1.3))  # 1 at birth, 0.5 at 10, 0 from 30 on
     f.old = np.clip((seen - 25) / 55, 0, 1.15)
-    f.manly = (
-        np.clip(normal(0.8 if male else 0.2, 0.19), 0, 1) * (1 - 0.7 * f.child) + 0.3 * f.child
-    )
+    grown = np.clip(normal(0.8 if male else 0.2, 0.19), 0, 1)
+    f.manly = grown * (1 - 0.7 * f.child) + 0.3 * f.child
     # pose and light
-    f.turn, f.scale, f.shift, f.yaw = (
-        normal(0, 0.07),
-        normal(1.08, 0.06),
-        normal(0, 4, 2),
-        normal(0, 5),
-    )
-    f.light, f.exposure, f.cast = (
-        normal(0, 0.22, 2),
-        np.exp(normal(-0.1, 0.2)),
-        np.exp(normal(0, 0.07, 3)),
-    )
+    f.turn, f.scale = normal(0, 0.07), normal(1.08, 0.06)
+    f.shift, f.yaw = normal(0, 4, 2), normal(0, 5)
+    f.light = normal(0, 0.22, 2)
+    f.exposure, f.cast = np.exp(normal(-0.1, 0.2)), np.exp(normal(0, 0.07, 3))
     # colours
     tint = (SECOND_HUE if chance() < SECOND_SHARE else FACE_HUE)[k]
     hue = np.clip(normal(tint, HUE_SPREAD), *HUE_RANGE)
@@ -182,9 +171,8 @@ def _look(rng: np.random.Generator, labels: dict[str, int]) -> SimpleNamespace:
     f.cloth = hsv(CLOTHES_HUE[k] + normal(0, 0.13), rng.uniform(0.35, 0.75), rng.uniform(0.4, 0.9))
     f.extra = hsv(chance(), rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.95))  # glasses, hat, earrings
     f.iris = hsv(chance(), 0.5, rng.uniform(0.35, 0.7))
-    young_hair = mix(
-        HAIR[rng.integers(len(HAIR))], HAIR[rng.integers(len(HAIR))], rng.uniform(0, 0.6)
-    )
+    first, second = HAIR[rng.integers(len(HAIR))], HAIR[rng.integers(len(HAIR))]
+    young_hair = mix(first, second, rng.uniform(0, 0.6))
     grey = np.clip(normal(1.6 * f.old - 0.4, 0.2), 0, 1)
     f.hair = mix(mix(young_hair, (232, 204, 160), 0.12 * f.child), GREY, grey)
     f.brow = mix(mix(f.hair, INK, 0.3), f.skin, 0.3 + 0.4 * f.child)
@@ -455,7 +443,6 @@ def _label_again(rng: np.random.Generator, age: int, gender: int, race: int) -> 
 
 
 def _generator(index: int, seed: int, *stream: int) -> np.random.Generator:
-    seed, index = whole_number("seed", seed, 0), whole_number("index", index, 0)
     return np.random.default_rng([seed, index, *stream])
 
 
@@ -480,56 +467,38 @@ def are_drawn(files: pd.Series) -> bool:
 def make(
     folder, n_faces: int = 20_000, seed: int = 0, n_jobs: int = -1, progress: bool = True
 ) -> Path:
-    """Write a folder of drawn faces, or return at once if it is there already.
+    """Write a folder of drawn JPEG files, or return at once if it is there already.
 
-    The files are the same with any number of workers, and the first faces of a large set are those
-    of a small one.
+    The files are the same with any number of worker processes (``n_jobs``; -1: one a core), and the
+    first faces of a large set are those of a small one. From 100 faces on, one to three files come
+    on top, whose names lack the race label. ``seed`` says which set of faces.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where the JPEG files go; it appears when all are there.
-    n_faces : int
-        From 100 on, one to three files come on top, whose names lack the race label.
-    seed : int
-        Which set of faces.
-    n_jobs : int
-        Worker processes; -1 for one a core.
-    progress : bool
-        Show a bar.
-
-    Raises
-    ------
-    FileError
-        If ``folder`` holds anything but these faces, or can't be written.
+    FileError if ``folder`` holds anything but these faces, or can't be written.
     """
     n_faces, seed = whole_number("n_faces", n_faces), whole_number("seed", seed, 0)
 
     def fill(partial: Path) -> None:
-        starts = range(0, n_faces, BATCH)
         draw = joblib.delayed(_draw_files)
-        work = (draw(partial, a, min(a + BATCH, n_faces), seed) for a in starts)
+        batches = (range(n_faces)[start : start + BATCH] for start in range(0, n_faces, BATCH))
+        work = (draw(partial, batch, seed) for batch in batches)
         with bar(None, "drawing faces", n_faces, progress) as drawing:
             for n in joblib.Parallel(n_jobs, return_as="generator_unordered")(work):
                 drawing.update(n)
 
     folder = make_folder(folder, fill, n_faces * FACE_BYTES)
-    names = set(os.listdir(folder))
-    n_files = n_faces + sum(i < n_faces for i in WITHOUT_RACE)
-    some = range(0, n_faces, -(-n_faces // 50))  # a few names, with labels in them, tell the seed
-    if len(names) != n_files or not names.issuperset(
-        file_name(i, draw_labels(i, seed)) for i in some
-    ):
+    n_files = n_faces + sum(index < n_faces for index in WITHOUT_RACE)
+    first = file_name(0, draw_labels(0, seed))
+    if len(os.listdir(folder)) != n_files or not (folder / first).exists():
         raise FileError(
-            f"{folder} must be new, empty, or hold {n_faces} faces of seed {seed} and no more; "
-            f"it holds {len(names)} others: delete it or choose another"
+            f"{folder} must be new, empty, or hold {n_faces} faces of seed {seed} and no more: "
+            "delete it or choose another"
         )
     return folder
 
 
-def _draw_files(folder: Path, start: int, stop: int, seed: int) -> int:
+def _draw_files(folder: Path, batch: range, seed: int) -> int:
     with threadpool_limits(1):
-        for index in range(start, stop):
+        for index in batch:
             picture, labels = draw_face(index, seed)
             jpeg = io.BytesIO()  # on a full disk, Pillow itself would only say "encoder error"
             picture.save(jpeg, "JPEG", quality=QUALITY)
@@ -537,4 +506,4 @@ def _draw_files(folder: Path, start: int, stop: int, seed: int) -> int:
             if index in WITHOUT_RACE:
                 del labels["race"]
                 (folder / file_name(index, labels)).write_bytes(jpeg.getvalue())
-    return stop - start
+    return len(batch)
