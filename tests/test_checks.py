@@ -54,9 +54,24 @@ def test_a_notebook_shows_the_sentence_without_a_traceback(kind, capsys):
 def test_a_list_of_masked_rows_is_refused_too():
     row = np.ma.array([1.0, 999.0], mask=[False, True])
     with pytest.raises(ValueError, match="X must not hold masked values"):
-        numbers("X", [row, row])
+        numbers("X", [[1.0, 2.0]] * 1000 + [row])
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        study.interval,
+        study.mean_and_interval,
+        lambda row: study.participation_ratio(row[None]),
+        lambda row: study.paired(row, [1, 2]),
+        lambda row: study.paired([1, 2], row),
+        lambda row: study.errors_by_group(row, ["a", "b"], "age"),
+        lambda row: study.errors_by_group([1, 2], row, "age"),
+    ],
+)
+def test_no_number_is_computed_of_what_is_hidden(compute):
     with pytest.raises(ValueError, match="must not hold masked values"):
-        study.interval(row)
+        compute(np.ma.array([1.0, 999.0], mask=[False, True]))
 
 
 def test_a_bar_is_silent_where_nobody_reads_it(monkeypatch):

@@ -120,7 +120,8 @@ def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
     root of those of the mean squared error (Student t over the faces); of an accuracy Wilson's.
     """
     rows = {}
-    for group, squared in (pd.Series(np.asarray(errors, float)) ** 2).groupby(np.asarray(groups)):
+    squares = pd.Series(np.asarray(unmasked("errors", errors), float)) ** 2
+    for group, squared in squares.groupby(np.asarray(unmasked("groups", groups))):
         n = len(squared)
         if TARGETS[target].metric == "accuracy":
             rows[group] = (n, *wilson(n - int(squared.sum()), n))

@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hw1lib import faces, nn
+from hw1lib.checks import unmasked
 from hw1lib.study.experiments import TARGETS, Experiment
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a logarithmic axis
@@ -98,5 +99,5 @@ def participation_ratio(W) -> float:
     That is (sum of s^2)^2 / sum of s^4 over its singular values s: 1 if all columns are multiples
     of one, ``min(W.shape)`` if all singular values are the same; 0 for zeros alone.
     """
-    squares = np.linalg.svd(np.asarray(W, float), compute_uv=False) ** 2
+    squares = np.linalg.svd(np.asarray(unmasked("W", W), float), compute_uv=False) ** 2
     return float(squares.sum() ** 2 / np.sum(squares**2)) if squares.any() else 0.0
