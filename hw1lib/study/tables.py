@@ -47,8 +47,8 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs
-    drawn = here.get("drawn", pd.Series(True, here.index)).ne(False)  # where it is not known, too
-    faces = "drawn faces" if known.get("drawn", pd.Series()).any() else "UTKFace"
+    drawn = _drawn(here)
+    faces = "drawn faces" if _drawn(known).any() else "UTKFace"
     names = [names] if isinstance(names, str) else names
     rows = {}
     for name in names:
@@ -89,6 +89,19 @@ def _metric(name: str, *tables) -> str:
     raise ValueError(f"names must be of experiments that were run, recorded or published: {name!r}")
 
 
+def _drawn(runs: pd.DataFrame) -> pd.Series:
+    """Return whether each run is of drawn faces, or nobody knows of which."""
+    return runs.get("drawn", pd.Series(True, runs.index)).ne(False)
+
+
+def _of_utkface(runs: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the runs (default: ``recorded()``); an error if any are of drawn faces."""
+    runs = recorded() if runs is None else runs
+    if _drawn(runs).any():
+        raise ValueError("runs must be of UTKFace, as the published numbers are, not drawn faces")
+    return runs
+
+
 def _cell(runs: pd.DataFrame, name: str, metric: str, what: str = "test") -> str:
     if name not in set(runs["experiment"]):
         return "-"
@@ -113,7 +126,7 @@ def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label), each a
     list of one number a fold, or empty; ``published``, the report's RMSE and accuracy, or None.
     """
-    runs = recorded() if runs is None else runs
+    runs = _of_utkface(runs)
     rows = {}
     for model, (age, race) in MODELS.items():
         published: list = [None, None]
@@ -131,9 +144,7 @@ def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
 
 def where_this_stands(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the recorded results beside what others published of UTKFace, with their sources."""
-    runs = recorded() if runs is None else runs
-    if runs["drawn"].any():
-        raise ValueError("runs must be of UTKFace, as the others' numbers are, not of drawn faces")
+    runs = _of_utkface(runs)
     features = "128 PCA features; ten test folds, near-duplicates together"
     pictures = "pictures of 50x50; the same folds"
     models = {

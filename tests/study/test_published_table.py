@@ -88,7 +88,11 @@ def test_models_are_compared_from_the_simplest_to_the_convolutional_network():
 
 
 def test_drawn_faces_never_stand_under_the_name_of_real_ones(made_up):
-    drawn = made_up({"width/64": [12.0, 13.0, 14.0]}, drawn=True)
-    assert "drawn faces, trained properly" in study.published_table("width/64", known=drawn)
-    with pytest.raises(ValueError, match="must be of UTKFace"):
-        study.where_this_stands(drawn)
+    """A single drawn one counts, and where nobody knows whether there is one."""
+    utkface = study.recorded()
+    half = utkface.assign(drawn=utkface["experiment"] == "svm/age")
+    for runs in (half, utkface.drop(columns="drawn"), utkface.assign(drawn=None)):
+        assert "drawn faces, trained properly" in published_table("width/64", known=runs)
+        for table in (study.where_this_stands, study.model_comparison):
+            with pytest.raises(ValueError, match="runs must be of UTKFace"):
+                table(runs)
