@@ -239,9 +239,9 @@ def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
     return chosen.groupby("fold")[what].mean()
 
 
-def same_run(name: str) -> list[str]:
-    """Return the other names in ``EXPERIMENTS`` of the same settings: they are the same run."""
-    experiment = EXPERIMENTS.get(name)
+def same_run(name: str, experiment: Experiment | None = None) -> list[str]:
+    """Return the other names in ``EXPERIMENTS`` of the same settings (or of ``experiment``'s)."""
+    experiment = experiment or EXPERIMENTS.get(name)
     return [other for other, its in EXPERIMENTS.items() if its == experiment and other != name]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hw1lib.checks import unmasked
 from hw1lib.study.comparisons import OVERLAP, interval
-from hw1lib.study.experiments import RECONSTRUCTED, TARGETS
+from hw1lib.study.experiments import RECONSTRUCTED, TARGETS, Experiment
 from hw1lib.study.published import OTHERS, PUBLISHED
 from hw1lib.study.runs import fold_means, recorded, same_run
 
@@ -31,9 +31,9 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
 
     Parameters
     ----------
-    names : str, iterable of str, or dict of str to str
+    names : str, iterable of str, or dict
         Experiments, and baselines such as "linear/age", that were run, recorded or published; a
-        dict says what their rows are called.
+        dict says what their rows are called, or holds Experiments as ``run`` takes them.
     runs : DataFrame, optional
         Of this run. Drawn faces have a column that says so: they are no match for the others.
     known : DataFrame, optional
@@ -57,14 +57,16 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
         if name in PUBLISHED:
             value = PUBLISHED[name].value
             printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
-        rows[names[name] if isinstance(names, dict) else name] = {
+        given = names[name] if isinstance(names, dict) else name
+        own = given if isinstance(given, Experiment) else None
+        rows[name if own else given] = {
             "published": printed,
             f"{faces}, reconstructed": _cell(known, name + RECONSTRUCTED, metric),
             f"{faces}, trained properly": _cell(known, name, metric),
             "its MAE": _cell(known, name, "rmse", "mae"),
             "this run": _cell(here[~drawn], name, metric),
             "this run, drawn faces": _cell(here[drawn], name, metric),
-            "the same run as": ", ".join(same_run(name)) or "-",
+            "the same run as": ", ".join(same_run(name, own)) or "-",
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.loc[:, (table != "-").any()]

@@ -1,5 +1,7 @@
 """Tables to read: beside the report, beside the recording, beside what others published."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,17 @@ def test_two_names_of_one_recorded_run_are_told():
     said = ["width/64, rate/lambda", "-", "init/xavier, width/64"]
     assert table["the same run as"].tolist() == said
     assert "the same run as" not in published_table(["width/32", "width/16"])
+
+
+def test_settings_of_a_reader_that_are_a_recorded_run_s_are_told(made_up, short):
+    theirs = study.EXPERIMENTS["width/32"]
+    mine = {"mine": replace(theirs, report="mine"), "width/64": theirs, "short": short}
+    table = published_table(mine, made_up({name: [12.0] for name in mine}))
+    assert table["the same run as"].to_dict() == {
+        "mine": "width/32",
+        "width/64": "width/32",
+        "short": "-",
+    }
 
 
 def test_of_classes_there_is_no_mae_and_baselines_are_rows(made_up):
