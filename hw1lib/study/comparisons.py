@@ -224,13 +224,9 @@ def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
         if again and abs(again["mean"] - mean) < 1e-9 and again["high"] - again["low"] > high - low:
             low, high = again["low"], again["high"]
         first, second = (PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in names)
-        numbers: dict[str, Any] = {
-            "published": first.value - second.value if first and second else np.nan,
-            "folds": folds.to_numpy(),
-            "mean": mean,
-            "low": low,
-            "high": high,
-        }
+        published = first.value - second.value if first and second else np.nan
+        numbers: dict[str, Any] = {"published": published, "folds": folds.to_numpy()}
+        numbers |= {"mean": mean, "low": low, "high": high}
         row = comparison._asdict()
         row |= {"else_differs": else_differs(comparison), "metric": target.metric}
         row |= {name: target.factor * number for name, number in numbers.items()}

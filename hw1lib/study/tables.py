@@ -76,8 +76,8 @@ def recorded_table(names, runs=None, known=None) -> pd.DataFrame:
     """Return ``published_table`` without the report's numbers and what comes near to them."""
     table = published_table(names, runs, known)
     left_out = [c for c in table if str(c).endswith(("published", ", reconstructed"))]
-    table = table.drop(columns=left_out)
-    return table.rename(columns={"UTKFace, trained properly": "recorded on UTKFace"})
+    title = {"UTKFace, trained properly": "recorded on UTKFace"}
+    return table.drop(columns=left_out).rename(columns=title)
 
 
 def _metric(name: str, *tables) -> str:

@@ -35,19 +35,10 @@ def train(
     net = experiment.network(rng, train_part.X.shape[1])
     if experiment.target == "age" and experiment.output_bias == "mean":
         net.biases[-1][...] = train_part.y.mean()
-    history = net.fit(
-        train_part.X,
-        train_part.y,
-        validation=validation,
-        epochs=experiment.epochs,
-        batch_size=experiment.batch_size,
-        learning_rate=experiment.learning_rate,
-        momentum=experiment.momentum,
-        weight_decay=experiment.weight_decay,
-        patience=experiment.patience,
-        augment=nn.random_flip if experiment.filters else None,
-        progress=progress,
-    )
+    names = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "patience")
+    settings: dict = {name: getattr(experiment, name) for name in names}
+    settings |= {"augment": nn.random_flip if experiment.filters else None, "progress": progress}
+    history = net.fit(train_part.X, train_part.y, validation, **settings)
     return net, history, subsets
 
 
