@@ -215,7 +215,7 @@ def recorded(name: str = "runs"):
 
 
 def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the runs of these experiments; an error if drawn faces stand among others."""
+    """Return the runs of these experiments; an error if any diverged, or only some are drawn."""
     held = list(runs["experiment"].unique())
     for name in names:
         if name not in held:
@@ -227,16 +227,15 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
             f"runs on drawn faces stand among runs on others, of {', '.join(names)}: choose one "
             "kind by the column drawn"
         )
+    lost = chosen.loc[chosen["test"].isna(), ["experiment", "fold", "seed"]].to_numpy().tolist()
+    if lost:
+        raise ValueError(f"networks diverged, and can't be left out: experiment, fold, seed {lost}")
     return chosen
 
 
 def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
     """Return the mean of a column over the networks of each fold; the index is the fold."""
-    chosen = of_experiments(runs, name)
-    lost = chosen.loc[chosen["test"].isna(), ["fold", "seed"]].to_numpy().tolist()
-    if lost:
-        raise ValueError(f"{name}: networks diverged, (fold, seed) {lost}: no mean leaves them out")
-    return chosen.groupby("fold")[what].mean()
+    return of_experiments(runs, name).groupby("fold")[what].mean()
 
 
 def same_run(name: str, experiment: Experiment | None = None) -> list[str]:

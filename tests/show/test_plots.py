@@ -24,7 +24,8 @@ def runs(names, seeds=3):
             curves = {kind: rng.uniform(0.1, 200, len(EPOCHS)) for kind in kinds}
             curve = pd.DataFrame({"epoch": EPOCHS, **curves}) if seed < seeds else None
             best = int(rng.integers(2, 15))
-            rows.append({"experiment": name, "target": "age", "best_epoch": best, "curve": curve})
+            row = {"experiment": name, "target": "age", "fold": 0, "seed": seed, "test": 12.0}
+            rows.append(row | {"best_epoch": best, "curve": curve})
     return pd.DataFrame(rows)
 
 
