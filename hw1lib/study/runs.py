@@ -223,10 +223,7 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
             raise ValueError(f"these runs hold no experiment {name!r}; they hold {known}")
     chosen = runs[runs["experiment"].isin(names)]
     if "drawn" in chosen and len(chosen["drawn"].unique()) > 1:
-        raise ValueError(
-            f"runs on drawn faces stand among runs on others, of {', '.join(names)}: choose one "
-            "kind by the column drawn"
-        )
+        raise ValueError("runs on drawn faces stand among runs on others: choose by column drawn")
     lost = chosen.loc[chosen["test"].isna(), ["experiment", "fold", "seed"]].to_numpy().tolist()
     if lost:
         raise ValueError(f"networks diverged, and can't be left out: experiment, fold, seed {lost}")
