@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
+from hw1lib.nn.gradients import PARAMETERS
+from hw1lib.show.display import ASSETS
 from hw1lib.show.plots import MARKERS, STYLES
+
+BACKWARD = "#9c3a00"  # numbers of the backward pass, dark enough on white
+MOST_SHEETS = 8  # of the maps of one layer so many are drawn
+ARROW = {"arrowstyle": "->", "color": "#444444"}
 
 
 def cloud(points, pca, names) -> Figure:
@@ -169,3 +178,80 @@ def decision_regions(panels, names) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names))
     return figure
+
+
+def passes(x, kernel, w, values, gradients) -> str:
+    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing``.
+
+    Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
+    below it the gradient, as ``closed_form`` returns it.
+    """
+    pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
+    values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
+    gradients = gradients | {"output": gradients["error"]}
+    back = f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
+
+    def numbered(name_drawn):
+        name, x, y = name_drawn[1], name_drawn[2], float(name_drawn[3])
+        step = 25 if name[0] in "cy" else 20  # clear of the circles
+        value = f"{values[name]:z.2f}".replace("-", "−")
+        text = f'<text x="{x}" y="{y - step:g}" font-size="13">{value}</text>'
+        if name in gradients:
+            gradient = f"{gradients[name]:z.2f}".replace("-", "−")
+            text += f'<text x="{x}" y="{y + step:g}" {back}>{gradient}</text>'
+        return name_drawn[0] + text
+
+    svg = (ASSETS / "question3.svg").read_text(encoding="utf-8").replace("question3-", "passes-")
+    svg = re.sub(r'<text class="(\w+)" x="(\S+)" y="(\S+)">.*?</text>', numbered, svg)
+    legend = '<text x="882" y="24" font-size="13">above: value</text>'
+    legend += f'<text x="882" y="44" {back}>below: gradient</text>'
+    return svg.replace("</svg>", f"{legend}</svg>")
+
+
+def conv_layers(config: dict) -> Figure:
+    """Draw a convolutional network's config: maps as sheets to scale, units as columns."""
+    figure, ax = plt.subplots(figsize=(9.6, 2.3))
+    longest = max(config["picture"][1:])
+    end = -0.75
+    for i, (step, shape) in enumerate(_steps_and_shapes(config)):
+        if len(shape) == 3:
+            tall, wide = shape[1] / longest, shape[2] / longest
+            sheets = min(shape[0], MOST_SHEETS)
+            colour = f"C{min(i, 1)}"
+            size = f"{shape[0]} x {shape[1]}x{shape[2]}"
+        else:
+            tall, wide = 0.2 + 0.7 * min(1, shape[0] / 64), 0.08
+            sheets = 1
+            colour = "C2"
+            size = f"{shape[0]:,}"
+        x = end + 0.75
+        if step:
+            ax.annotate("", (x - 0.05, 0), (end + 0.05, 0), arrowprops=ARROW)
+            ax.text((end + x) / 2, 0.07, step, ha="center", va="bottom", fontsize=8)
+        for sheet in reversed(range(sheets)):  # the last one first: it lies behind
+            corner = x + 0.05 * sheet, -tall / 2 + 0.05 * sheet
+            look: dict = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.7}
+            ax.add_patch(Rectangle(corner, wide, tall, **look))
+        end = x + wide + 0.05 * (sheets - 1)
+        ax.text((x + end) / 2, -0.58, size, ha="center", va="top", fontsize=9)
+    ax.set(xlim=(-0.1, end + 0.2), ylim=(-0.75, 0.9), aspect="equal")
+    ax.axis("off")
+    return figure
+
+
+def _steps_and_shapes(config: dict) -> list[tuple[str, tuple[int, ...]]]:
+    """Return what leads to each layer, and its shape."""
+    channels, height, width = config["picture"]
+    functions = config["activation"], config["output_activation"]
+    activation, output = (str(f).replace("leaky_relu", "leaky ReLU") for f in functions)
+    layers: list[tuple[str, tuple[int, ...]]] = [("", (channels, height, width))]
+    for channels in config["filters"]:
+        height, width = height // 2, width // 2
+        step = f"convolution\n3x3, max\npooling 2x2,\n{activation}"
+        layers.append((step, (channels, height, width)))
+    layers.append(("cells in\na row", (channels * height * width,)))
+    for n in config["hidden"]:
+        layers.append((f"product,\n{activation}", (n,)))
+    step = "product" if output == "identity" else f"product,\n{output}"
+    layers.append((step, (config["outputs"],)))
+    return layers

@@ -1,13 +1,16 @@
 """Pictures that teach: what is drawn is what was computed, in another way."""
 
+import re
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from hw1lib import faces, nn, show
 from hw1lib.faces import Subset
+from hw1lib.show.display import ASSETS
 
 
 def test_a_cloud_s_components_feet_and_variances():
@@ -134,3 +137,58 @@ def test_decision_regions_show_what_the_network_says_everywhere():
     np.testing.assert_allclose(one[7, x > 0.5], p[x > 0.5], rtol=1e-5)
     for code, line in enumerate(ax.lines):
         np.testing.assert_array_equal(line.get_xydata(), X[:250][y[:250] == code])
+
+
+def test_both_passes_are_written_above_and_below_the_names():
+    rng = np.random.default_rng(2)
+    x, kernel, w = (rng.normal(size=size) for size in ((4, 4), (2, 2), 4))
+    given = x, kernel, w, 0.3
+    forward = nn.gradients.forward(*given, "sigmoid")
+    svg = show.passes(x, kernel, w, forward, nn.gradients.closed_form(*given, "sigmoid"))
+
+    c = [np.sum(x[r : r + 2, k : k + 2] * kernel) for r in (0, 2) for k in (0, 2)]
+    y = 1 / (1 + np.exp(-np.array(c)))
+    values = dict(zip([f"x{r}{k}" for r in "1234" for k in "1234"], x.flat, strict=True))
+    values |= dict(zip(["w11", "w12", "w21", "w22"], kernel.flat, strict=True))
+    values |= {f"w{i + 1}": w[i] for i in range(4)} | {f"y{i + 1}": y[i] for i in range(4)}
+    values |= dict(zip(["c11", "c12", "c21", "c22"], c, strict=True))
+    values |= {"output": y @ w, "loss": (y @ w - 0.3) ** 2 / 2}
+    measured = nn.gradients.central_differences(*given, "sigmoid")
+    measured["output"] = measured.pop("error")
+
+    plain = (ASSETS / "question3.svg").read_text()
+    ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in (svg, plain))
+    assert ids
+    assert not ids & others  # both stand on one page
+    assert all(f"url(#{name})" in svg for name in ids)
+    texts = [
+        (node, float(node.get("x")), float(node.get("y")))
+        for node in ElementTree.fromstring(svg).iter()
+        if node.tag.endswith("text")
+    ]
+    above, below = {}, {}
+    for name, across, down in texts:
+        for number, x_of, y_of in texts:
+            near = x_of == across and abs(y_of - down) < 30 and number is not name
+            if name.get("class") and near:
+                written = above if y_of < down else below
+                assert (number.get("fill") is None) == (y_of < down)
+                written[name.get("class")] = float(number.text.replace("−", "-"))
+    assert above == pytest.approx(values, abs=0.0051)
+    assert below == pytest.approx(measured, abs=0.0051)
+
+
+@pytest.mark.parametrize(("picture", "cells"), [((3, 50, 40), "480"), ((1, 16, 16), "64")])
+def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers(picture, cells):
+    """As ``Network`` has them: their product with the weights must work out."""
+    config = {"picture": picture, "filters": (16, 4), "hidden": (64,), "outputs": 5}
+    config |= {"activation": "relu", "output_activation": "softmax", "loss": "nll"}
+    (ax,) = show.conv_layers(config).axes
+    texts = [text.get_text() for text in ax.texts]
+    sizes = [text for text in texts if re.match(r"[\d,]+( x|$)", text)]
+    depth, height, width = picture
+    maps = f"16 x {height // 2}x{width // 2}", f"4 x {height // 4}x{width // 4}"
+    assert sizes == [f"{depth} x {height}x{width}", *maps, cells, "64", "5"]
+    assert (int(cells), 64) in [W.shape for W in nn.Network(config).weights]
+    sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert len(sheets) == depth + 8 + 4 + 3  # of 16 maps eight
