@@ -66,19 +66,18 @@ def test_the_best_that_was_tried_is_what_is_used():
         chosen = {**TUNED, **CONV_TUNED}[name]
         target = EXPERIMENTS[name].target
         best = its.iloc[0]
+        budget = [tuning.FOLDS] * tuning.BEST
+        budget += [tuning.FIRST_FOLDS] * (tuning.SETTINGS - tuning.BEST)
         if name in CONV_TUNED:
             best = study.within_one_error(its, target, 1800)
+            budget = [1] * tuning.CONV_SETTINGS
         assert {key: str(best[key]) for key in chosen} == {k: str(v) for k, v in chosen.items()}
+        assert its.groupby("rank").size().tolist() == budget
         first = its.groupby("rank").first()
         offered = [c.settings() for c in tuning.candidates(tuning.untuned(name))]
         offered = pd.DataFrame(offered).reindex(columns=settings)
         both = [table[settings].astype(str).to_numpy().tolist() for table in (first, offered)]
         assert sorted(both[0]) == sorted(both[1])
-        budget = [tuning.FOLDS] * tuning.BEST
-        budget += [tuning.FIRST_FOLDS] * (tuning.SETTINGS - tuning.BEST)
-        if name in CONV_TUNED:
-            budget = [1] * tuning.CONV_SETTINGS
-        assert its.groupby("rank").size().tolist() == budget
         means = TARGETS[target].sign * its.groupby("rank")["validation"].mean()[: tuning.BEST]
         assert means[0] == means.min()
 

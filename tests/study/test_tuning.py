@@ -41,15 +41,16 @@ def test_networks_on_pictures_are_tuned_on_one_fold(data, monkeypatch):
     assert table["whitening"].isna().all()
 
 
-def test_the_largest_weight_decay_within_one_standard_error():
-    scores = [(0.1, 10.0), (0.3, 10.4), (0.2, 10.5), (0.9, 10.51)]
-    tried = pd.DataFrame(scores, columns=["weight_decay", "validation"])
-    best = within_one_error(tried, "age", 200)  # 10 / sqrt(400) is 0.5
-    assert best["weight_decay"] == 0.3
-    scores = [(0.1, 0.8), (0.3, 0.77), (0.2, np.nan), (0.9, 0.75)]
-    tried = pd.DataFrame(scores, columns=["weight_decay", "validation"])
-    best = within_one_error(tried, "race", 100)  # sqrt(0.8 * 0.2 / 100) is 0.04
-    assert best["weight_decay"] == 0.3
+@pytest.mark.parametrize(
+    ("target", "n", "scores"),
+    [
+        ("age", 200, [10.0, 10.4, 10.5, 10.51]),  # 10 / sqrt(400) is 0.5
+        ("race", 100, [0.8, 0.77, np.nan, 0.75]),  # sqrt(0.8 * 0.2 / 100) is 0.04
+    ],
+)
+def test_the_largest_weight_decay_within_one_standard_error(target, n, scores):
+    tried = pd.DataFrame({"weight_decay": [0.1, 0.3, 0.2, 0.9], "validation": scores})
+    assert within_one_error(tried, target, n)["weight_decay"] == 0.3
 
 
 @pytest.mark.parametrize("name", ["width/16", "race/64"])
