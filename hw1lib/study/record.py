@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hw1lib import faces
-from hw1lib.files import write_atomically, write_text
+from hw1lib.files import write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
 from hw1lib.study.experiments import EXPERIMENTS, TARGETS
@@ -34,7 +34,7 @@ BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
 def record(
     ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
 ) -> dict:
-    """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
+    """Return all that the notebooks quote: tables by name, and ``provenance``."""
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
     long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
@@ -71,7 +71,6 @@ def record(
         "variance": variance.rename_axis("component").reset_index(),
         "normalizers": compare_normalizers(ds, progress=progress),
         "provenance": provenance(ds),
-        "faces": each_face(runs, data),
     }
 
 
@@ -99,30 +98,6 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
 
 
-def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
-    """Return what every printed number can be computed from again: no picture and no file name.
-
-    ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested, or -1); and
-    by "experiment:seed" what is predicted, in hundredths of a year, or the class: of faces that are
-    tested in no fold the least number there is.
-    """
-    arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
-    arrays["group"] = np.asarray(data.groups, np.int32)
-    arrays["fold"] = np.full(len(data), -1, np.int8)
-    tests = [test for _, _, test in data.folds()]
-    for fold in runs["fold"].unique():
-        arrays["fold"][tests[fold]] = fold
-    limits = np.iinfo(np.int16)
-    for (name, seed), its in runs.groupby(["experiment", "seed"]):
-        predicted = np.full(len(data), limits.min, np.int16)
-        factor = 100 if its["target"].iloc[0] == "age" else 1
-        for fold, values in zip(its["fold"], its["predicted"], strict=True):
-            rounded = np.rint(factor * np.asarray(values, float))
-            predicted[tests[fold]] = rounded.clip(limits.min + 1, limits.max)
-        arrays[f"{name}:{seed}"] = predicted
-    return arrays
-
-
 def provenance(ds: faces.FaceDataset) -> dict:
     """Return where the numbers come from: the faces, the code, the versions, the machine."""
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
@@ -142,18 +117,12 @@ def provenance(ds: faces.FaceDataset) -> dict:
 
 
 def write_recording(results: dict, folder) -> Path:
-    """Write what ``record`` returns: CSV files, provenance.json, faces.npz; return the folder."""
+    """Write what ``record`` returns: CSV files and provenance.json; return the folder."""
     folder = Path(folder)
-
-    def arrays(path):
-        with open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **results["faces"])
-
     for name, table in results.items():
         if isinstance(table, pd.DataFrame):
             write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_text(folder / "provenance.json", json.dumps(results["provenance"], indent=2) + "\n")
-    write_atomically(folder / "faces.npz", arrays)
     return folder
 
 

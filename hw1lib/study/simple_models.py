@@ -83,17 +83,15 @@ def _predicted(model, X, y, X_test):
 # -- normalisers ----------------------------------------------------------------------------------
 
 
-def compare_normalizers(
-    ds: faces.FaceDataset, n: int = 3000, folds: int = 10, seed: int = 2, progress: bool = True
-) -> pd.DataFrame:
+def compare_normalizers(ds: faces.FaceDataset, n: int = 3000, progress=True) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
     A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
     age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(ds))[:n])
+    rows = np.sort(np.random.default_rng(2).permutation(len(ds))[:n])
     images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
-    splits = list(KFold(min(folds, len(rows)), shuffle=True, random_state=0).split(rows))
+    splits = list(KFold(min(10, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
     for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
