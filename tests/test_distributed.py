@@ -21,7 +21,7 @@ def cluster():
 
 def test_chunks_are_the_same_bytes(cluster, faces_folder, tmp_path):
     ds = faces.open(faces_folder, progress=False)
-    preprocessor = faces.Preprocessor(8).fit(ds, progress=False)
+    preprocessor = faces.Preprocessor(8).fit(ds.images(slice(None)), progress=False)
     preprocessor.export(ds, tmp_path / "here", chunk_size=8, n_jobs=1, progress=False)
     with joblib.parallel_config(backend="dask"):
         preprocessor.export(ds, tmp_path / "there", chunk_size=8, progress=False)
