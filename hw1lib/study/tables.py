@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hw1lib.checks import unmasked
 from hw1lib.study.comparisons import OVERLAP, interval
 from hw1lib.study.experiments import RECONSTRUCTED, TARGETS, Experiment
 from hw1lib.study.published import OTHERS, PUBLISHED
@@ -17,7 +16,6 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 
     One or two folds say too little about their spread: of those the mean alone; "-" of none.
     """
-    numbers = np.asarray(unmasked("numbers", numbers), float)
     if not len(numbers) or np.isnan(numbers).all():
         return "-"
     mean, _, high = interval(numbers, overlap=OVERLAP)

@@ -159,39 +159,27 @@ def test_verdicts(metric, low, high, said):
 @pytest.mark.parametrize("target", ["age", "race"])
 def test_bootstrap_draws_the_faces_of_each_test_again(target):
     rng = np.random.default_rng(3)
-    sizes = (30, 40)
-    hard = [rng.normal(0, 12, n) for n in sizes]  # what both find hard
-    sides = []
-    for networks, wide in ((2, 3), (1, 6)):
-        errors = [hard[fold] + rng.normal(0, wide, (networks, sizes[fold])) for fold in (0, 1)]
-        if target == "race":
-            errors = [(np.abs(each) > 10) * 1.0 for each in errors]
-        sides.append(errors)
+    hard = rng.normal(0, 12, 40)  # what all three networks find hard
+    errors = [hard + rng.normal(0, wide, 40) for wide in (3, 3, 6)]
+    if target == "race":
+        errors = [(np.abs(each) > 10) * 1.0 for each in errors]
 
-    def metric(errors):
-        if target == "age":
-            return np.sqrt(np.mean(errors**2, axis=1)).mean()
-        return np.mean(errors == 0)
+    def difference(*errors, axis):
+        squares = [np.mean(each**2, axis) for each in errors]
+        a, b, c = np.sqrt(squares) if target == "age" else 1 - np.array(squares)
+        return (a + b) / 2 - c
 
-    differences = []
-    for _ in range(500):
-        drawn = [rng.integers(0, n, n) for n in sizes]
-        first, second = (
-            [metric(errors[:, its]) for errors, its in zip(side, drawn, strict=True)]
-            for side in sides
-        )
-        differences.append(np.mean(first) - np.mean(second))
-    known = np.quantile(differences, (0.025, 0.975)).tolist()
-    tables = []
-    for side in sides:
-        rows = [
-            pd.DataFrame({"fold": fold, "error": network}, 100 * fold + np.arange(sizes[fold]))
-            for fold, errors in enumerate(side)
-            for network in errors
-        ]
-        tables.append(pd.concat(rows))
-    within = 0.3 * np.std(differences)
-    assert bootstrap(*tables, target, 3000) == pytest.approx(known, abs=within)
+    how = {"paired": True, "method": "percentile", "n_resamples": 3000, "random_state": 0}
+    known = stats.bootstrap(errors, difference, **how)
+    first = pd.DataFrame({"fold": 0, "error": np.concatenate(errors[:2])}, [*range(40)] * 2)
+    second = pd.DataFrame({"fold": 0, "error": errors[2]}, range(40))
+    low, high = bootstrap(first, second, target, 3000)
+    within = 0.2 * known.standard_error
+    assert (low, high) == pytest.approx(tuple(known.confidence_interval), abs=within)
+    twice = [pd.concat([side, side.assign(fold=1)]) for side in (first, second)]
+    low, high = bootstrap(*twice, target, 3000)
+    ends = np.array(known.confidence_interval)
+    assert high - low == pytest.approx((ends[1] - ends[0]) / np.sqrt(2), abs=2 * within)
 
 
 # -- groups and tables ----------------------------------------------------------------------------
