@@ -14,12 +14,11 @@ from hw1lib.show.lessons import (
     cloud,
     conv_layers,
     decision_regions,
-    descents,
     passes,
     small_network,
     softmax_bars,
 )
-from hw1lib.show.pictures import around_grey, face_sheet, face_sum
+from hw1lib.show.pictures import around_grey, face_sheet
 from hw1lib.show.plots import (
     GENDERS,
     RACES,

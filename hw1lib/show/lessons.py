@@ -94,32 +94,6 @@ def small_network(net, x, t=None) -> Figure:
     return figure
 
 
-def descents(loss, paths) -> Figure:
-    """Draw paths over the contours of a loss of two weights, and the loss after each step.
-
-    ``loss`` takes weights (..., 2) to losses (...); a path (n, 2) has the weights before the first
-    step, after it, and so on.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.5, 1))
-    everywhere = np.concatenate(list(paths.values()))
-    low, high = everywhere.min(axis=0), everywhere.max(axis=0)
-    margin = 0.08 * (high - low)
-    x, y = np.meshgrid(*np.linspace(low - margin, high + margin, 200).T)
-    heights = loss(np.stack([x, y], axis=-1))
-    levels = heights.max() * 0.5 ** np.arange(9.0)[::-1]
-    left.contour(x, y, heights, levels, colors="0.7", linewidths=0.8)
-    for i, (name, path) in enumerate(paths.items()):
-        look = {"color": f"C{i}", "linestyle": STYLES[i], "marker": MARKERS[i], "markersize": 3}
-        left.plot(*path.T, linewidth=1, label=name, **look)
-        right.plot(loss(path), markevery=5, **look)
-    left.plot(*everywhere[0], "*", color="black", markersize=11)
-    left.set(xlabel="first weight", ylabel="second weight")
-    left.set_title("Paths from the star, and lines of equal loss")
-    right.set(xlabel="step", ylabel="loss", yscale="log", title="The loss on the way")
-    figure.legend(loc="outside lower center", ncols=len(paths))
-    return figure
-
-
 def softmax_bars(x, p) -> str:
     """Return logits, their exponentials and the probabilities (k,) as SVG: a row each class.
 

@@ -1,7 +1,6 @@
 """Pictures that teach: what is drawn is what was computed, in another way."""
 
 import re
-from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -33,28 +32,6 @@ def test_a_cloud_s_components_feet_and_variances():
     assert curve[curve[:, 1].argmax(), 0] == pytest.approx(marks[0][0, 0], abs=1)
 
 
-def test_a_face_is_the_mean_and_a_sum():
-    rng = np.random.default_rng(1)
-    images = rng.uniform(60, 200, (12, 2 * 2 * 3))
-    pca = faces.Preprocessor(6).fit(images, progress=False)
-    mean, spread = images.mean(axis=0), images.std(axis=0)
-    vectors = np.linalg.svd((images - mean) / spread)[2]
-    face = images[3]
-    features = vectors @ ((face - mean) / spread)
-    sums = [mean + spread * (features[:k] @ vectors[:k]) for k in (0, 1, 2, 3)]
-    figure = show.face_sum(pca, face)
-    drawn = [ax.images[0].get_array().ravel().astype(int) for ax in figure.axes]
-    for picture, wanted in zip([drawn[0], *drawn[4:]], [mean, face, *sums[1:]], strict=True):
-        assert np.abs(picture - np.clip(wanted, 0, 255)).max() <= 1
-    for picture, (before, after) in zip(drawn[1:4], pairwise(sums), strict=True):
-        added = after - before
-        assert np.abs(picture - 127.5 * (1 + added / np.abs(added).max())).max() <= 1
-    titles = [ax.get_title() for ax in figure.axes]
-    times = float(titles[1].removesuffix(" × no. 1"))
-    assert abs(times) == pytest.approx(abs(features[0]), abs=0.51)  # a sign is arbitrary
-    assert titles[5:] == ["sum to no. 1", "sum to no. 2", "sum to no. 3"]
-
-
 def test_a_small_network_s_numbers_stand_where_they_belong():
     """z = (2.6, -0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, times 2, 4 * 0.01."""
     config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
@@ -79,18 +56,6 @@ def test_a_small_network_s_numbers_stand_where_they_belong():
         assert told[gradient] == pytest.approx(told[product])
     (ax,) = show.small_network(network, [1, 2]).axes
     assert not any("∂" in text.get_text() for text in ax.texts)  # forward alone
-
-
-def test_descents_are_drawn_over_their_loss():
-    paths = {"one": np.array([[4.0, 2.0], [2.0, 1.0], [1.0, 0.5]])}
-    paths["other"] = np.array([[4.0, 2.0], [-1.0, 3.0]])
-    left, right = show.descents(lambda w: w[..., 0] ** 2 + 10 * w[..., 1] ** 2, paths).axes
-    assert left.lines[1].get_xydata() == pytest.approx(paths["other"])
-    assert [line.get_ydata().tolist() for line in right.lines] == [[56, 14, 3.5], [56, 91]]
-    (contours,) = left.collections
-    for level, outline in zip(contours.levels, contours.get_paths(), strict=True):
-        x, y = outline.vertices.T
-        assert x**2 + 10 * y**2 == pytest.approx(level, rel=0.02, abs=0.02)
 
 
 def test_softmax_bars_are_as_long_as_the_probabilities():
