@@ -97,6 +97,12 @@ def test_a_wrong_scale_and_jupyterlab_missing_are_said_first(monkeypatch, capsys
 
 
 @pytest.mark.usefixtures("nothing_long")
+def test_only_lab_takes_options_of_jupyter():
+    with pytest.raises(SystemExit, match="2"):
+        main(["prepare", "--port=8899"])
+
+
+@pytest.mark.usefixtures("nothing_long")
 @pytest.mark.parametrize("command", ["report", "lab"])
 def test_without_notebooks_that_is_said_first(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "NOTEBOOKS", tmp_path / "notebooks")
@@ -147,8 +153,6 @@ def test_lab_gives_jupyter_what_it_needs(given, user, more, tmp_path, monkeypatc
     # notebooks run in a folder of their own
     assert os.environ["HW1_DATA"] == str(tmp_path / "my faces")
     assert os.environ["HW1_CACHE"] == str(tmp_path / "a cache")
-    with pytest.raises(SystemExit, match="2"):  # the other commands take no options of Jupyter
-        main(["prepare", "--port=8899"])
 
 
 @pytest.mark.slow

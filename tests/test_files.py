@@ -38,12 +38,13 @@ def mode(path):
 def test_what_stands_at_a_path_stays_what_it_is(write, tmp_path):
     plain, private, fifo, link = (tmp_path / name for name in ("plain", "private", "fifo", "link"))
     content = write(plain).read_bytes()
-    private.touch(0o600)
+    private.touch()
+    private.chmod(0o640)
     link.symlink_to(private)
     write(link)
     assert link.is_symlink()
     assert private.read_bytes() == content
-    assert mode(private) == 0o600
+    assert mode(private) == 0o640
     os.mkfifo(fifo)
     with ThreadPoolExecutor() as pool:
         received = pool.submit(fifo.read_bytes)
