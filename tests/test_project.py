@@ -83,9 +83,8 @@ def test_continuous_integration_tries_the_pythons_that_are_stated():
 
 
 def test_where_there_is_no_make_the_same_tests_are_run():
-    command = re.search(r"^test-fast:.*\n\t\$\(BIN\)/(python .*)$", page("Makefile"), re.MULTILINE)[
-        1
-    ]
+    recipe = r"^test-fast:.*\n\t\$\(BIN\)/(python .*)$"
+    command = re.search(recipe, page("Makefile"), re.MULTILINE)[1]
     assert {"run": command} in CI["test-fast"]["steps"]
     assert command in page("CONTRIBUTING.md")
 
