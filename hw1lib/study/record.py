@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_info
 
 from hw1lib import faces
-from hw1lib.files import write_text
+from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
 from hw1lib.study.experiments import EXPERIMENTS, TARGETS
@@ -34,7 +35,7 @@ BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
 def record(
     ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
 ) -> dict:
-    """Return all that the notebooks quote: tables by name, and ``provenance``."""
+    """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
     long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
@@ -71,6 +72,7 @@ def record(
         "variance": variance.rename_axis("component").reset_index(),
         "normalizers": compare_normalizers(ds, progress=progress),
         "provenance": provenance(ds),
+        "faces": each_face(runs, data),
     }
 
 
@@ -98,12 +100,44 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
 
 
+def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
+    """Return what every printed number can be computed from again: no picture and no file name.
+
+    ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested, or -1); and
+    by "experiment:seed" what is predicted, in hundredths of a year, or the class: of faces that are
+    tested in no fold the least number there is.
+    """
+    arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
+    arrays["group"] = np.asarray(data.groups, np.int32)
+    arrays["fold"] = np.full(len(data), -1, np.int8)
+    tests = [test for _, _, test in data.folds()]
+    for fold in runs["fold"].unique():
+        arrays["fold"][tests[fold]] = fold
+    limits = np.iinfo(np.int16)
+    for (name, seed), its in runs.groupby(["experiment", "seed"]):
+        predicted = np.full(len(data), limits.min, np.int16)
+        factor = 100 if its["target"].iloc[0] == "age" else 1
+        for fold, values in zip(its["fold"], its["predicted"], strict=True):
+            rounded = np.rint(factor * np.asarray(values, float))
+            predicted[tests[fold]] = rounded.clip(limits.min + 1, limits.max)
+        arrays[f"{name}:{seed}"] = predicted
+    return arrays
+
+
 def provenance(ds: faces.FaceDataset) -> dict:
     """Return where the numbers come from: the faces, the code, the versions, the machine."""
+    files = [*ds.labels["file"], *ds.skipped["file"]]
+    names = "".join(f"{name}\n" for name in sorted(Path(file).name for file in files))
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    blas = [
+        f"{b['internal_api']} {b['version']} {b['architecture']}"
+        for b in threadpool_info()
+        if b["user_api"] == "blas"
+    ]
     data: dict[str, Any] = {"source": "the stand-in" if ds.drawn else "UTKFace", "drawn": ds.drawn}
     data |= {"faces": len(ds), "set_aside": len(ds.skipped), "faces_fingerprint": ds.fingerprint}
+    data["file_names_sha256"] = hashlib.sha256(names.encode()).hexdigest()
     if not ds.drawn and Path(ds.source).is_file():
         with open(ds.source, "rb") as file:
             data["archive_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -112,17 +146,23 @@ def provenance(ds: faces.FaceDataset) -> dict:
         "data": data,
         "code": {"commit": commit or "not known", "date": time.strftime("%Y-%m-%d")},
         "versions": versions | {"python": platform.python_version()},
-        "machine": {"processor": platform.processor() or platform.machine()},
+        "machine": {"processor": platform.processor() or platform.machine(), "blas": blas},
     }
 
 
 def write_recording(results: dict, folder) -> Path:
-    """Write what ``record`` returns: CSV files and provenance.json; return the folder."""
+    """Write what ``record`` returns: CSV files, provenance.json, faces.npz; return the folder."""
     folder = Path(folder)
+
+    def arrays(path):
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **results["faces"])
+
     for name, table in results.items():
         if isinstance(table, pd.DataFrame):
             write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_text(folder / "provenance.json", json.dumps(results["provenance"], indent=2) + "\n")
+    write_atomically(folder / "faces.npz", arrays)
     return folder
 
 

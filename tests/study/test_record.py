@@ -66,18 +66,19 @@ def test_the_best_that_was_tried_is_what_is_used():
         chosen = {**TUNED, **CONV_TUNED}[name]
         target = EXPERIMENTS[name].target
         best = its.iloc[0]
-        budget = [tuning.FOLDS] * tuning.BEST
-        budget += [tuning.FIRST_FOLDS] * (tuning.SETTINGS - tuning.BEST)
         if name in CONV_TUNED:
             best = study.within_one_error(its, target, 1800)
-            budget = [1] * tuning.CONV_SETTINGS
         assert {key: str(best[key]) for key in chosen} == {k: str(v) for k, v in chosen.items()}
-        assert its.groupby("rank").size().tolist() == budget
         first = its.groupby("rank").first()
         offered = [c.settings() for c in tuning.candidates(tuning.untuned(name))]
         offered = pd.DataFrame(offered).reindex(columns=settings)
         both = [table[settings].astype(str).to_numpy().tolist() for table in (first, offered)]
         assert sorted(both[0]) == sorted(both[1])
+        budget = [tuning.FOLDS] * tuning.BEST
+        budget += [tuning.FIRST_FOLDS] * (tuning.SETTINGS - tuning.BEST)
+        if name in CONV_TUNED:
+            budget = [1] * tuning.CONV_SETTINGS
+        assert its.groupby("rank").size().tolist() == budget
         means = TARGETS[target].sign * its.groupby("rank")["validation"].mean()[: tuning.BEST]
         assert means[0] == means.min()
 
@@ -107,15 +108,17 @@ def test_errors_by_group_are_those_of_all_test_faces(runs):
     assert set(groups["experiment"]) == set(record.BY_GROUP)
     first = runs[runs["seed"] == 0]
     for (name, _), its in groups.groupby(["experiment", "kind"]):
+        assert its["n"].sum() == 20_000
         tests = first.loc[first["experiment"] == name, "test"]
         power = 2 if EXPERIMENTS[name].target == "age" else 1
-        together = np.sum(its["n"] * its["value"] ** power) / 20_000
+        together = np.sum(its["n"] * its["value"] ** power) / its["n"].sum()
         assert together == pytest.approx(np.mean(tests**power), rel=1e-3)
     counts = study.recorded("confusion")
-    right = counts[counts["label"] == counts["predicted"]]
-    for name, n in right.groupby("experiment")["n"].sum().items():
+    right = counts["label"] == counts["predicted"]
+    accuracy = counts[right].groupby("experiment")["n"].sum() / 20_000
+    for name in accuracy.index:
         known = first.loc[first["experiment"] == name, "test"].mean()
-        assert n / 20_000 == pytest.approx(known, abs=1e-5)
+        assert accuracy[name] == pytest.approx(known, abs=1e-5)
 
 
 # -- recording ------------------------------------------------------------------------------------
@@ -138,11 +141,11 @@ def small(monkeypatch, short):
 
 
 @pytest.mark.slow
-def test_what_is_recorded_are_the_same_tables(small, faces_folder, tmp_path):
+def test_what_is_recorded_can_be_computed_again_from_each_face(small, faces_folder, tmp_path):
     ds = faces.open(faces_folder, progress=False)
     results = record.record(ds, range(2), range(2), n_jobs=1, progress=False)
     folder = record.write_recording(results, tmp_path / "recorded")
-    kept = {"svm.csv", "search.csv"}  # whose code is gone
+    kept = {"svm.csv", "search.csv", "faces.npz"}  # whose code is gone; and what is new
     here = resources.files("hw1lib.study") / "recorded"
     assert {file.name for file in folder.iterdir()} ^ {file.name for file in here.iterdir()} == kept
     for file in folder.glob("*.csv"):
@@ -151,7 +154,18 @@ def test_what_is_recorded_are_the_same_tables(small, faces_folder, tmp_path):
             assert pd.read_csv(file).columns.tolist() == columns.tolist()
     runs = pd.read_csv(folder / "runs.csv")
     assert runs[runs["experiment"] == "init/zero"]["seed"].tolist() == [0, 0]  # a long one
-    assert "Are 64 neurons better than 32?" in record.summary(results)
+    with np.load(folder / "faces.npz", allow_pickle=False) as each_face:
+        for row in runs.itertuples():
+            tested = each_face["fold"] == row.fold
+            predicted = each_face[f"{row.experiment}:{row.seed}"][tested]
+            true = each_face[row.target][tested]
+            test = np.mean(predicted == true)
+            if row.target == "age":
+                test = np.sqrt(np.mean((predicted / 100 - true) ** 2))
+            assert test == pytest.approx(row.test, abs=0.006)
+        assert all(array.dtype.kind == "i" for array in each_face.values())  # no name, no picture
+    told = record.summary(results)
+    assert "Are 64 neurons better than 32?" in told
 
 
 def test_near_duplicates_on_both_sides_flatter(table):
