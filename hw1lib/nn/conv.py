@@ -4,8 +4,8 @@ Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed.
 ``max_pool2d`` compute the same fast; the tests hold each pair equal, and to SciPy and PyTorch.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw).
-``conv2d`` and pooling of integers give integers. What networks train with (``correlate``, ``max_pool`` and the
-gradients) checks nothing.
+``conv2d`` and pooling of integers give integers. What networks train with (``correlate``,
+``max_pool`` and the gradients) checks nothing.
 """
 
 from __future__ import annotations

@@ -28,6 +28,14 @@ class Scale(nn.Layer):
         return A * self.gamma, backward
 
 
+class Doubles(nn.Layer):
+    """Returns float64, whatever it gets."""
+
+    def forward(self, A, training=False):
+        twice = np.full(A.shape[1:], 2.0)
+        return A * twice, lambda delta: delta * twice
+
+
 class ELU(nn.Activation):
     def __call__(self, z):
         return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
@@ -121,3 +129,9 @@ def test_files_refuse_them(tmp_path):
         with pytest.raises(ValueError, match=r"(Scale|Steeper)\(\) has no ONNX operator"):
             nn.Network({**named, **change}).to_onnx(tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_may_return_float64(batch, fit):
+    config = {**OWN, "layers": [6, 5, Doubles(), 3, Doubles(), 1]}
+    net = fit(nn.Network(config), *batch(config))
+    assert net.outputs(np.ones((2, 6))).dtype == np.float32
