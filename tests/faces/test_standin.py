@@ -85,12 +85,6 @@ def test_a_complete_folder_is_returned_and_any_other_left_alone(thirty, monkeypa
     assert contents(thirty) == before
 
 
-def test_a_full_disk_is_named(tmp_path):
-    (tmp_path / standin.file_name(0, standin.draw_labels(0))).symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        standin._draw_files(tmp_path, range(1), 0)
-
-
 def test_faces_show_their_labels_and_repeats_are_near_duplicates():
     faces = [standin.draw_face(i, seed=1) for i in range(600)]
     X = np.array([np.asarray(picture.reduce(20), float).ravel() for picture, _ in faces])
