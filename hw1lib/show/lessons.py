@@ -123,13 +123,8 @@ def softmax_bars(x, p) -> str:
 def decision_regions(panels, names) -> Figure:
     """Draw what classifiers of two features say everywhere in the plane, and 250 faces.
 
-    Parameters
-    ----------
-    panels : dict of str to (Network, Subset, sequence of str)
-        What a panel is called: a network with two inputs, faces (X (n, 2), class codes y (n,)), the
-        inputs' names.
-    names : sequence of str
-        What the codes stand for.
+    A panel's title leads to a network with two inputs, faces (X (n, 2), class codes y (n,)), and
+    the inputs' names. ``names`` are what the codes stand for.
     """
     size = 3.2 * len(panels), 3.6
     figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
