@@ -165,6 +165,8 @@ def test_comparisons_stand_beside_their_questions():
         assert errors(ax) == pytest.approx(table[["low", "high"]].dropna().to_numpy())
         dots = [line for line in ax.lines if line.get_label() == "a fold"]
         assert [line.get_xdata().tolist() for line in dots] == table["folds"].tolist()
+        under = place - [line.get_ydata()[0] for line in dots]
+        assert np.all((under > 0) & (under < 0.5))
         published = [line.get_xdata()[0] for line in ax.lines if line.get_label() == "published"]
         assert published == table["published"].dropna().tolist()
         (band,) = (patch for patch in ax.patches if patch.get_label() == "called the same")
