@@ -42,8 +42,10 @@ def test_regressor_is_the_network():
 @pytest.mark.parametrize("size", [1e-170, 1e160])
 def test_inputs_of_any_size_are_brought_to_one(size):
     X, y = make_regression(50, 3, random_state=0)
-    models = [NetworkRegressor(epochs=5, random_state=0).fit(X * f, y) for f in (1, size)]
-    assert_allclose(models[0].predict(X), models[1].predict(X * size))
+    model = NetworkRegressor(epochs=5, random_state=0)
+    expected = model.fit(X, y).predict(X)
+    with np.errstate(all="raise"):
+        assert_allclose(model.fit(X * size, y).predict(X * size), expected)
 
 
 def test_grid_search_in_a_pipeline(classes):
@@ -128,9 +130,3 @@ def test_a_fit_that_fails_leaves_what_was_there(classes, change, error):
         fresh.fit(X, y)
     with pytest.raises(NotFittedError):
         fresh.predict(X)
-
-
-def test_where_numpy_raises_for_every_rounding_all_goes_on(classes):
-    with np.errstate(all="raise"):
-        model = NetworkClassifier(epochs=5, learning_rate=0.1).fit(*classes)
-        assert np.isfinite(model.predict_proba(1e6 * classes[0])).all()
