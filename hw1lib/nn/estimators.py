@@ -101,7 +101,7 @@ class _NetworkEstimator(BaseEstimator):
                 share = f"validation_fraction={self.validation_fraction!r}"
                 rows = "the rows" if codes is None else "each class"
                 raise ValueError(f"early_stopping keeps {share} of {rows}: {error}") from error
-            validation = Xv, Tv
+            validation = (Xv, Tv)
         self.network_ = Network(config, self.initializer, random.randint(2**31), X.dtype)
         self.history_ = self.network_.fit(
             X,
