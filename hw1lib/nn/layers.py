@@ -50,6 +50,8 @@ class Layer:
     def forward(self, A, training: bool = False) -> tuple[np.ndarray, Callable]:
         """Return the outputs for the inputs ``A`` (m, ...), and ``backward``, see above.
 
+        Nothing is written into ``A``: it may be the caller's.
+
         ``training`` is True within ``fit``, for layers that then do something else.
         """
         raise NotImplementedError(f"{type(self).__name__} needs forward(self, A, training=False)")
