@@ -1,6 +1,7 @@
 """Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value and a derivative.
 
-Rows are samples: ``z`` (n, units) are the weighted sums of a layer, ``a = f(z)`` its outputs.
+Rows are samples: ``z`` (n, units), of pictures (n, C, H, W), are the weighted sums of a layer, and
+``a = f(z)`` its outputs.
 """
 
 from __future__ import annotations

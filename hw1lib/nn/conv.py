@@ -261,9 +261,9 @@ def recover_filter(picture, output, stride=1, padding=0) -> Recovered:
     """Find the filter that turned ``picture`` (H, W) into ``output`` (oh, ow), by least squares.
 
     The report never prints filters 2 and 3; its Tables 3.5 and 3.6 fix them. Of the filter sizes
-    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter
-    is one of those, with zeros at its end. If ``rank`` is below the number of unknowns, the filter
-    is the shortest of many that fit as well.
+    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter is one of
+    those, with zeros at its end. If ``rank`` is below the number of unknowns, it is one of many
+    that fit: the shortest, or that rounded to whole numbers if it then still fits.
     """
     x, y = pad(picture, padding), _pictures("output", output)
     if x.ndim != 2 or y.ndim != 2:

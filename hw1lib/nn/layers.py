@@ -124,7 +124,7 @@ class Conv(Layer):
 
     def initialize(self, draw):
         filters, channels = self.W.shape[:2]
-        # a column of what is drawn holds the 9 C weights of one filter; fan_out is their number
+        # a column of what is drawn holds the 9 C weights of one filter; fan_out is F
         self.W[...] = draw(9 * channels, filters).T.reshape(self.W.shape)
 
     def forward(self, A, training=False):

@@ -16,7 +16,7 @@ from hw1lib.nn.activations import log_softmax, softmax
 def one_hot(labels, n_classes: int) -> np.ndarray:
     """Return the labels 0 .. n_classes - 1, (n,), as rows with a single 1, (n, n_classes)."""
     labels = numbers("labels", labels)
-    hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
+    hits = labels[..., None] == np.arange(n_classes)  # (n, n_classes)
     if labels.ndim != 1 or not hits.any(axis=1).all():
         allowed = f"from 0 to {n_classes - 1}, one of {n_classes} classes"
         raise ValueError(f"labels must be (n,) whole numbers {allowed}")
@@ -29,7 +29,7 @@ class Loss:
     The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss
     that contains the output activation takes the sums before it instead, the logits, as PyTorch's
     CrossEntropyLoss does. A loss of your own needs ``value`` and ``gradient``; the rest fits a
-    regression.
+    regression (``score``, too, gets logits where the loss contains the activation).
 
     Attributes
     ----------

@@ -221,7 +221,8 @@ class Network:
         self.layers[self._first].first = True
 
     def _views(self, name: str) -> tuple[np.ndarray, ...]:
-        return tuple(getattr(layer, name) for layer in self.layers if name[-1] in layer.shapes)
+        parameter = name[-1]  # W of dW
+        return tuple(getattr(layer, name) for layer in self.layers if parameter in layer.shapes)
 
     weights = property(lambda self: self._views("W"))
     biases = property(lambda self: self._views("b"))
@@ -456,7 +457,10 @@ class Network:
 
     @classmethod
     def load(cls, path) -> Self:
-        """Return the network that ``save`` wrote; FileError names a file that holds none."""
+        """Return the network that ``save`` wrote; FileError names a file that holds none.
+
+        Its ``rng`` is new: the file holds none.
+        """
         kinds = ("network", "convolutional network")  # the second was a kind of its own once
         arrays = read_npz(path, kinds, ("config", "parameters"))
         try:
