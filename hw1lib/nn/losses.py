@@ -121,6 +121,7 @@ class Logistic(Loss):
 
     output_activation = "sigmoid"
 
+    @np.errstate(under="ignore")
     def value(self, o, t):
         # log a = o - log(1 + e^o) and log(1 - a) = -log(1 + e^o): no log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))

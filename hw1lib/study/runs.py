@@ -14,6 +14,7 @@ import hashlib
 import json
 import pickle
 import platform
+import re
 import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +30,7 @@ import pandas as pd
 from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
-from hw1lib.progress import bar
+from hw1lib.progress import bar, processes
 from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
 from hw1lib.study.training import score, train_and_measure
 
@@ -127,7 +128,7 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
         _, data, _, _, partition = jobs[key]
         data.folds(partition)  # dealt out here, once, for all processes
     tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    done = joblib.Parallel(processes(n_jobs), return_as="generator_unordered")(tasks)
     try:
         for key, result in bar(done, "experiments", len(missing), progress):
             _result(key, lambda result=result: result)
@@ -159,7 +160,8 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
-        digest.update(name.encode() + _pickled(value))
+        # an own class is pickled with a number that is drawn anew in each session
+        digest.update(name.encode() + re.sub(rb"[0-9a-f]{32}", b"", _pickled(value)))
     digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
     return f"results/{digest.hexdigest()[:32]}.json"
 
@@ -169,11 +171,11 @@ def _pickled(value) -> bytes:
 
     Worker processes get it in the same way: they may have imported an older version of the file.
     """
-    name = str(getattr(value, "__module__", ""))
-    file = getattr(sys.modules.get(name), "__file__", None)
-    known = name.partition(".")[0] in {"hw1lib", "__main__", *sys.stdlib_module_names}
-    if file and not known and "site-packages" not in file:
-        cloudpickle.register_pickle_by_value(sys.modules[name])
+    installed = {"hw1lib", "__main__", *sys.stdlib_module_names}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or "site-packages"
+        if name.partition(".")[0] not in installed and "site-packages" not in file:
+            cloudpickle.register_pickle_by_value(module)
     return cloudpickle.dumps(value)
 
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from hw1lib import faces
-from hw1lib.progress import bar
+from hw1lib.progress import bar, processes
 from hw1lib.study.comparisons import holm, interval, p_value
 from hw1lib.study.runs import COLUMNS
 from hw1lib.study.training import score
@@ -60,7 +60,7 @@ def support_vectors(data: faces.Data, target: str, folds=range(10), n_jobs: int 
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
     jobs = ((f"svm/{target}", model, fold) for fold in folds)
     tasks = (joblib.delayed(_fit)(data, target, *job, whitening) for job in jobs)
-    return pd.DataFrame(joblib.Parallel(n_jobs)(tasks), columns=COLUMNS)
+    return pd.DataFrame(joblib.Parallel(processes(n_jobs))(tasks), columns=COLUMNS)
 
 
 def _fit(data, target, name, model, fold, whitening=None) -> dict:
