@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 import joblib
@@ -158,25 +159,27 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     were built.
     """
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
+    _pickle_own_modules_by_value()
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
         # an own class is pickled with a number that is drawn anew in each session
-        digest.update(name.encode() + re.sub(rb"[0-9a-f]{32}", b"", _pickled(value)))
+        digest.update(name.encode() + re.sub(rb"[0-9a-f]{32}", b"", cloudpickle.dumps(value)))
     digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
     return f"results/{digest.hexdigest()[:32]}.json"
 
 
-def _pickled(value) -> bytes:
-    """Return a setting as bytes; what a cell or a file of your own defines is in them, whole.
+def _pickle_own_modules_by_value() -> None:
+    """Have all that cells and files of your own define pickled whole, not by name.
 
-    Worker processes get it in the same way: they may have imported an older version of the file.
+    It counts in the key, then; and worker processes get it so: they may have imported an older
+    version of a file.
     """
     installed = {"hw1lib", "__main__", *sys.stdlib_module_names}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or "site-packages"
-        if name.partition(".")[0] not in installed and "site-packages" not in file:
+        own = isinstance(module, ModuleType) and "site-packages" not in file
+        if own and name.partition(".")[0] not in installed:
             cloudpickle.register_pickle_by_value(module)
-    return cloudpickle.dumps(value)
 
 
 @functools.cache
