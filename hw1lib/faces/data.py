@@ -122,13 +122,15 @@ class Data:
             self._dealt[partition] = dealt
         return dealt
 
-    def split(self, target: str, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
+    def split(self, target, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
         """Return the training, validation and test faces of a fold: 81, 9 and 10 %.
 
-        ``target`` is age, gender or race; ``fold`` is one of the ten disjoint tests, from 0, the
-        same faces for every target.
+        ``target`` is age, gender or race, or a list of them, a column of y each; ``fold`` is one of
+        the ten disjoint tests, from 0, the same faces for every target.
         """
-        y = self.labels[one_of("target", target, LABELS[1:])].to_numpy()
+        for name in [target] if isinstance(target, str) else target:
+            one_of("target", name, LABELS[1:])
+        y = self.labels[target].to_numpy()
         if whole_number("fold", fold, 0) >= N_FOLDS:
             raise ValueError(f"fold must be from 0 to {N_FOLDS - 1}, not {fold}")
         parts = self.folds(partition)[fold]
@@ -216,9 +218,10 @@ def folds(
     if whole_number("n_folds", n_folds) > N_FOLDS:
         raise ValueError(f"n_folds must be at most {N_FOLDS}, not {n_folds}")
     whole_number("seed", seed, 0)
+    # the first number tells the streams apart: NumPy takes [0], [0, 0] and [0, 0, 0] for the same
     n_test, members = round(len(groups) / N_FOLDS), _members(groups)
     tests: list[list[int]] = [[] for _ in range(N_FOLDS)]
-    for group in np.random.default_rng([seed]).permutation(len(members)):
+    for group in np.random.default_rng([1, seed]).permutation(len(members)):
         rows = members[group].tolist()
         for test in tests:  # the first that has room for all; what finds none is always trained on
             if len(test) + len(rows) <= n_test:
@@ -229,11 +232,11 @@ def folds(
         rest = np.setdiff1d(np.arange(len(groups)), test)
         n_validation = max(1, round(len(rest) / 10))
         validation: list[int] = []
-        for group in np.random.default_rng([seed, fold]).permutation(np.unique(groups[rest])):
+        for group in np.random.default_rng([2, seed, fold]).permutation(np.unique(groups[rest])):
             if len(validation) + len(members[group]) <= n_validation:
                 validation += members[group].tolist()
         train = np.setdiff1d(rest, validation)
-        train = np.random.default_rng([seed, fold, 1]).permutation(train)
+        train = np.random.default_rng([3, seed, fold]).permutation(train)
         if not (test and validation and len(train)):
             raise UserError("too many faces are near-duplicates: a fold would be empty")
         drawn.append((train, np.array(validation), np.array(test)))

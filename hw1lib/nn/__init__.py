@@ -26,7 +26,14 @@ from hw1lib.nn.conv import (
 )
 from hw1lib.nn.gradcheck import gradcheck
 from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
-from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, Layer, MaxPool
-from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot
-from hw1lib.nn.network import History, Network, TrainingDiverged, random_flip
-from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
+from hw1lib.nn.layers import Apply, BatchNorm, Conv, Dense, Flatten, Layer, MaxPool
+from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, WeightedSum, one_hot
+from hw1lib.nn.network import History, Network, TrainingDiverged, random_flip, random_shift
+from hw1lib.nn.schedules import (
+    Constant,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LinearDecay,
+    Schedule,
+    StepDecay,
+)

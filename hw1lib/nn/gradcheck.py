@@ -31,7 +31,7 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
         where = np.flatnonzero(kinks)
         warnings.warn(f"{said} and are left out: net.parameters[{where}]", stacklevel=2)
     twin = copy.deepcopy(net)  # whose last forward pass and gradient stay what they are
-    twin.forward(X)
+    twin.forward(X, training=True)
     backward = np.where(kinks, 0, twin.backward(y, weight_decay))
     numerical = np.where(kinks, 0, numerical)
     size = float(np.linalg.norm(backward) + np.linalg.norm(numerical))
@@ -49,11 +49,14 @@ def _differences(net, X, y, weight_decay, epsilon) -> tuple[np.ndarray, np.ndarr
     if net.dtype != np.float64:
         raise ValueError("gradcheck needs a network with dtype=np.float64")
     net = copy.deepcopy(net)
+    X = net._inputs(X)
+    T = net._targets(y, len(X))
 
     def loss_at(i, value):
         net.parameters[i] = value
         penalty = weight_decay / 2 * np.sum(net._decays * net.parameters**2)
-        return net.evaluate(X, y)[0] + penalty
+        Z, _ = net._forward(X, training=True)  # as ``fit`` does: layers may then differ
+        return net._loss_and_metric(Z, T)[0] + penalty
 
     gradient, bends = np.empty((2, net.parameters.size))
     for i, value in enumerate(net.parameters.copy()):

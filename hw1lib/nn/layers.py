@@ -116,8 +116,8 @@ class Conv(Layer):
     dW: np.ndarray
     db: np.ndarray
 
-    def __init__(self, channels: int, filters: int):
-        self.shapes = {"W": (filters, channels, 3, 3), "b": (filters,)}
+    def __init__(self, channels: int, filters: int, bias: bool = True):
+        self.shapes = {"W": (filters, channels, 3, 3)} | ({"b": (filters,)} if bias else {})
         self.units = filters
 
     def initialize(self, draw):
@@ -130,12 +130,14 @@ class Conv(Layer):
 
         def backward(delta):  # dL/dZ, (m, F, H, W)
             self.dW[...] = filters_gradient(delta, padded, size=(3, 3))
-            np.einsum("mfhw->f", delta, out=self.db)  # delta.sum(axis=(0, 2, 3)), faster
+            if "b" in self.shapes:
+                np.einsum("mfhw->f", delta, out=self.db)  # delta.sum(axis=(0, 2, 3)), faster
             if self.first:
                 return None
             return images_gradient(delta, padded.shape, self.W, padding=1)
 
-        return correlate(padded, self.W, bias=self.b[:, None]), backward
+        bias = self.b[:, None] if "b" in self.shapes else None
+        return correlate(padded, self.W, bias=bias), backward
 
     def __repr__(self):
         filters, channels = self.shapes["W"][:2]
@@ -153,6 +155,61 @@ class MaxPool(Layer):
             return max_pool_backward(grad, argmax, shape)
 
         return values, backward
+
+
+class BatchNorm(Layer):
+    """``gamma * (A - mean) / sqrt(variance + eps) + beta``, each channel or unit by itself.
+
+    In training, mean and variance are those of the batch, so that the layers before can change
+    without the layers behind having to follow (Ioffe and Szegedy 2015). Asked afterwards, they are
+    running means over the batches: parameters, so that they are saved and copied with the others,
+    whose gradient is 0.
+    """
+
+    decays = ()
+    eps, momentum = 1e-5, 0.1
+
+    gamma: np.ndarray  # the network sets these, as views of its flat vectors
+    beta: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    dgamma: np.ndarray
+    dbeta: np.ndarray
+
+    def __init__(self, channels: int):
+        self.shapes = dict.fromkeys(("gamma", "beta", "mean", "variance"), (channels,))
+
+    def initialize(self, draw):
+        self.gamma[...] = 1
+        self.variance[...] = 1
+
+    def forward(self, A, training=False):
+        shape = A.shape  # (m, C, H, W), or (m, C)
+        A = A.reshape(*shape[:2], -1)  # (m, C, cells)
+        n = A.shape[0] * A.shape[2]  # numbers of each channel
+        mean, variance = self.mean, self.variance
+        if training:
+            mean = np.einsum("mci->c", A) / n
+        X = A - mean[:, None]
+        if training:
+            variance = np.einsum("mci,mci->c", X, X) / n
+            self.mean += self.momentum * (mean - self.mean)
+            self.variance += self.momentum * (variance * n / max(n - 1, 1) - self.variance)
+        scale = 1 / np.sqrt(variance + self.eps)
+        X *= scale[:, None]  # mean 0, variance 1
+
+        def backward(delta):  # dL/d(outputs)
+            delta = delta.reshape(A.shape)
+            np.einsum("mci->c", delta, out=self.dbeta)
+            np.einsum("mci,mci->c", delta, X, out=self.dgamma)
+            if training:  # the batch's mean and variance depend on A, too
+                delta = delta - (self.dbeta[:, None] + self.dgamma[:, None] * X) / n
+            return (delta * (self.gamma * scale)[:, None]).reshape(shape)
+
+        return (self.gamma[:, None] * X + self.beta[:, None]).reshape(shape), backward
+
+    def __repr__(self):
+        return f"BatchNorm({self.shapes['gamma'][0]})"
 
 
 class Apply(Layer):
@@ -208,16 +265,20 @@ def conv_layers(config: dict, activation: Activation) -> list[Layer]:
     """Return convolution, max pooling and activation for each of the filters; then dense layers.
 
     The activation comes after the pooling, which leaves it a quarter of the numbers: for one that
-    never falls, ``max(f(z)) = f(max(z))``.
+    never falls, ``max(f(z)) = f(max(z))``. With ``batch_norm`` it stands between the two, and its
+    beta in the place of the convolution's bias.
     """
     layers: list[Layer] = []
     channels, height, width = config["picture"]
+    batch_norm = config.get("batch_norm", False)
     for filters in config["filters"]:
         if isinstance(filters, Layer):
             layers.append(copy.deepcopy(filters))
             channels = filters.units or channels
         else:
-            layers += [Conv(channels, filters), MaxPool(), Apply(activation)]
+            layers += [Conv(channels, filters, bias=not batch_norm), MaxPool()]
+            layers += [BatchNorm(filters)] if batch_norm else []
+            layers += [Apply(activation)]
             channels, height, width = filters, height // 2, width // 2
     if min(height, width) < 1:
         raise ValueError("config['picture'] is too small to be halved for each of the filters")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import threadpool_limits
 
 from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
@@ -78,10 +79,22 @@ def random_flip(pictures, rng) -> np.ndarray:
     return np.where(flipped[:, None, None, None], pictures[..., ::-1], pictures)
 
 
+def random_shift(pictures, rng) -> np.ndarray:
+    """Return pictures (n, C, H, W), each moved by up to one cell down and across: for ``augment``.
+
+    At the border, the outermost cells are repeated.
+    """
+    height, width = pictures.shape[2:]
+    padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (n, C, 3, 3, H, W)
+    down, across = rng.integers(0, 3, (2, len(pictures)))
+    return windows[np.arange(len(pictures)), :, down, across]
+
+
 def check_config(config) -> dict:
     """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
-    if not isinstance(config, dict) or set(config) not in (DENSE, PICTURES):
-        keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)}"
+    if not isinstance(config, dict) or set(config) - {"batch_norm"} not in (DENSE, PICTURES):
+        keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)} and batch_norm"
         raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
     config = dict(config)
     for key, least in (("layers", 2), ("picture", 3), ("filters", 1), ("hidden", 0)):
@@ -131,7 +144,7 @@ class Network:
     config : dict
         ``layers``: the units of each layer, input first. For pictures instead ``picture``:
         (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the units of the
-        layers after them, perhaps none; ``outputs``: how many.
+        layers after them, perhaps none; ``outputs``: how many; and perhaps ``batch_norm``: True.
         ``activation`` (of what is hidden), ``output_activation`` and ``loss``: names in
         ``ACTIVATIONS`` and ``LOSSES``, or objects of your own. A ``Layer`` of your own may stand
         among ``layers``, ``filters`` and ``hidden``.

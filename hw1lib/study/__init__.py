@@ -38,4 +38,3 @@ from hw1lib.study.tables import (
     where_this_stands,
 )
 from hw1lib.study.training import participation_ratio, train
-from hw1lib.study.tuning import within_one_error

@@ -95,8 +95,10 @@ def run(
             where = f"{row['experiment']}, fold {row['fold']}, seed {row['seed']}"
             raise nn.TrainingDiverged(f"{result['diverged']} ({where}: {job[0].settings()})")
         if "diverged" not in result:
-            curve, predicted = pd.DataFrame(result["curve"]), np.array(result["predicted"])
-            row |= result | {"curve": curve, "predicted": predicted}
+            row |= result | result["targets"][row["target"]]
+            row |= {"curve": pd.DataFrame(row["curve"]), "predicted": np.array(row["predicted"])}
+            if row["target"] != job[0].targets[0]:  # the metric in History is of the first
+                row["curve"] = row["curve"].drop(columns=["train_metric", "validation_metric"])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -110,7 +112,7 @@ def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
                 "normalizer other than 'standard' or with pca_faces='training'"
             )
         return experiment.data(data)
-    pictures = (experiment.cell,) if experiment.filters else ()
+    pictures = (experiment.cell, experiment.margin) if experiment.filters else ()
     kind = (experiment.normalizer, fold if own_pca else None, pictures)
     if kind not in made:
         made[kind] = experiment.data(data, fold, partition, progress)
@@ -157,6 +159,7 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     were built.
     """
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
+    settings["target"] = experiment.targets  # a network that learns several is trained once
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
         digest.update(name.encode() + _pickled(value))
