@@ -19,7 +19,6 @@ from hw1lib.study.experiments import (
     CONV_TUNED,
     EXPERIMENTS,
     RECONSTRUCTED,
-    SIGMAS,
     TARGETS,
     TUNED,
     Experiment,
