@@ -11,7 +11,7 @@ import numpy as np
 
 from hw1lib.files import write_atomically
 from hw1lib.nn.activations import Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, MaxPool
+from hw1lib.nn.layers import Apply, BatchNorm, Conv, Dense, Flatten, MaxPool
 
 OPERATORS: dict[type, str] = {
     LeakyReLU: "LeakyRelu",
@@ -24,6 +24,7 @@ OPERATORS: dict[type, str] = {
     Conv: "Conv",
     MaxPool: "MaxPool",
     Flatten: "Flatten",
+    BatchNorm: "BatchNormalization",  # with running means, and the same eps
 }
 
 
@@ -68,9 +69,8 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
             known = ", ".join(kind.__name__ for kind in OPERATORS)
             raise ValueError(f"{step!r} has no ONNX operator; these have: {known}")
         inputs = [A]
-        if layer.shapes:
-            for name in ("W", "b"):
-                inputs.append(constant(f"{name}{i}", getattr(layer, name).astype(np.float32)))
+        for name in layer.shapes:
+            inputs.append(constant(f"{name}{i}", getattr(layer, name).astype(np.float32)))
         attributes: dict = {}
         if isinstance(step, LeakyReLU):
             attributes = {"alpha": step.slope}

@@ -20,7 +20,7 @@ class Target(NamedTuple):
 
     outputs: int
     activation: str  # of the outputs
-    loss: str
+    loss: str | nn.Loss
     metric: str  # "rmse" or "accuracy"
     unit: str  # of a difference of two test results
     sign: int  # 1 where less is better
@@ -130,18 +130,19 @@ class Experiment:
 
     def config(self, n_features: int = 128) -> dict:
         """Return the dictionary that describes the network, of features or of pictures."""
-        outputs, activation, loss, *_ = TARGETS[self.target]
+        target = TARGETS[self.target]
         if self.joint:
-            outputs, activation, loss = 8, "identity", JOINT
-        sizes: dict[str, Any] = {"layers": [n_features, *self.hidden, outputs]}
+            target = target._replace(outputs=8, activation="identity", loss=JOINT)
+        sizes: dict[str, Any] = {"layers": [n_features, *self.hidden, target.outputs]}
         if self.filters:
             side = (SIZE - 2 * self.margin) // self.cell
             sizes = {"picture": (3, side, side), "filters": self.filters}
-            sizes |= {"batch_norm": self.batch_norm, "hidden": self.hidden, "outputs": outputs}
+            sizes |= {"batch_norm": self.batch_norm, "hidden": self.hidden}
+            sizes["outputs"] = target.outputs
         functions = {
             "activation": self.activation,
-            "output_activation": self.output_activation or activation,
-            "loss": self.loss or loss,
+            "output_activation": self.output_activation or target.activation,
+            "loss": self.loss or target.loss,
         }
         return sizes | functions
 

@@ -93,12 +93,12 @@ def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partit
 
 def measure(experiment: Experiment, net: nn.Network, part: faces.Subset) -> dict[str, dict]:
     """Return ``score`` of each target of a network, and what is ``predicted``."""
-    results = {}
+    results: dict[str, dict] = {}
     labels = part.y.reshape(len(part.y), -1).T  # a row a target
     for (target, predicted), true in zip(
         predict(experiment, net, part.X).items(), labels, strict=True
     ):
-        results[target] = score(target, true, predicted)
+        results[target] = dict(score(target, true, predicted))
         results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted]
     return results
 
