@@ -73,7 +73,7 @@ def test_asking_changes_nothing_and_a_row_is_told_alone(faces, network, fit):
 
 
 def test_running_means_are_kept_with_the_weights(faces, network, fit, tmp_path):
-    X, y = faces
+    X, _ = faces
     net = fit(network({**JOINT, "loss": "l2"}), X, np.ones((40, 8)), epochs=3)
     assert net.layers[2].variance.std() > 0  # they moved
     for twin in (copy.deepcopy(net), nn.Network.load(net.save(tmp_path / "net.npz"))):
