@@ -22,17 +22,13 @@ def cache_dir() -> Path:
     checkout = Path(__file__).resolve().parents[1]
     in_checkout = (checkout / "pyproject.toml").exists()
     default = checkout / ".cache" if in_checkout else "~/.cache/hw1lib"
-    folder = Path(os.environ.get("HW1_CACHE") or default)
+    folder = Path(os.environ.get("HW1_CACHE") or default).expanduser().absolute()
     try:
-        folder = folder.expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        reason = getattr(error, "strerror", None) or error
-        remedy = "set the environment variable HW1_CACHE to a folder that can"
-        raise FileError(
-            f"the cache folder {folder} can't be written ({reason}): {remedy}"
-        ) from error
+    except OSError as error:
+        remedy = f"({error.strerror}): set the environment variable HW1_CACHE to a folder that can"
+        raise FileError(f"the cache folder {folder} can't be written {remedy}") from error
     return folder
 
 

@@ -8,6 +8,8 @@ from hw1lib import study
 from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
 from hw1lib.progress import bar
 
+HIDING = np.ma.array([1.0, 999.0], mask=[False, True])
+
 
 @pytest.mark.parametrize(
     ("check", "message"),
@@ -19,14 +21,20 @@ from hw1lib.progress import bar
         (lambda: real_number("rate", 0, above=True), "rate must be a finite number > 0, not 0"),
         (lambda: real_number("rate", float("nan")), "not nan"),
         (lambda: real_number("rate", "1"), "not '1'"),
-        (lambda: one_of("loss", "l3", ["l1", "l2"]), "loss must be one of l1, l2, not 'l3'"),
-        (lambda: one_of("loss", ["l1"], ["l1", "l2"]), r"not \['l1'\]"),
+        (lambda: one_of("loss", ["l1"], ["l1", "l2"]), r"loss must be one of l1, l2, not \['l1'\]"),
         (lambda: numbers("X", [[1, 2], [3]]), "X must be an array, with rows of equal length"),
         (lambda: numbers("X", ["a"]), "X must hold real numbers, not <U1"),
-        (lambda: numbers("y", [1.5], kinds="iu"), "y must hold real numbers, not float64"),
         (lambda: numbers("X", [1, 2], shape=(3,)), r"X must have shape \(3,\), not \(2,\)"),
         (lambda: numbers("X", [1, np.inf]), "X must be finite"),
-        (lambda: numbers("X", np.ma.masked_equal([1, 999], 999)), "X must not hold masked values"),
+        (lambda: numbers("X", HIDING), "X must not hold masked values"),
+        (lambda: numbers("X", [[1.0, 2.0], HIDING]), "X must not hold masked values"),
+        (lambda: study.interval(HIDING), "must not hold masked values"),
+        (lambda: study.mean_and_interval(HIDING), "must not hold masked values"),
+        (lambda: study.participation_ratio(HIDING[None]), "must not hold masked values"),
+        (lambda: study.paired(HIDING, [1, 2]), "must not hold masked values"),
+        (lambda: study.paired([1, 2], HIDING), "must not hold masked values"),
+        (lambda: study.errors_by_group(HIDING, [0, 1], "age"), "must not hold masked values"),
+        (lambda: study.errors_by_group([0, 1], HIDING, "age"), "must not hold masked values"),
     ],
 )
 def test_what_is_wrong_is_said(check, message):
@@ -48,30 +56,6 @@ def test_a_notebook_shows_the_sentence_without_a_traceback(kind, capsys):
     shell.user_ns["fail"] = fail
     shell.run_cell("fail()")
     assert capsys.readouterr().out.strip() == f"{kind.__name__}: learning_rate is too large"
-    assert issubclass(FileError, OSError)
-
-
-def test_a_list_of_masked_rows_is_refused_too():
-    row = np.ma.array([1.0, 999.0], mask=[False, True])
-    with pytest.raises(ValueError, match="X must not hold masked values"):
-        numbers("X", [[1.0, 2.0]] * 1000 + [row])
-
-
-@pytest.mark.parametrize(
-    "compute",
-    [
-        study.interval,
-        study.mean_and_interval,
-        lambda row: study.participation_ratio(row[None]),
-        lambda row: study.paired(row, [1, 2]),
-        lambda row: study.paired([1, 2], row),
-        lambda row: study.errors_by_group(row, ["a", "b"], "age"),
-        lambda row: study.errors_by_group([1, 2], row, "age"),
-    ],
-)
-def test_no_number_is_computed_of_what_is_hidden(compute):
-    with pytest.raises(ValueError, match="must not hold masked values"):
-        compute(np.ma.array([1.0, 999.0], mask=[False, True]))
 
 
 def test_a_bar_is_silent_where_nobody_reads_it(monkeypatch):

@@ -26,39 +26,25 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def write_new(temporary):
-    temporary.write_text("new")
-
-
-def write_network(path):
-    from hw1lib.nn import Network
-
-    config = {"layers": [2, 1], "activation": "tanh", "output_activation": "identity", "loss": "l2"}
-    Network(config, seed=0).save(path)
-
-
-WRITERS = {
-    "any": lambda path: files.write_atomically(path, write_new),
-    "text": lambda path: files.write_text(path, "new"),
-    "npz": lambda path: files.write_npz(path, "thing", ARRAYS),
-    "network": write_network,
-}
-every_writer = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-
-
-@every_writer
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: files.write_text(path, "new"),
+        lambda path: files.write_npz(path, "thing", ARRAYS),
+    ],
+    ids=["text", "npz"],
+)
 @posix
 def test_what_stands_at_a_path_stays_what_it_is(write, tmp_path):
-    plain, private, fifo = (tmp_path / name for name in ("plain", "private", "fifo"))
-    write(plain)
-    content = plain.read_bytes()
-    private.touch(0o600)
-    link = tmp_path / "link"
+    plain, private, fifo, link = (tmp_path / name for name in ("plain", "private", "fifo", "link"))
+    content = write(plain).read_bytes()
+    private.touch()
+    private.chmod(0o640)
     link.symlink_to(private)
     write(link)
     assert link.is_symlink()
     assert private.read_bytes() == content
-    assert mode(private) == 0o600
+    assert mode(private) == 0o640
     os.mkfifo(fifo)
     with ThreadPoolExecutor() as pool:
         received = pool.submit(fifo.read_bytes)
@@ -67,9 +53,6 @@ def test_what_stands_at_a_path_stays_what_it_is(write, tmp_path):
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     write(os.devnull)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
-    private.chmod(0o750)
-    write(private)
-    assert mode(private) == 0o750
     write(tmp_path / ("x" * 245))
     assert entries(tmp_path) == ["fifo", "link", "plain", "private", "x" * 245]
 
@@ -87,11 +70,11 @@ def test_what_others_may_not_read_they_never_may(tmp_path):
 
 
 @posix
-def test_a_link_to_nothing_yet_and_the_standard_output_are_written(tmp_path, capfdbinary):
+def test_a_link_to_nothing_yet_and_a_pipe_are_written(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "new" / "file")
     files.write_text(tmp_path / "link", "new")
     assert (tmp_path / "new" / "file").read_text() == "new"
-    reads, writes = os.pipe()
+    reads, writes = os.pipe()  # as the standard output may be
     files.write_text(f"/dev/fd/{writes}", "new")
     os.close(writes)
     assert os.read(reads, 9) == b"new"
@@ -123,13 +106,12 @@ def test_when_writing_fails_the_old_file_stays_and_the_error_names_it(tmp_path):
     assert entries(tmp_path) == ["old"]
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-def test_when_filling_fails_nothing_is_left(tmp_path, error):
+def test_when_filling_is_interrupted_nothing_is_left(tmp_path):
     def fill(partial):
         (partial / "half").write_text("half")
-        raise error
+        raise KeyboardInterrupt
 
-    with pytest.raises(type(error)):
+    with pytest.raises(KeyboardInterrupt):
         files.make_folder(tmp_path / "new" / "faces", fill)
     assert entries(tmp_path / "new") == []
 
@@ -172,10 +154,7 @@ def savez(**arrays):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.write_bytes(b""), "damaged, or no file that hw1lib saved"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "damaged, or no file"),
         (lambda path: path.write_text("file,age\n"), "damaged, or no file"),
-        (savez(a=np.zeros(1)), "damaged, or no file"),
         (savez(kind="thing", version=1, b=np.zeros(1)), "damaged, or no file"),
         (savez(kind="thing", version=1, a=np.array([{}], dtype=object)), "damaged, or no file"),
         (savez(kind="thing", version=99, b=np.zeros(1)), "written by a later version"),
@@ -217,22 +196,21 @@ def test_npz_with_any_damage_is_read_as_it_was_or_refused(tmp_path):
 def test_what_is_cached_is_made_once_and_again_when_its_file_is_damaged():
     made = []
 
-    def content():
-        def make():
-            made.append(True)
-            return ARRAYS
+    def make():
+        made.append(True)
+        return ARRAYS
 
-        def load(path):
-            return files.read_npz(path, ("thing",), ("a",))["a"].tolist()
+    def save(arrays, path):
+        files.write_npz(path, "thing", arrays)
 
-        return cache.cached(
-            "things/x.npz", make, lambda arrays, path: files.write_npz(path, "thing", arrays), load
-        )
+    def load(path):
+        return files.read_npz(path, ("thing",), ("a",))["a"].tolist()
 
-    assert [content(), content()] == [list(range(9))] * 2
+    first, again = [cache.cached("things/x.npz", make, save, load) for _ in range(2)]
+    assert first == again == list(range(9))
     assert len(made) == 1
     (cache.cache_dir() / "things" / "x.npz").write_bytes(b"PK")
-    assert content() == list(range(9))
+    assert cache.cached("things/x.npz", make, save, load) == first
     assert len(made) == 2
 
 
@@ -243,15 +221,6 @@ def test_cache_dir_is_where_hw1_cache_says(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "site-packages" / "hw1lib" / "cache.py"))
     monkeypatch.setattr(Path, "expanduser", lambda path: tmp_path / str(path).replace("~", "home"))
     assert cache.cache_dir() == tmp_path / "home" / ".cache" / "hw1lib"
-
-    def no_home(path):
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "expanduser", no_home)
-    with pytest.raises(
-        FileError, match=r"home directory\.\): set the environment variable HW1_CACHE"
-    ):
-        cache.cache_dir()
     monkeypatch.undo()
     (tmp_path / "file").touch()
     monkeypatch.setenv("HW1_CACHE", str(tmp_path / "file"))

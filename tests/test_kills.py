@@ -122,34 +122,29 @@ def test_what_a_killed_run_left_is_thrown_away(tmp_path):
     assert entries(tmp_path) == sorted([folder.name, *others])  # no lock, nothing partial
 
 
-@pytest.mark.parametrize("hangs", [False, True])
-def test_of_two_runs_at_once_one_waits_until_the_lock_is_free_or_deleted(
-    hangs, tmp_path, monkeypatch
-):
+def test_who_waits_goes_on_when_the_lock_is_deleted(tmp_path, monkeypatch):
+    """As it says, if the other run is on another machine, whose lock the disk never frees."""
     folder, started, go, said = (tmp_path / name for name in ("faces", "started", "go", "said"))
     monkeypatch.setattr(files, "PATIENCE", 0.1)
 
-    def waits(partial):
+    def hangs(partial):
         (partial / "file").write_text("half")
         started.touch()
         wait_for(go.exists)
-        (partial / "file").write_text("whole")
 
     def second():
         sys.stderr = said.open("w", buffering=1)
-        files.make_folder(folder, waits if not hangs else fill)
+        files.make_folder(folder, fill)
 
-    first = forked(lambda: files.make_folder(folder, waits))
+    first = forked(lambda: files.make_folder(folder, hangs))
     wait_for(started.exists)
     other = forked(second)
     wait_for(lambda: said.exists() and said.read_text().endswith("\n"))
     assert f"waiting for another run that is writing {folder}; if there is none" in said.read_text()
-    if hangs:  # as if on another machine, whose lock the disk never frees
-        Path(re.search(r"delete (.*), and", said.read_text())[1]).unlink()
-        assert statuses(other) == [0]
-        other = []
+    Path(re.search(r"delete (.*), and", said.read_text())[1]).unlink()
+    assert statuses(other) == [0]
     go.touch()
-    assert set(statuses(first + other)) == {0}
+    assert statuses(first) == [0]
     assert (folder / "file").read_text() == "whole"
     assert entries(tmp_path) == ["faces", "go", "said", "started"]
 
@@ -175,22 +170,3 @@ def test_many_runs_at_once(tmp_path, monkeypatch, locks):
     assert written == 20 if locks else 20 <= written <= 160
     assert all((tmp_path / f"{i}" / "file").read_text() == "whole" for i in range(20))
     assert entries(tmp_path) == sorted(["log", *map(str, range(20))])
-
-
-def test_of_many_who_write_one_file_a_reader_sees_one(tmp_path):
-    path = files.write_text(tmp_path / "file", "-" * 300_000)
-
-    def writes(letter):
-        for _ in range(50):
-            files.write_text(path, letter * 300_000)
-
-    def reads():
-        contents = [path.read_text() for _ in range(100)]
-        assert all(len(text) == 300_000 and len(set(text)) == 1 for text in contents)
-
-    def is_killed():
-        files.write_atomically(path, lambda temporary: os._exit(9))
-
-    children = forked(lambda: writes("a"), lambda: writes("b"), reads, is_killed)
-    assert statuses(children) == [0, 0, 0, 9]
-    assert entries(tmp_path)[-1] == "file"

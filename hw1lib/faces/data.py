@@ -203,20 +203,15 @@ def _members(groups) -> list[np.ndarray]:
     return np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
 
 
-def folds(
-    groups, n_folds: int = N_FOLDS, seed: int = 0
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return row numbers of training, validation and test (81, 9 and 10 %) for each fold.
+def folds(groups, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return row numbers of training, validation and test (81, 9 and 10 %) for each of ten folds.
 
     The tests are disjoint, and as large as the report's (2,000 of 20,000). Rows of one group stay
-    together; ``seed`` draws the order in which they are dealt out. Fewer folds than ten leave out
-    the last ones.
+    together; ``seed`` draws the order in which they are dealt out.
     """
     groups = np.unique(numbers("groups", groups), return_inverse=True)[1]
     if len(groups) < N_FOLDS:
         raise UserError(f"ten folds need at least {N_FOLDS} faces, not {len(groups)}")
-    if whole_number("n_folds", n_folds) > N_FOLDS:
-        raise ValueError(f"n_folds must be at most {N_FOLDS}, not {n_folds}")
     whole_number("seed", seed, 0)
     # the first number tells the streams apart: NumPy takes [0], [0, 0] and [0, 0, 0] for the same
     n_test, members = round(len(groups) / N_FOLDS), _members(groups)
@@ -228,7 +223,7 @@ def folds(
                 test += rows
                 break
     drawn = []
-    for fold, test in enumerate(tests[:n_folds]):
+    for fold, test in enumerate(tests):
         rest = np.setdiff1d(np.arange(len(groups)), test)
         n_validation = max(1, round(len(rest) / 10))
         validation: list[int] = []

@@ -74,11 +74,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.n_components = n_components
         self.normalizer = normalizer
 
-    def fit(self, faces, y=None, *, subset: int = 5000, seed: int = 0, progress: bool = True):
-        """Fit normaliser and PCA on images (n, n_pixels), or on some faces of a FaceDataset.
-
-        Of a data set, ``subset`` faces are drawn by ``seed``, without replacement; all if there are
-        fewer. ``y`` is ignored.
+    def fit(self, images, y=None, *, progress: bool = True):
+        """Fit normaliser and PCA on images (n, n_pixels); ``y`` is ignored.
 
         Raises
         ------
@@ -87,11 +84,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         """
         k = whole_number("n_components", self.n_components)
         spread_of = NORMALIZERS[one_of("normalizer", self.normalizer, NORMALIZERS)]
-        if hasattr(faces, "images"):  # a FaceDataset
-            rows = np.random.default_rng(seed).permutation(len(faces))[:subset]
-            images = faces.images(np.sort(rows), progress)
-        else:
-            images = _check_images(faces)
+        images = _check_images(images)
         n, n_pixels = images.shape
         if n <= k or n_pixels < k:
             raise ValueError(

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from hw1lib.progress import bar
 
 VERSION = 5  # of what is kept about a folder or an archive in the cache
 MAX_BYTES = 1_000_000  # of one face: UTKFace's have about 5 kB
+MAX_TOTAL = 2_000_000_000  # of what an archive unpacks to: UTKFace's, to about 100 MB
 SAME_NAME = "another file of this name is read"
 TOO_LARGE = "it is too large for a face"
 WHERE = (
@@ -156,13 +156,13 @@ def _unpack(archive: Path, folder: Path, progress: bool) -> list[list[str]]:
 
     Nothing but plain files is made, and all of them below ``folder``.
     """
-    refused = {}
+    refused, room = {}, MAX_TOTAL
     try:
         # A tar is asked for first: one that ends in a zip would be taken for that.
         members = _tar_members(archive) if tarfile.is_tarfile(archive) else _zip_members(archive)
         for name, open_member in bar(members, f"unpacking {archive.name}", progress=progress):
             try:
-                _write(folder, name, open_member)
+                room -= _write(folder, name, open_member, room)
             except ValueError as error:
                 refused[name] = str(error)
         return [[name, reason] for name, reason in refused.items()]
@@ -170,7 +170,7 @@ def _unpack(archive: Path, folder: Path, progress: bool) -> list[list[str]]:
         if getattr(error, "errno", None) is not None:  # of the disk; gzip's have no number
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-    said = f"{archive}: damaged, incomplete, or not an archive ({reason}); {WHERE}"
+    said = f"{archive}: damaged, incomplete, or not an archive of faces ({reason}); {WHERE}"
     raise FileError(printable(said))
 
 
@@ -184,8 +184,8 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, Callable]]:
             members[member.name] = member
         # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
         tar.fileobj.seek(tar.offset)
-        end = tar.fileobj.read(-1)
-        if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
+        end = tar.fileobj.read(MAX_BYTES)
+        if not tarfile.BLOCKSIZE <= len(end) < MAX_BYTES or end.strip(b"\0"):
             raise tarfile.ReadError("it is cut, or something follows its end")
         for name, member in members.items():
             if not member.isdir():
@@ -210,8 +210,8 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, Callable]]:
                 yield name, functools.partial(zipped.open, name)
 
 
-def _write(folder: Path, name: str, open_member: Callable) -> None:
-    """Write a member of an archive to a folder; ValueError with the reason if it is left out."""
+def _write(folder: Path, name: str, open_member: Callable, room: int) -> int:
+    """Write a member of an archive, return its size; ValueError with the reason if left out."""
     path = name.replace("\\", "/")
     if path.startswith("/") or ".." in path.split("/") or PureWindowsPath(name).drive:
         raise ValueError("its path leads out of the archive")
@@ -222,10 +222,14 @@ def _write(folder: Path, name: str, open_member: Callable) -> None:
     if target.exists():
         raise ValueError(SAME_NAME)
     with open_member() as source:
-        start = source.read(MAX_BYTES + 1)
-        if len(start) > MAX_BYTES and remark != AN_ARCHIVE:
+        block = source.read(MAX_BYTES + 1)
+        if len(block) > MAX_BYTES and remark != AN_ARCHIVE:
             raise ValueError(TOO_LARGE)
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "xb") as file:
-            file.write(start)
-            shutil.copyfileobj(source, file)
+            while block:
+                if file.tell() + len(block) > room:
+                    raise tarfile.ReadError(f"it holds more than {MAX_TOTAL / 1e9:g} GB")
+                file.write(block)
+                block = source.read(MAX_BYTES)
+            return file.tell()

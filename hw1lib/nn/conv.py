@@ -4,8 +4,8 @@ Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed.
 ``max_pool2d`` compute the same fast; the tests hold each pair equal, and to SciPy and PyTorch.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw).
-Integers in give integers out. What networks train with (``correlate``, ``max_pool`` and the
-gradients) checks nothing.
+``conv2d`` and pooling of integers give integers. What networks train with (``correlate``,
+``max_pool`` and the gradients) checks nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from hw1lib.checks import numbers, one_of, whole_number
 
 MODES = ("correlation", "convolution")
-BLOCK = 2**17  # numbers in one block of columns: at most 1 MB, which stays in a core's cache
+BLOCK = (
+    2**17
+)  # numbers in one block of columns: at most 1 MB, if a window fits: it stays in a core's cache
 
 
 class ConvGradients(NamedTuple):
@@ -156,13 +158,15 @@ def images_gradient(
 ) -> np.ndarray:
     """Return the pictures' gradient; ``shape`` is that of the padded ones.
 
-    A cell of a picture collects grad * cell of the filter from each window that it is in. So turned
-    filters slide over the grad (N, F, oh, ow), spread as the windows were and with room around it.
-    Channels and filters change places. What the padding's cells collect is not computed.
+    A cell r collects from each window i that it is in: ``dx[r] = sum_i grad[i] w[r - stride i]``.
+    So turned filters slide over the grad (N, F, oh, ow), spread as the windows were, with kh - 1
+    and kw - 1 zeros around it. Channels and filters change places. What the padding's cells collect
+    is not computed.
     """
     (kh, kw), (oh, ow) = filters.shape[2:], grad.shape[2:]
     spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
-    spread[..., kh - 1 :: stride, kw - 1 :: stride][..., :oh, :ow] = grad
+    places = spread[..., kh - 1 :: stride, kw - 1 :: stride]  # of all windows that would have room
+    places[..., :oh, :ow] = grad
     height, width = spread.shape[2:]
     inside = spread[..., padding : height - padding, padding : width - padding]
     return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1))
@@ -177,7 +181,10 @@ def _columns(padded: np.ndarray, size, stride: int):
     windows = _windows(padded, size, stride).transpose(0, 1, 4, 5, 2, 3)  # a view, no copy
     n, c, kh, kw, oh, ow = windows.shape
     fit = max(1, BLOCK // (c * kh * kw))  # so many windows go into a block
-    pictures, rows, width = max(1, fit // (oh * ow)), max(1, min(oh, fit // ow)), min(ow, fit)
+    # whole pictures, or whole rows of one, or a part of a row: its cells are always neighbours
+    pictures = max(1, fit // (oh * ow))
+    rows = max(1, min(oh, fit // ow))
+    width = min(ow, fit)
     memory = np.empty(pictures * c * kh * kw * rows * width, padded.dtype)
     for start in range(0, n, pictures):
         for row in range(0, oh, rows):
@@ -227,7 +234,7 @@ def max_pool(x: np.ndarray, size: int) -> Pooled:
     x = x[(..., *whole)]
     index = np.arange(height * width, dtype=np.int32).reshape(height, width)[whole]
     flat = (*leading, oh * ow)  # NumPy is fast on long rows
-    values = x[..., ::size, ::size].reshape(flat).copy()
+    values = x[..., ::size, ::size].reshape(flat).copy()  # x itself may not be written into
     argmax = np.broadcast_to(index[::size, ::size].ravel(), flat).copy()
     for i, j in list(np.ndindex(size, size))[1:]:  # all squares at once, a cell after another
         these = x[..., i::size, j::size].reshape(flat)
@@ -255,7 +262,7 @@ def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
     """Find the filter that turned ``picture`` (H, W) into ``output`` (oh, ow), by least squares.
 
     The report never prints filters 2 and 3; its Tables 3.5 and 3.6 fix them. Of the filter sizes
-    that the shapes allow (more than one if ``stride`` is), the largest is taken: a smaller filter
+    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter
     is one of those, with zeros at its end. If ``rank`` is below the number of unknowns, the filter
     is the shortest of many that fit as well.
     """

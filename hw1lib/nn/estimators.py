@@ -18,15 +18,10 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hw1lib.checks import real_number
+from hw1lib.checks import real_number, unmasked
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
-
-
-def _refuse_masked(name: str, values) -> None:
-    if np.ma.is_masked(values):  # scikit-learn would take what is hidden
-        raise ValueError(f"{name} must not hold masked values: leave their rows out")
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -72,8 +67,8 @@ class _NetworkEstimator(BaseEstimator):
 
         A fit that fails, or is interrupted, leaves what an earlier one learned.
         """
-        _refuse_masked("X", X)
-        _refuse_masked("y", y)
+        unmasked("X", X)  # scikit-learn would take what is hidden
+        unmasked("y", y)
         fitted = copy.copy(self)
         fitted._train(X, y)
         self.__dict__ = fitted.__dict__  # all at once
@@ -106,7 +101,7 @@ class _NetworkEstimator(BaseEstimator):
                 share = f"validation_fraction={self.validation_fraction!r}"
                 rows = "the rows" if codes is None else "each class"
                 raise ValueError(f"early_stopping keeps {share} of {rows}: {error}") from error
-            validation = Xv, Tv
+            validation = (Xv, Tv)
         self.network_ = Network(config, self.initializer, random.randint(2**31), X.dtype)
         self.history_ = self.network_.fit(
             X,
@@ -120,7 +115,6 @@ class _NetworkEstimator(BaseEstimator):
             patience=self.patience if self.early_stopping else None,
             progress=False,
         )
-        self.loss_curve_ = self.history_.train_loss
 
     def _encode(self, y):
         """Return the targets (n, n_outputs), and the class codes (n,) or None."""
@@ -128,7 +122,7 @@ class _NetworkEstimator(BaseEstimator):
 
     def _outputs(self, X):
         check_is_fitted(self)
-        _refuse_masked("X", X)
+        unmasked("X", X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         return self.network_.outputs(X / X.dtype.type(self.scale_))
 
@@ -157,8 +151,8 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     random_state : int, RandomState or None
         Draws weights, order of rows, and the validation rows.
 
-    After ``fit`` there are ``network_``, ``history_`` and ``loss_curve_``, each epoch's training
-    loss, and the classifier's ``classes_``.
+    After ``fit`` there are ``network_``, ``history_`` (see ``History``), and the classifier's
+    ``classes_``.
     """
 
     _default_rate = 1e-3

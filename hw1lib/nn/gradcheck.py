@@ -19,9 +19,8 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
     is wrong. 0 where both gradients vanish.
 
     Where a ReLU's sum is 0, or two cells are equal that max pooling compares, the loss has a kink
-    and no derivative. Parameters with a kink within ``epsilon`` can't be decided: they are left
-    out, and a warning says which. A network whose biases are all 0 has some; biases that are drawn
-    move it away from there.
+    and no derivative. Parameters with a kink within ``epsilon`` are left out, and a warning says
+    which. A network whose biases are all 0 has some.
     """
     numerical, kinks = _differences(net, X, y, weight_decay, epsilon)
     if kinks.any():

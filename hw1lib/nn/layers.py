@@ -37,7 +37,7 @@ class Layer:
     decays : tuple of str
         The parameters that weight decay makes smaller.
     units : int or None
-        Outputs of one row, if they are not as many as the inputs.
+        Columns of the outputs (of pictures: channels), if they are not as many as the inputs have.
     first : bool
         Set by the network where nobody needs the gradient with respect to the inputs.
     """
@@ -60,7 +60,7 @@ class Layer:
         ``draw(fan_in, fan_out)`` returns weights of that shape from the network's initialiser.
         """
 
-    def __getstate__(self):  # views would be copied as arrays of their own: the copy makes its own
+    def __getstate__(self):  # without W, dW, ...: the network that is copied sets them again
         parts = {*self.shapes, *(f"d{name}" for name in self.shapes)}
         return {name: value for name, value in vars(self).items() if name not in parts}
 
@@ -99,7 +99,7 @@ class Dense(Layer):
             np.dot(_ones(len(delta), delta.dtype), delta, out=self.db)  # delta.sum(axis=0)
             return None if self.first else np.dot(delta, self.W.T)
 
-        Z = np.dot(A, self.W)  # as A @ self.W, but faster for matrices this narrow
+        Z = np.dot(A, self.W)  # as A @ self.W, but faster for a single output
         Z += self.b
         return Z, backward
 
@@ -122,7 +122,7 @@ class Conv(Layer):
 
     def initialize(self, draw):
         filters, channels = self.W.shape[:2]
-        # a column of what is drawn holds the 9 C weights of one filter
+        # a column of what is drawn holds the 9 C weights of one filter; fan_out is their number
         self.W[...] = draw(9 * channels, filters).T.reshape(self.W.shape)
 
     def forward(self, A, training=False):
@@ -219,11 +219,10 @@ class Apply(Layer):
         self.activation = activation
 
     def forward(self, Z, training=False):
-        # an activation of your own may return float64
-        A = self.activation(Z).astype(Z.dtype, copy=False)
+        A = self.activation(Z)
 
         def backward(grad):  # dL/dA
-            return self.activation.backward(grad, Z, A).astype(Z.dtype, copy=False)
+            return self.activation.backward(grad, Z, A)
 
         return A, backward
 
@@ -246,8 +245,8 @@ class Flatten(Layer):
 def dense_layers(sizes: Sequence, activation: Activation) -> list[Layer]:
     """Return the layers of a fully connected network.
 
-    ``sizes`` are its units, input first. A layer that stands among them is taken as it is. After
-    the last units comes no activation: that is the output activation, which the network knows.
+    ``sizes`` are its units, input first. A layer that stands among them is taken as it is. If units
+    come last, no activation follows them: that is the output activation, which the network knows.
     """
     layers: list[Layer] = []
     units = sizes[0]
@@ -264,9 +263,10 @@ def dense_layers(sizes: Sequence, activation: Activation) -> list[Layer]:
 def conv_layers(config: dict, activation: Activation) -> list[Layer]:
     """Return convolution, max pooling and activation for each of the filters; then dense layers.
 
-    The activation comes after the pooling, which leaves it a quarter of the numbers: for one that
-    never falls, ``max(f(z)) = f(max(z))``. With ``batch_norm`` it stands between the two, and its
-    beta in the place of the convolution's bias.
+    A layer that stands among the filters is taken as it is, and leaves height and width as they
+    are. The activation comes after the pooling, which leaves it a quarter of the numbers: for one
+    that never falls, ``max(f(z)) = f(max(z))``. With ``batch_norm`` it stands between the two, and
+    its beta in the place of the convolution's bias.
     """
     layers: list[Layer] = []
     channels, height, width = config["picture"]

@@ -52,7 +52,7 @@ class Loss:
         return float(np.sqrt(np.mean(np.square(o - t), dtype=np.float64)))
 
     def encode(self, y, n_outputs: int) -> np.ndarray:
-        """Return the targets as a float64 array (n, n_outputs), checked."""
+        """Return the targets as an array of floats (n, n_outputs), checked."""
         y = numbers("y", y)
         T = y[:, None] if y.ndim == 1 else y
         if T.shape[1:] != (n_outputs,):

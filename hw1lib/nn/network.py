@@ -104,11 +104,13 @@ def check_config(config) -> dict:
         whole_number("config['layers'][0], the inputs,", config["layers"][0])
     else:
         whole_number("config['outputs']", config["outputs"])
+        if len(config["picture"]) != 3:
+            raise ValueError(f"config['picture'] must be (C, H, W), not {config['picture']!r}")
     return config
 
 
 def _sizes(key: str, values, least: int) -> list:
-    if not isinstance(values, list | tuple | np.ndarray) or np.size(values) < least:
+    if not isinstance(values, list | tuple) or len(values) < least:
         raise ValueError(f"config[{key!r}] must hold {least} or more whole numbers, not {values!r}")
     name = f"each of config[{key!r}], if no layer,"
     return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
@@ -184,6 +186,8 @@ class Network:
         self.output_activation = _named(config, "output_activation", ACTIVATIONS, Activation)
         self.loss = _named(config, "loss", LOSSES, Loss)
         needed = self.loss.output_activation
+        if needed:
+            one_of("the loss's output_activation", needed, ACTIVATIONS)
         if needed and not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
             said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
             raise ValueError(f"{said}, not {config['output_activation']!r}")
@@ -268,6 +272,7 @@ class Network:
         backwards = []
         for layer in self.layers:
             A, backward = layer.forward(A, training)
+            A = A.astype(self.dtype, copy=False)  # a layer of your own may return float64
             backwards.append(backward)
         return A, backwards
 
@@ -276,6 +281,8 @@ class Network:
         delta = delta.astype(self.dtype, copy=False)
         for backward in reversed(backwards[self._first :]):
             delta = backward(delta)
+            if delta is not None:  # the first layer's
+                delta = delta.astype(self.dtype, copy=False)
 
     def _output_delta(self, Z, T):
         """Return dL/dZ of the output layer, (m, n_outputs), L the mean loss."""
@@ -318,6 +325,7 @@ class Network:
 
     # -- training --------------------------------------------------------------------------------
 
+    @quiet
     def fit(
         self,
         X,
@@ -385,7 +393,7 @@ class Network:
         history, start = History(), time.perf_counter()
 
         # one BLAS thread: on products this small a second one mostly waits, and starves others
-        with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+        with threadpool_limits(1, "blas"):
             for epoch in bar(range(epochs), "training", progress=progress, unit="epoch"):
                 rate = real_number(f"learning_rate({epoch})", schedule(epoch))
                 loss, metric = self._epoch(
@@ -424,7 +432,7 @@ class Network:
         Z = np.empty_like(T)  # the output layer's weighted sums of all rows, for the loss
         for start in range(0, len(X), batch_size):
             rows = slice(start, start + batch_size)  # the last batch may be smaller
-            batch = X.take(order[rows], axis=0)
+            batch = X.take(order[rows], axis=0)  # as X[order[rows]], but faster
             if augment is not None:
                 batch = self._augmented(augment, batch)
             Z[rows], backwards = self._forward(batch, training=True)
@@ -468,7 +476,7 @@ class Network:
         except (ValueError, TypeError, RecursionError) as error:
             raise FileError(f"{path}: not a network that this version can read: {error}") from error
         net.parameters[...] = parameters
-        net.rng = np.random.default_rng(0)  # only now: it has drawn no weights
+        net.rng = np.random.default_rng(0)  # the file holds none: shuffling begins anew
         return net
 
     def to_onnx(self, path) -> Path:

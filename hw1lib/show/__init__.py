@@ -1,6 +1,5 @@
 """What people look at: plots, pictures and tables with captions, and the page (``show.report``)."""
 
-from hw1lib.show.convolutions import conv_layers, passes, receptive_field, through_pooling
 from hw1lib.show.display import (
     Markdown,
     captioned,
@@ -11,8 +10,15 @@ from hw1lib.show.display import (
     steps,
     use_style,
 )
-from hw1lib.show.lessons import cloud, decision_regions, descents, small_network, softmax_bars
-from hw1lib.show.pictures import around_grey, face_sheet, face_sum
+from hw1lib.show.lessons import (
+    cloud,
+    conv_layers,
+    decision_regions,
+    passes,
+    small_network,
+    softmax_bars,
+)
+from hw1lib.show.pictures import around_grey, face_sheet
 from hw1lib.show.plots import (
     GENDERS,
     RACES,

@@ -66,20 +66,17 @@ def side_by_side(caption: str, *tables: str) -> None:
 def steps(states, sliders, caption: str, still) -> None:
     """Display states that sliders, or the arrow keys, switch between, with a caption.
 
-    The states themselves are stored, so that a saved page shows them without a kernel. Where no
-    script runs, and on paper, some of them stand beside each other instead.
+    All states are stored, so that a saved page shows them without a kernel.
 
     Parameters
     ----------
     states : sequence of str
-        HTML or SVG, one for each place of the sliders in the order of ``itertools.product``: the
-        last slider moves first.
+        HTML or SVG, in the order of ``itertools.product``: the last slider moves first.
     sliders : dict of str to sequence
         What each is called, and what its places are called.
-    caption : str
-        As for ``figure``.
     still : sequence of int
-        The states that stand beside each other. The sliders begin at the first.
+        The states that stand beside each other where no script runs, and on paper. The sliders
+        begin at the first.
     """
     labels = [[str(label) for label in places] for places in sliders.values()]
     numbered = np.arange(len(states)).reshape([len(places) for places in labels])

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
+from hw1lib.nn.gradients import PARAMETERS
+from hw1lib.show.display import ASSETS
 from hw1lib.show.plots import MARKERS, STYLES
+
+BACKWARD = "#9c3a00"  # numbers of the backward pass, dark enough on white
+MOST_SHEETS = 8  # of the maps of one layer so many are drawn
+ARROW = {"arrowstyle": "->", "color": "#444444"}
 
 
 def cloud(points, pca, names) -> Figure:
@@ -85,32 +94,6 @@ def small_network(net, x, t=None) -> Figure:
     return figure
 
 
-def descents(loss, paths) -> Figure:
-    """Draw paths over the contours of a loss of two weights, and the loss after each step.
-
-    ``loss`` takes weights (..., 2) to losses (...); a path (n, 2) has the weights before the first
-    step, after it, and so on.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.5, 1))
-    everywhere = np.concatenate(list(paths.values()))
-    low, high = everywhere.min(axis=0), everywhere.max(axis=0)
-    margin = 0.08 * (high - low)
-    x, y = np.meshgrid(*np.linspace(low - margin, high + margin, 200).T)
-    heights = loss(np.stack([x, y], axis=-1))
-    levels = heights.max() * 0.5 ** np.arange(9.0)[::-1]
-    left.contour(x, y, heights, levels, colors="0.7", linewidths=0.8)
-    for i, (name, path) in enumerate(paths.items()):
-        look = {"color": f"C{i}", "linestyle": STYLES[i], "marker": MARKERS[i], "markersize": 3}
-        left.plot(*path.T, linewidth=1, label=name, **look)
-        right.plot(loss(path), markevery=5, **look)
-    left.plot(*everywhere[0], "*", color="black", markersize=11)
-    left.set(xlabel="first weight", ylabel="second weight")
-    left.set_title("Paths from the star, and lines of equal loss")
-    right.set(xlabel="step", ylabel="loss", yscale="log", title="The loss on the way")
-    figure.legend(loc="outside lower center", ncols=len(paths))
-    return figure
-
-
 def softmax_bars(x, p) -> str:
     """Return logits, their exponentials and the probabilities (k,) as SVG: a row each class.
 
@@ -140,13 +123,8 @@ def softmax_bars(x, p) -> str:
 def decision_regions(panels, names) -> Figure:
     """Draw what classifiers of two features say everywhere in the plane, and 250 faces.
 
-    Parameters
-    ----------
-    panels : dict of str to (Network, Subset, sequence of str)
-        What a panel is called: a network with two inputs, faces (X (n, 2), class codes y (n,)), the
-        inputs' names.
-    names : sequence of str
-        What the codes stand for.
+    A panel's title leads to a network with two inputs, faces (X (n, 2), class codes y (n,)), and
+    the inputs' names. ``names`` are what the codes stand for.
     """
     size = 3.2 * len(panels), 3.6
     figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
@@ -169,3 +147,80 @@ def decision_regions(panels, names) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names))
     return figure
+
+
+def passes(x, kernel, w, values, gradients) -> str:
+    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing``.
+
+    Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
+    below it the gradient, as ``closed_form`` returns it.
+    """
+    pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
+    values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
+    gradients = gradients | {"output": gradients["error"]}
+    back = f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
+
+    def numbered(name_drawn):
+        name, x, y = name_drawn[1], name_drawn[2], float(name_drawn[3])
+        step = 25 if name[0] in "cy" else 20  # clear of the circles
+        value = f"{values[name]:z.2f}".replace("-", "−")
+        text = f'<text x="{x}" y="{y - step:g}" font-size="13">{value}</text>'
+        if name in gradients:
+            gradient = f"{gradients[name]:z.2f}".replace("-", "−")
+            text += f'<text x="{x}" y="{y + step:g}" {back}>{gradient}</text>'
+        return name_drawn[0] + text
+
+    svg = (ASSETS / "question3.svg").read_text(encoding="utf-8").replace("question3-", "passes-")
+    svg = re.sub(r'<text class="(\w+)" x="(\S+)" y="(\S+)">.*?</text>', numbered, svg)
+    legend = '<text x="882" y="24" font-size="13">above: value</text>'
+    legend += f'<text x="882" y="44" {back}>below: gradient</text>'
+    return svg.replace("</svg>", f"{legend}</svg>")
+
+
+def conv_layers(config: dict) -> Figure:
+    """Draw a convolutional network's config: maps as sheets to scale, units as columns."""
+    figure, ax = plt.subplots(figsize=(9.6, 2.3))
+    longest = max(config["picture"][1:])
+    end = -0.75
+    for i, (step, shape) in enumerate(_steps_and_shapes(config)):
+        if len(shape) == 3:
+            tall, wide = shape[1] / longest, shape[2] / longest
+            sheets = min(shape[0], MOST_SHEETS)
+            colour = f"C{min(i, 1)}"
+            size = f"{shape[0]} x {shape[1]}x{shape[2]}"
+        else:
+            tall, wide = 0.2 + 0.7 * min(1, shape[0] / 64), 0.08
+            sheets = 1
+            colour = "C2"
+            size = f"{shape[0]:,}"
+        x = end + 0.75
+        if step:
+            ax.annotate("", (x - 0.05, 0), (end + 0.05, 0), arrowprops=ARROW)
+            ax.text((end + x) / 2, 0.07, step, ha="center", va="bottom", fontsize=8)
+        for sheet in reversed(range(sheets)):  # the last one first: it lies behind
+            corner = x + 0.05 * sheet, -tall / 2 + 0.05 * sheet
+            look: dict = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.7}
+            ax.add_patch(Rectangle(corner, wide, tall, **look))
+        end = x + wide + 0.05 * (sheets - 1)
+        ax.text((x + end) / 2, -0.58, size, ha="center", va="top", fontsize=9)
+    ax.set(xlim=(-0.1, end + 0.2), ylim=(-0.75, 0.9), aspect="equal")
+    ax.axis("off")
+    return figure
+
+
+def _steps_and_shapes(config: dict) -> list[tuple[str, tuple[int, ...]]]:
+    """Return what leads to each layer, and its shape."""
+    channels, height, width = config["picture"]
+    functions = config["activation"], config["output_activation"]
+    activation, output = (str(f).replace("leaky_relu", "leaky ReLU") for f in functions)
+    layers: list[tuple[str, tuple[int, ...]]] = [("", (channels, height, width))]
+    for channels in config["filters"]:
+        height, width = height // 2, width // 2
+        step = f"convolution\n3x3, max\npooling 2x2,\n{activation}"
+        layers.append((step, (channels, height, width)))
+    layers.append(("cells in\na row", (channels * height * width,)))
+    for n in config["hidden"]:
+        layers.append((f"product,\n{activation}", (n,)))
+    step = "product" if output == "identity" else f"product,\n{output}"
+    layers.append((step, (config["outputs"],)))
+    return layers

@@ -42,24 +42,3 @@ def _pixels(image) -> np.ndarray:
 def around_grey(picture) -> np.ndarray:
     """Return a picture's numbers as pixels: grey is 0, the largest of them black or white."""
     return 127.5 + 127.5 * picture / (np.abs(picture).max() or 1)
-
-
-def face_sum(preprocessor, image) -> Figure:
-    """Draw a face as the mean and a sum of features times components, and how far each sum comes.
-
-    Upper row: the mean, and what is added to it (grey is 0, each scaled by its own largest entry).
-    Lower row: the face, and the sums.
-    """
-    features = preprocessor.transform(image[None])
-    until = [k for k in (1, 2, 3, 16, 64, 128) if k <= preprocessor.n_components]
-    sums = [preprocessor.center]
-    sums += [preprocessor.inverse_transform(features, k)[0] for k in until]
-    above, below = ["mean"], ["the face itself"]
-    for before, last in zip([0, *until], until, strict=False):
-        first = before + 1
-        added = f"+ no. {first} to {last}"
-        above.append(f"{features[0, before]:+.0f} × no. {first}" if first == last else added)
-        below.append(f"sum to no. {last}")
-    steps = [around_grey(step) for step in np.diff(sums, axis=0)]
-    rows = [sums[0], *steps, image, *sums[1:]]
-    return face_sheet(rows, above + below, columns=len(sums), scale=1.32)

@@ -49,23 +49,19 @@ def training_curves(
     """Draw training and validation curves: a panel an experiment, rows of panels a source.
 
     The line is the mean over the networks, the band reaches from the lowest to the highest. A
-    source's panels share their axes. Epochs are logarithmic, so that the beginning and a long end
-    are both seen.
+    source's panels share their axes; epochs are logarithmic.
 
     Parameters
     ----------
     sources : dict of str to DataFrame
-        What the runs are called, and the runs: the recorded ones above this run's, say. What a
-        source does not hold leaves its panel empty.
+        What the runs are called, and the runs. What a source lacks leaves its panel empty.
     names : dict of str to str
         Experiments, and the panels' titles.
     curve : {"loss", "rmse", "accuracy"}
     best : bool
         Mark the epoch with the lowest validation loss, the median over the networks.
-    columns : int
-        Panels in a row.
-    since : int
-        The first epoch that is drawn: after a steep beginning the rest is seen better.
+    columns, since : int
+        Panels in a row; the first epoch that is drawn.
     """
     if not any(runs["experiment"].isin(names).any() for runs in sources.values()):
         raise ValueError(f"sources must hold one of {', '.join(names)} at least")
@@ -188,10 +184,9 @@ def _bend(ax, metric: str) -> None:
 def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
     """Draw what models reach: a row each, the mean with its 95 % interval, folds as dots.
 
-    ``table`` is as ``study.model_comparison`` returns it: the index names the models; columns
-    ``rmse`` (years) and ``accuracy``, or one of them, hold one number a fold, or none;
-    ``published``, if there is such a column, the report's RMSE and accuracy or None. With ``join``
-    a line joins the dots of each fold: folds rise and fall together.
+    ``table`` is as ``study.model_comparison`` returns it: the columns ``rmse`` (years) and
+    ``accuracy``, or one of them, hold one number a fold, or none; ``published``, if it is there,
+    both as the report has them. With ``join`` a line joins the dots of each fold.
     """
     labels = {
         "rmse": "test RMSE of age (years), left is better",
@@ -222,16 +217,9 @@ def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
 def by_group(groups, ylabel: str, overall: float | None = None, limit: float | None = None):
     """Draw a number of groups of test faces, of one model or several, with intervals.
 
-    Parameters
-    ----------
-    groups : dict of str to DataFrame, or to dict of str to DataFrame
-        Panel -> table, or panel -> model -> table; the index names the groups, columns ``n, value,
-        low, high``. The first model's ``n`` stands below the groups.
-    ylabel : str
-    overall : float, optional
-        The number of all faces together, drawn across.
-    limit : float, optional
-        What no model can do better than, as labels are noisy (``faces.label_noise``).
+    ``groups`` is panel -> table, or panel -> model -> table; the index names the groups, columns
+    ``n, value, low, high``. ``overall``, of all faces together, and ``limit``, which no model can
+    pass as labels are noisy (``faces.label_noise``), are drawn across.
     """
     panels = {
         name: {"a group": models} if isinstance(models, pd.DataFrame) else models

@@ -47,15 +47,9 @@ def build(
     """Run all notebooks of a folder, side by side, and write them as one HTML page.
 
     With ``store`` each notebook is also written back to its file, as run. ``facts`` are what the
-    title block says of this run, by default ``this_run()``.
-
-    Raises
-    ------
-    FileError
-        If there is no notebook in the folder, or one is damaged; nothing was run then.
-    RuntimeError
-        If a cell failed, naming it: after all others were run, and the page was written, with the
-        error in its place.
+    title block says of this run, by default ``this_run()``. FileError, before anything is run: no
+    notebook in the folder, or a damaged one. RuntimeError: a cell failed; the others were run, and
+    the page was written with the error in its place.
     """
     paths = sorted(Path(notebooks).glob(NOTEBOOK_NAMES))
     if not paths:

@@ -19,20 +19,11 @@ GAP = '<div style="margin:0px 28px 10px 0px">'
 def table(
     cells, caption: str = "", marks=None, block: int | None = None, compact: bool = False
 ) -> str:
-    """Return a table as HTML.
+    """Return rows of numbers or text as an HTML table; None leaves a cell empty.
 
-    Parameters
-    ----------
-    cells : sequence of rows
-        Numbers or text; None leaves a cell empty.
-    caption : str
-        Shown above, plain text.
-    marks : dict of (row, column) to {"padding", "window", "selected", "wrong"}, optional
-        Cells to colour.
-    block : int, optional
-        Draw a heavier line after so many rows and columns: the windows of a pooling.
-    compact : bool
-        Smaller, for many numbers.
+    ``marks`` names cells to colour, (row, column) -> "padding", "window", "selected" or "wrong".
+    After each ``block`` rows and columns a heavier line is drawn: the windows of a pooling.
+    ``compact`` is smaller, for many numbers.
     """
     marks = marks or {}
     size = "padding:1px 5px;font-size:85%" if compact else "padding:4px 10px"

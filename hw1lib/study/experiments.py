@@ -22,15 +22,14 @@ class Target(NamedTuple):
     activation: str  # of the outputs
     loss: str | nn.Loss
     metric: str  # "rmse" or "accuracy"
-    unit: str  # of a difference of two test results
     sign: int  # 1 where less is better
-    factor: int  # from the metric to the unit: accuracies are told in per cent
+    factor: int  # 100 where it is told in per cent
 
 
 TARGETS = {
-    "age": Target(1, "leaky_relu", "l2", "rmse", "years", 1, 1),
-    "gender": Target(1, "sigmoid", "logistic", "accuracy", "points", -1, 100),
-    "race": Target(5, "softmax", "nll", "accuracy", "points", -1, 100),
+    "age": Target(1, "leaky_relu", "l2", "rmse", 1, 1),
+    "gender": Target(1, "sigmoid", "logistic", "accuracy", -1, 100),
+    "race": Target(5, "softmax", "nll", "accuracy", -1, 100),
 }
 OF_FEATURES = ("whitening", "input_rms", "normalizer", "pca_faces")  # fields without filters
 OF_PICTURES = ("filters", "cell", "margin", "batch_norm", "shift", "average_mirror", "joint")

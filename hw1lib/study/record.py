@@ -17,7 +17,7 @@ import pandas as pd
 from threadpoolctl import threadpool_info
 
 from hw1lib import faces
-from hw1lib.files import write_atomically
+from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
 from hw1lib.study.experiments import EXPERIMENTS, TARGETS
@@ -160,10 +160,8 @@ def write_recording(results: dict, folder) -> Path:
 
     for name, table in results.items():
         if isinstance(table, pd.DataFrame):
-            text = table.to_csv(index=False, lineterminator="\n")
-            write_atomically(folder / f"{name}.csv", lambda path, text=text: path.write_text(text))
-    text = json.dumps(results["provenance"], indent=2) + "\n"
-    write_atomically(folder / "provenance.json", lambda path: path.write_text(text))
+            write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "provenance.json", json.dumps(results["provenance"], indent=2) + "\n")
     write_atomically(folder / "faces.npz", arrays)
     return folder
 

@@ -258,13 +258,13 @@ def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
     return pd.DataFrame({"mean": table.mean(), "low": table.min(), "high": table.max()})
 
 
-def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.DataFrame:
+def face_errors(runs: pd.DataFrame, name: str, data) -> pd.DataFrame:
     """Return a row a tested face and network of an experiment: what is predicted, and the labels.
 
     Index the rows of ``data``, which holds the faces that were trained on; ``fold, seed, age,
     gender, race, predicted`` and ``error``: years, or 1 for a wrong label.
     """
-    folds = data.folds(partition)
+    folds = data.folds()
     parts = []
     for _, row in of_experiments(runs, name).iterrows():
         part = data.labels[["age", "gender", "race"]].iloc[folds[row["fold"]][2]]
@@ -272,6 +272,6 @@ def face_errors(runs: pd.DataFrame, name: str, data, partition: int = 0) -> pd.D
         error = part["predicted"] - part[row["target"]]
         part["error"] = error if row["target"] == "age" else (error != 0).astype(float)
         if abs(score(row["target"], error * 0, error)["test"] - row["test"]) > 1e-3:
-            raise ValueError(f"data and partition must be those that {name} was tested on")
+            raise ValueError(f"data must be those that {name} was tested on")
         parts.append(part)
     return pd.concat(parts)

@@ -30,7 +30,7 @@ SUPPORT_VECTORS = {
 }
 
 
-def baselines(data: faces.Data, target: str, folds=range(10), partition: int = 0) -> pd.DataFrame:
+def baselines(data: faces.Data, target: str, folds=range(10)) -> pd.DataFrame:
     """Return Runs of what can be told without hidden layers.
 
     For age "mean/age", always the training mean, and linear regression, "linear/age"; for the
@@ -41,7 +41,7 @@ def baselines(data: faces.Data, target: str, folds=range(10), partition: int = 0
     else:
         models = {"largest": DummyClassifier(), "logistic": logistic_regression()}
     jobs = [(f"{name}/{target}", models[name], fold) for name in models for fold in folds]
-    return pd.DataFrame([_fit(data, target, *job, partition) for job in jobs], columns=COLUMNS)
+    return pd.DataFrame([_fit(data, target, *job) for job in jobs], columns=COLUMNS)
 
 
 def logistic_regression():
@@ -59,37 +59,39 @@ def support_vectors(data: faces.Data, target: str, folds=range(10), n_jobs: int 
     if target == "age":
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
     jobs = ((f"svm/{target}", model, fold) for fold in folds)
-    tasks = (joblib.delayed(_fit)(data, target, *job, 0, whitening) for job in jobs)
+    tasks = (joblib.delayed(_fit)(data, target, *job, whitening) for job in jobs)
     return pd.DataFrame(joblib.Parallel(n_jobs)(tasks), columns=COLUMNS)
 
 
-def _fit(data, target, name, model, fold, partition, whitening=None) -> dict:
+def _fit(data, target, name, model, fold, whitening=None) -> dict:
     """Return one row of Runs."""
-    train, _, test = subsets = data.split(target, fold, partition)
+    train, _, test = subsets = data.split(target, fold)
     if whitening is not None:
         train, _, test = faces.rescale(*subsets, whitening=whitening)
-    if len(np.unique(train.y)) == 1:  # of few faces: there is nothing to tell apart
-        model = DummyClassifier()
-    predicted = model.fit(train.X, train.y).predict(test.X)
+    predicted = _predicted(model, train.X, train.y, test.X)
     row = {"experiment": name, "target": target, "fold": fold, "seed": 0, "drawn": data.drawn}
     row |= {"train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
     return row | score(target, test.y, predicted) | {"predicted": predicted}
 
 
+def _predicted(model, X, y, X_test):
+    if len(np.unique(y)) == 1:  # of few faces: there is nothing to tell apart
+        model = DummyClassifier()
+    return model.fit(X, y).predict(X_test)
+
+
 # -- normalisers ----------------------------------------------------------------------------------
 
 
-def compare_normalizers(
-    ds: faces.FaceDataset, n: int = 3000, folds: int = 10, seed: int = 2, progress: bool = True
-) -> pd.DataFrame:
+def compare_normalizers(ds: faces.FaceDataset, n: int = 3000, progress=True) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
     A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
     age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(ds))[:n])
+    rows = np.sort(np.random.default_rng(2).permutation(len(ds))[:n])
     images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
-    splits = list(KFold(min(folds, len(rows)), shuffle=True, random_state=0).split(rows))
+    splits = list(KFold(min(10, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
     for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
@@ -100,9 +102,7 @@ def compare_normalizers(
             row = {"normalizer": name, "variance": variance, "fold": fold}
             for target, model in (("age", LinearRegression()), ("race", logistic_regression())):
                 y = labels[target].to_numpy()
-                if len(np.unique(y[train])) == 1:
-                    model = DummyClassifier()
-                predicted = model.fit(X[train], y[train]).predict(X[test])
+                predicted = _predicted(model, X[train], y[train], X[test])
                 row[target] = round(score(target, y[test], predicted)["test"], 4)
             results.append(row)
     return pd.DataFrame(results)

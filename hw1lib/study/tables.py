@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hw1lib.checks import unmasked
 from hw1lib.study.comparisons import OVERLAP, interval
 from hw1lib.study.experiments import RECONSTRUCTED, TARGETS, Experiment
 from hw1lib.study.published import OTHERS, PUBLISHED
@@ -17,7 +16,6 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 
     One or two folds say too little about their spread: of those the mean alone; "-" of none.
     """
-    numbers = np.asarray(unmasked("numbers", numbers), float)
     if not len(numbers) or np.isnan(numbers).all():
         return "-"
     mean, _, high = interval(numbers, overlap=OVERLAP)
@@ -96,14 +94,6 @@ def _drawn(runs: pd.DataFrame) -> pd.Series:
     return runs.get("drawn", pd.Series(True, runs.index)).ne(False)
 
 
-def _of_utkface(runs: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the runs (default: ``recorded()``); an error if any are of drawn faces."""
-    runs = recorded() if runs is None else runs
-    if _drawn(runs).any():
-        raise ValueError("runs must be of UTKFace, as the published numbers are, not drawn faces")
-    return runs
-
-
 def _cell(runs: pd.DataFrame, name: str, metric: str, what: str = "test") -> str:
     if name not in set(runs["experiment"]):
         return "-"
@@ -122,13 +112,14 @@ MODELS = {  # what is trained on ages, and on race labels
 }
 
 
-def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
+def model_comparison() -> pd.DataFrame:
     """Return what each step of the way gained, from the simplest model to the convolutional one.
 
-    Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of the race label), each a
-    list of one number a fold, or empty; ``published``, the report's RMSE and accuracy, or None.
+    Of the recorded runs. Index the models. Columns ``rmse``, ``mae`` (years) and ``accuracy`` (of
+    the race label), each a list of one number a fold, or empty; ``published``, the report's RMSE
+    and accuracy, or None.
     """
-    runs = _of_utkface(runs)
+    runs = recorded()
     rows = {}
     for model, (age, race) in MODELS.items():
         published: list = [None, None]
@@ -144,9 +135,9 @@ def model_comparison(runs: pd.DataFrame | None = None) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def where_this_stands(runs: pd.DataFrame | None = None) -> pd.DataFrame:
+def where_this_stands() -> pd.DataFrame:
     """Return the recorded results beside what others published of UTKFace, with their sources."""
-    runs = _of_utkface(runs)
+    runs = recorded()
     features = "128 PCA features; ten test folds, near-duplicates together"
     pictures = "pictures of 50x50; the same folds"
     models = {

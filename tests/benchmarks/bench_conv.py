@@ -122,13 +122,3 @@ def rows():
     yield max_pool2d_forward()
     yield training_step(50)
     yield training_step(40)
-
-
-def main():
-    for each in rows():
-        goal = f"(at most {each['goal']:.2f})"
-        print(f"{each['what']} / {each['against']}: {each['ratio']:.2f} {goal}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

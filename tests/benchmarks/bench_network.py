@@ -12,23 +12,24 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from hw1lib import nn
 
-N, FEATURES, BATCH, RATE, MOMENTUM = 16_200, 128, 128, 1e-3, 0.9
-CASES = {  # layers, output activation, loss
-    "128-64-1, L2": ([FEATURES, 64, 1], "leaky_relu", "l2"),
-    "128-64-16-1, L2": ([FEATURES, 64, 16, 1], "leaky_relu", "l2"),
-    "128-64-5, NLL": ([FEATURES, 64, 5], "softmax", "nll"),
+N, FEATURES, BATCH, RATE, MOMENTUM, ROUNDS = 16_200, 128, 128, 1e-3, 0.9, 9
+CASES = {  # layers, loss
+    "128-64-1, L2": ([FEATURES, 64, 1], "l2"),
+    "128-64-16-1, L2": ([FEATURES, 64, 16, 1], "l2"),
+    "128-64-5, NLL": ([FEATURES, 64, 5], "nll"),
 }
 
 
-def network(case, activation="leaky_relu", output_activation=None) -> nn.Network:
-    layers, output, loss = CASES[case]
-    output = output_activation if output_activation and loss == "l2" else output
+def network(case, activation="leaky_relu", output="leaky_relu") -> nn.Network:
+    layers, loss = CASES[case]
+    output = "softmax" if loss == "nll" else output
     config = {"layers": layers, "activation": activation, "output_activation": output, "loss": loss}
     return nn.Network(config, nn.Xavier(), seed=0)
 
@@ -36,31 +37,36 @@ def network(case, activation="leaky_relu", output_activation=None) -> nn.Network
 def data(case, n=N):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((n, FEATURES), dtype=np.float32)
-    if CASES[case][2] == "nll":
+    if CASES[case][1] == "nll":
         return X, (X[:, :5] + rng.standard_normal((n, 5))).argmax(axis=1)
     return X, (X[:, :5].sum(axis=1) + 3 * rng.standard_normal(n)).astype(np.float32)
 
 
-def median_ratio(ours, theirs, rounds) -> float:
+def row(what, against, ours, theirs, goal) -> dict:
     """Return the median of ours() / theirs(), both in seconds."""
-    return statistics.median(ours() / theirs() for _ in range(rounds))
-
-
-def row(what, against, ratio, goal) -> dict:
+    ratio = statistics.median(ours() / theirs() for _ in range(ROUNDS))
     return {"what": what, "against": against, "ratio": round(ratio, 3), "goal": goal}
 
 
-def clock(work) -> float:
+def clock(work, *arguments, **settings) -> float:
     start = time.perf_counter()
-    work()
+    work(*arguments, **settings)
     return time.perf_counter() - start
+
+
+def fit(net, X, y, validation=None, epochs=1, batch_size=BATCH) -> nn.History:
+    return net.fit(X, y, validation, epochs, batch_size, RATE, MOMENTUM, progress=False)
 
 
 def our_seconds(case, X, y, epochs, validation=None) -> float:
     """Return the seconds of ``epochs`` epochs of ``fit``, without its start."""
-    net, settings = network(case), {"momentum": MOMENTUM, "progress": False}
-    seconds = net.fit(X, y, validation, epochs + 1, BATCH, RATE, **settings).seconds
+    seconds = fit(network(case), X, y, validation, epochs + 1).seconds
     return seconds[-1] - seconds[0]
+
+
+def assert_same(net, weights, biases):
+    for ours, theirs in zip(net.weights + net.biases, [*weights, *biases], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 # -- the floor: nothing but the matrix products --------------------------------------------------
@@ -113,60 +119,49 @@ def floor_of_epoch(case, X, y):
     return epoch
 
 
-def against_the_floor(case, rounds=9, epochs=8) -> dict:
+def against_the_floor(case, validated=False, epochs=8) -> dict:
     """One training step, everything included, against its matrix products."""
     X, y = data(case)
-    with threadpool_limits(1):
-        floor = floor_of_epoch(case, X, y)
-        ratio = median_ratio(
-            lambda: our_seconds(case, X, y, epochs),
-            lambda: clock(lambda: [floor() for _ in range(epochs)]),
-            rounds,
-        )
-    return row(f"training step {case}", "its matrix products", ratio, 1.4)
-
-
-def long_run(rounds=9, epochs=8) -> dict:
-    """8,000 epochs of the race classifier, measured on a few, each with validation."""
-    case = "128-64-5, NLL"
-    X, y = data(case)
-    Xv, yv = data(case, 1_800)
-    validation = products(network(case), Xv, yv)[0]
+    validation = data(case, 1_800) if validated else None
+    of_validation = products(network(case), *validation)[0] if validated else []
     with threadpool_limits(1):
         training = floor_of_epoch(case, X, y)
+
+        def ours():
+            return our_seconds(case, X, y, epochs, validation)
 
         def floor():
             for _ in range(epochs):
                 training()
-                multiply(validation)
+                multiply(of_validation)
 
-        ratio = median_ratio(
-            lambda: our_seconds(case, X, y, epochs, (Xv, yv)), lambda: clock(floor), rounds
-        )
-        minutes = our_seconds(case, X, y, epochs, (Xv, yv)) / epochs * 8_000 / 60
-    what = f"8,000 epochs {case}, {N:,} faces ({minutes:.1f} minutes)"
-    return row(what, "its matrix products", ratio, 1.5)
+        what, goal = f"training step {case}", 1.4
+        if validated:
+            minutes = ours() / epochs * 8_000 / 60
+            what, goal = f"8,000 epochs {case}, {N:,} faces ({minutes:.1f} minutes)", 1.5
+        return row(what, "its matrix products", ours, lambda: clock(floor), goal)
 
 
 # -- PyTorch, eager ------------------------------------------------------------------------------
 
 
-def torch_training(torch, net, X, y):
-    """Return PyTorch's ``epoch(order)`` for a copy of ``net``, and a function to its parameters."""
-    layers = []
+def torch_training(net, X, y):
+    """Return PyTorch's ``epoch(order)`` for a copy of ``net``, and its linear layers."""
+    linears, layers = [], []
     for W, b in zip(net.weights, net.biases, strict=True):
         linear = torch.nn.Linear(*W.shape)
         linear.weight.data = torch.from_numpy(W.T.copy())
         linear.bias.data = torch.from_numpy(b.copy())
+        linears.append(linear)
         layers += [linear, torch.nn.LeakyReLU(0.01)]
     classes = net.config["loss"] == "nll"
-    # its cross entropy takes the logits
     model = torch.nn.Sequential(*(layers[:-1] if classes else layers))
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
 
     def half_squares(a, t):
         return (a - t).square().sum() / (2 * len(t))
 
+    # its cross entropy takes the logits
     loss_function = torch.nn.CrossEntropyLoss() if classes else half_squares
     X, T = torch.from_numpy(X), torch.from_numpy(y if classes else y[:, None])
 
@@ -184,28 +179,20 @@ def torch_training(torch, net, X, y):
                 right += (output.detach().argmax(1) == target).sum()
         return float(total) / len(order), int(right) / len(order)
 
-    return epoch, lambda: [part.detach().numpy() for part in model.parameters()]
+    return epoch, linears
 
 
-def assert_same_as_torch(torch, case, X, y):
-    """Take the same eight steps, the last one uneven: the same loss, the same weights."""
-    net = network(case)
-    epoch, parameters = torch_training(torch, net, X, y)
-    loss, _ = epoch(copy.deepcopy(net.rng).permutation(len(X)))
-    history = net.fit(X, y, epochs=1, learning_rate=RATE, momentum=MOMENTUM, progress=False)
-    np.testing.assert_allclose(history.train_loss, [loss], rtol=1e-4)
-    for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        np.testing.assert_allclose(W.T, parameters()[2 * i], rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(b, parameters()[2 * i + 1], rtol=1e-3, atol=1e-5)
-
-
-def against_pytorch(case, rounds=9, epochs=2) -> dict:
+def against_pytorch(case, epochs=2) -> dict:
     """Epochs of training, the same data in memory, the same settings; threads as each does best."""
-    import torch
-
     X, y = data(case)
-    assert_same_as_torch(torch, case, X[:1_000], y[:1_000])
-    epoch, _ = torch_training(torch, network(case), X, y)
+    net, few = network(case), 1_000  # eight steps, the last one uneven: the same loss and weights
+    epoch, linears = torch_training(net, X[:few], y[:few])
+    loss, _ = epoch(copy.deepcopy(net.rng).permutation(few))
+    np.testing.assert_allclose(fit(net, X[:few], y[:few]).train_loss, [loss], rtol=1e-4)
+    weights = [linear.weight.detach().numpy().T for linear in linears]
+    assert_same(net, weights, [linear.bias.detach().numpy() for linear in linears])
+
+    epoch, _ = torch_training(network(case), X, y)
     rng = np.random.default_rng(0)
 
     def theirs():
@@ -218,17 +205,18 @@ def against_pytorch(case, rounds=9, epochs=2) -> dict:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(min((1, 2), key=with_threads))
-        ratio = median_ratio(lambda: our_seconds(case, X, y, epochs), theirs, rounds)
+        return row(
+            f"epoch {case}", "PyTorch", lambda: our_seconds(case, X, y, epochs), theirs, 1 / 4
+        )
     finally:
         torch.set_num_threads(before)
-    return row(f"epoch {case}", "PyTorch", ratio, 1 / 4)
 
 
 # -- scikit-learn --------------------------------------------------------------------------------
 
 
 def scikit_model(case, **settings):
-    layers, _, loss = CASES[case]
+    layers, loss = CASES[case]
     return (MLPClassifier if loss == "nll" else MLPRegressor)(
         hidden_layer_sizes=layers[1:-1],
         activation="relu",
@@ -242,26 +230,20 @@ def scikit_model(case, **settings):
 
 
 def assert_same_as_scikit_learn(case, X, y):
-    """Take the same eight steps, the last one uneven: the same weights."""
-    net = network(case, "relu", "identity")
-    model = scikit_model(case, batch_size=len(X))
-    classes = {"classes": np.arange(5)} if CASES[case][2] == "nll" else {}
+    """Take the same three steps on all rows: the same weights."""
+    net, model = network(case, "relu", "identity"), scikit_model(case, batch_size=len(X))
+    classes = {"classes": np.arange(5)} if CASES[case][1] == "nll" else {}
     model.partial_fit(X, y, **classes)  # makes the arrays
     model.coefs_ = [W.copy() for W in net.weights]
     model.intercepts_ = [b.copy() for b in net.biases]
     del model._optimizer  # and with it the velocities
-    order = copy.deepcopy(net.rng).permutation(len(X))
-    for start in range(0, len(X), BATCH):
-        rows = order[start : start + BATCH]
-        model.set_params(batch_size=len(rows)).partial_fit(X[rows], y[rows])
-    net.fit(X, y, epochs=1, learning_rate=RATE, momentum=MOMENTUM, progress=False)
-    for ours, theirs in zip(
-        net.weights + net.biases, model.coefs_ + model.intercepts_, strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    for _ in range(3):
+        model.partial_fit(X, y)
+    fit(net, X, y, epochs=3, batch_size=len(X))
+    assert_same(net, model.coefs_, model.intercepts_)
 
 
-def against_scikit_learn(case, rounds=9, epochs=4) -> dict:
+def against_scikit_learn(case, epochs=4) -> dict:
     """``fit`` against MLPRegressor or MLPClassifier, solver "sgd", relu, the same settings."""
     X, y = data(case)
     assert_same_as_scikit_learn(case, X[:1_000], y[:1_000])
@@ -270,31 +252,17 @@ def against_scikit_learn(case, rounds=9, epochs=4) -> dict:
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = scikit_model(case, max_iter=epochs, tol=0, random_state=0)
-            return clock(lambda: model.fit(X, y))
+            return clock(model.fit, X, y)
 
     def ours():
-        net = network(case, "relu", "identity")
-        settings = {"momentum": MOMENTUM, "progress": False}
-        return clock(lambda: net.fit(X, y, None, epochs, BATCH, RATE, **settings))
+        return clock(fit, network(case, "relu", "identity"), X, y, epochs=epochs)
 
     threads = min((1, 2), key=theirs)
-    return row(
-        f"fit {case}", "scikit-learn", median_ratio(ours, lambda: theirs(threads), rounds), 0.43
-    )
+    return row(f"fit {case}", "scikit-learn", ours, lambda: theirs(threads), 0.43)
 
 
 def rows():
     """Yield every ratio, each with the most that is allowed."""
     for against in (against_the_floor, against_pytorch, against_scikit_learn):
         yield from map(against, CASES)
-    yield long_run()
-
-
-def main():
-    for each in rows():
-        goal = f"(at most {each['goal']:.2f})"
-        print(f"{each['what']} / {each['against']}: {each['ratio']:.2f} {goal}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    yield against_the_floor("128-64-5, NLL", validated=True)

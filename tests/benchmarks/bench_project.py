@@ -1,6 +1,6 @@
 """Experiments side by side, the time of an import, and how cost grows with data.
 
-Run it alone: python tests/benchmarks/bench_project.py. Ratios are ours / theirs, from pairs
+Run it alone: python tests/benchmarks/run.py bench_project. Ratios are ours / theirs, from pairs
 measured in turn; the median counts.
 """
 
@@ -121,13 +121,3 @@ def rows():
     yield import_time()
     yield training_growth()
     yield export_growth()
-
-
-def main():
-    for row in rows():
-        what, against, ratio, goal = row.values()
-        print(f"{what} / {against}: {ratio:.2f} (at most {goal:.2f})", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,13 +3,15 @@
 import io
 import re
 import struct
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_faces import STAMP, coded, opened, reasons, scene, write_folder
-from numpy.testing import assert_array_equal
 from PIL import Image
 
 from hw1lib.faces import block_mean, reading
@@ -58,17 +60,9 @@ def read_by_hand(name):
 
 
 @ROUND
-@given(st.integers(0, 120), st.integers(0, 1), st.integers(0, 4), digits, endings)
-def test_every_valid_name_is_read(age, gender, race, stamp, ending):
-    labels, remark = read_name(f"{age}_{gender}_{race}_{stamp}{ending}")
-    assert labels == (age, gender, race)
-    assert (remark == "") == (ending.lower() in (".jpg.chip.jpg", ".jpg"))
-
-
-@ROUND
 @given(names, st.data())
-def test_no_other_name_is_read(name, draw):
-    for _ in range(draw.draw(st.integers(1, 3))):  # changed here and there
+def test_names_are_read_as_by_hand(name, draw):
+    for _ in range(draw.draw(st.integers(0, 3))):  # changed here and there, or not at all
         start = draw.draw(st.integers(0, len(name)))
         stop = draw.draw(st.integers(start, min(len(name), start + 3)))
         new = draw.draw(st.text("0123456789_. -jpgcheiJ٣é\n/", max_size=3))
@@ -131,6 +125,7 @@ GOOD_PICTURES = {
     "no EXIF": coded(exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff" + b"\x99" * 40),
     "thumbnail in front": coded(comment=coded(scene(1, (32, 32)))),
     "data behind": coded() + b"more",
+    "turned": coded(scene().transpose(Image.Transpose.ROTATE_90), exif=exif(6)),
 }
 
 
@@ -152,23 +147,6 @@ def test_pictures_that_a_viewer_shows_are_read():
         assert np.abs(shown - np.asarray(expected, int)).mean() < 3, kind
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_a_picture_as_the_standard_says(orientation):
-    across = lambda x: x.transpose(1, 0, 2)  # noqa: E731
-    turn = {  # the EXIF standard's table: where row 0 and column 0 of the file are seen
-        1: lambda x: x,  # top, left
-        2: lambda x: x[:, ::-1],  # top, right
-        3: lambda x: x[::-1, ::-1],  # bottom, right
-        4: lambda x: x[::-1],  # bottom, left
-        5: across,  # left, top
-        6: lambda x: across(x)[:, ::-1],  # right, top
-        7: lambda x: across(x)[::-1, ::-1],  # right, bottom
-        8: lambda x: across(x)[::-1],  # left, bottom
-    }[orientation]
-    shown = open_face(io.BytesIO(coded(exif=exif(orientation), quality=95))).astype(int)
-    assert np.abs(shown - turn(np.asarray(scene(), int))).mean() < 2
-
-
 def is_read(content: bytes, check_only: bool) -> bool:
     try:
         open_face(io.BytesIO(content), check_only)
@@ -181,7 +159,7 @@ def is_read(content: bytes, check_only: bool) -> bool:
 @pytest.mark.filterwarnings("error")
 def test_damaged_jpegs_are_refused_or_read_and_the_quick_check_is_as_strict_as_decoding():
     rng = np.random.default_rng(0)
-    bases = [*GOOD_PICTURES.values(), coded(exif=exif(6)), coded(quality=30)]
+    bases = [*GOOD_PICTURES.values(), coded(quality=30)]
     n_bad = 0
     for i in range(1_600):
         content = bytearray(bases[i % len(bases)])
@@ -202,7 +180,25 @@ def test_damaged_jpegs_are_refused_or_read_and_the_quick_check_is_as_strict_as_d
     assert 400 < n_bad < 1200  # many of either kind were met
 
 
-@pytest.mark.parametrize("cell", [4, 5])
+def test_threads_read_pictures_and_leave_the_warnings_as_they_were(tmp_path):
+    """Python silences a warning by changing the whole process."""
+    damaged = Image.Exif()
+    damaged[0x0132] = "wide"  # the date may be a text, the width may not: Pillow warns
+    damaged = damaged.tobytes().replace(b"\x01\x32", b"\x01\x00")
+    path, before = tmp_path / "face.jpg", list(warnings.filters)
+    path.write_bytes(coded(exif=damaged))  # opening a file lets other threads run
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            pictures = list(pool.map(open_face, [path] * 500))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all((picture == pictures[0]).all() for picture in pictures)
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize("cell", [1, 4, 5])
 def test_small_pictures_are_means_of_squares(cell):
     faces = np.stack([np.asarray(scene(i)) for i in range(3)])
     small = block_mean(faces.reshape(3, -1), cell)
@@ -211,10 +207,9 @@ def test_small_pictures_are_means_of_squares(cell):
         reduced = np.asarray(Image.fromarray(face).reduce(cell), int).transpose(2, 0, 1)
         assert np.abs(pictures - reduced).max() <= 1  # which rounds halves another way
         assert np.mean(pictures == reduced) > 0.9
-    assert_array_equal(block_mean(faces.reshape(3, -1), 1)[0], faces[0].transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("cell", [3, 0, 400, 2.5])
+@pytest.mark.parametrize("cell", [3, 0, 400])
 def test_squares_that_do_not_fill_a_picture_are_refused(cell):
     with pytest.raises(ValueError, match="cell must be"):
         block_mean(np.zeros((1, 120_000), np.uint8), cell)

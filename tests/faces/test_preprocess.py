@@ -57,7 +57,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def on_faces(faces):
-    return Preprocessor(4).fit(faces, progress=False)
+    return fit(faces.images(slice(None)), 4)
 
 
 # -- the numbers -----------------------------------------------------------------------------------
@@ -97,11 +97,11 @@ def test_singular_values_keep_their_digits_in_float32():
     assert_allclose(ours.components @ ours.components.T, np.eye(8), atol=1e-4)
 
 
-def test_fits_the_same_bits_every_time_whatever_the_type(monkeypatch):
+def test_fits_the_same_bits_whatever_the_type(monkeypatch):
     monkeypatch.setattr(preprocess, "BLOCK_PIXELS", 16)  # 25 blocks: their order matters
     x = pictures()
     first = fit(x)
-    for again in (fit(x), fit(x.astype(float)), fit(x.astype(np.int64)), fit(pd.DataFrame(x))):
+    for again in (fit(x), fit(x.astype(np.int64)), fit(pd.DataFrame(x.astype(float)))):
         for name in ARRAYS:
             assert_array_equal(getattr(again, name), getattr(first, name))
     rows = np.arange(5)
@@ -140,61 +140,30 @@ def test_a_picture_is_rebuilt_from_all_components_and_better_from_more():
     assert_allclose(ours.inverse_transform(z[0, :5]), ours.inverse_transform(z[:1], 5), rtol=1e-6)
 
 
-def test_a_data_set_is_fitted_on_a_seeded_subset(faces):
-    rows = np.sort(np.random.default_rng(3).permutation(23)[:9])
-    drawn = Preprocessor(4).fit(faces, subset=9, seed=3, progress=False)
-    given = fit(faces.images(rows), 4)
-    assert_array_equal(drawn.components, given.components)
-    assert drawn.n_fitted == 9
-    other = Preprocessor(4).fit(faces, subset=9, seed=4, progress=False)
-    assert not np.array_equal(drawn.components, other.components)
-    assert Preprocessor(4).fit(faces, progress=False).n_fitted == 23
-
-
 # -- bad input -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("call", "word"),
     [
-        (np.zeros(400, np.uint8), "1D array"),
-        (np.zeros((2, 399), np.uint8), "399 features.* expecting 400"),
-        (np.full((2, 400), np.nan), "images contains NaN"),
+        (lambda x: fit(x).transform(x[0]), "1D array"),
+        (lambda x: fit(x).transform(x[:, 1:]), "399 features.* expecting 400"),
+        (lambda x: fit(x).transform(x * np.nan), "images contains NaN"),
+        (lambda x: fit(x, 60), "n_components=60 needs more faces.*n_samples=60"),
+        (lambda x: fit(x[:, :40], 41), "n_components=41.*n_features=40"),
+        (lambda x: fit(x, 2.5), "n_components must be a whole number >= 1"),
+        (lambda x: fit(x, 5, "robust"), "normalizer must be one of standard, minmax, maxabs"),
+        *[(lambda x, name=name: fit(x[[0] * 9], 2, name), "the same") for name in NORMALIZERS],
+        (lambda x: Preprocessor().transform(x), "not fitted yet"),
+        (lambda x: Preprocessor().inverse_transform(x), "not fitted yet"),
+        (lambda x: Preprocessor().save("new.npz"), "not fitted yet"),
+        (lambda x: Preprocessor().export([], "new"), "not fitted yet"),
+        (lambda x: Preprocessor().explained_variance_ratio, "not fitted yet"),
     ],
 )
-def test_images_that_are_none(images, message):
-    with pytest.raises(ValueError, match=message):
-        fit(pictures()).transform(images)
-
-
-@pytest.mark.parametrize(
-    ("images", "arguments", "message"),
-    [
-        (pictures(), (60,), r"n_components=60 needs more faces.*n_samples=60"),
-        (pictures(60, 40), (41,), r"n_components=41.*n_features=40"),
-        (pictures(), (2.5,), "n_components must be a whole number >= 1"),
-        (pictures(), (5, "robust"), "normalizer must be one of standard, minmax, maxabs"),
-        *[(pictures(1).repeat(9, axis=0), (2, name), "the same") for name in NORMALIZERS],
-    ],
-)
-def test_what_can_not_be_fitted(images, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        fit(images, *arguments)
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda new: new.transform(pictures()),
-        lambda new: new.inverse_transform(np.zeros((1, 5))),
-        lambda new: new.save("new.npz"),
-        lambda new: new.export([], "new"),
-        lambda new: new.explained_variance_ratio,
-    ],
-)
-def test_unfitted(use):
-    with pytest.raises(ValueError, match="not fitted yet"):
-        use(Preprocessor())
+def test_what_is_refused(call, word):
+    with pytest.raises(ValueError, match=word):
+        call(pictures())
 
 
 # -- saved and loaded ------------------------------------------------------------------------------
@@ -276,31 +245,19 @@ def chunks(folder, rows=(4, 4, 2)):
     return folder
 
 
-def test_chunks_written_by_hand_are_read(tmp_path):
-    table = load_features(chunks(tmp_path))
-    assert table.dtypes.astype(str).tolist() == ["string", *["int64"] * 3, *["float32"] * 3]
-    assert_array_equal(table["age"], range(10))
-    assert_array_equal(table["f001"], np.full(10, -1e-5, np.float32))
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         (b",f002\n", b"\n"),  # a column's name alone
-        (b"f001", b"f000"),  # twice the same
         (b"race,", b""),
         (b"6_1_2_0.jpg,6,1,2,6.5,", b"6_1_2_0.jpg,6,1,2,"),  # a field too few
         (b",6.5,", b",6.5,1,"),  # a field too many
-        (b",6.5,", b",six,"),
-        (b",6.5,", b",,"),
-        (b",6.5,", b",nan,"),
         (b",6.5,", b",1e39,"),  # no float32
         (b",6,1,2", b",6.5,1,2"),
         (b"6_1", b"\xff_1"),  # no UTF-8
         (b",7\n", b""),  # the last line, in the middle
         (b",7\n", b",7"),  # its line break alone: a digit may be missing, too
         (None, b""),
-        (None, b"file,age,gender,race,f000,f001,f002\n"),
         (None, b"\x89PNG\r\n\x00\n"),
     ],
 )
@@ -309,22 +266,17 @@ def test_a_damaged_chunk_is_named(old, new, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace(old, new, 1) if old else new)
     assert path.read_bytes() != content
-    with pytest.raises(
-        OSError, match=r"chunk_01\.csv (is no whole chunk|has).*; delete the folder"
-    ):
+    with pytest.raises(OSError, match=r"chunk_01\.csv is no whole chunk.*; delete the folder"):
         load_features(tmp_path)
 
 
-@pytest.mark.parametrize(("rows", "number"), [((4, 4, 5), 2), ((4, 3, 4), 1)])
-def test_a_chunk_of_another_size_is_named(rows, number, tmp_path):
-    with pytest.raises(OSError, match=rf"chunk_0{number}\.csv has other rows or columns"):
-        load_features(chunks(tmp_path, rows))
-
-
 def test_chunks_that_do_not_belong_together(tmp_path):
-    last = chunks(tmp_path) / "chunk_02.csv"
+    for rows, number in (((4, 4, 5), 2), ((4, 3, 4), 1)):
+        with pytest.raises(OSError, match=rf"chunk_0{number}\.csv has other rows or columns"):
+            load_features(chunks(tmp_path, rows))
+    last = tmp_path / "chunk_02.csv"
     last.write_text("file,age,gender,race,f000\n1_1_2_0.jpg,1,1,2,3\n")
-    with pytest.raises(OSError, match=r"chunk_02\.csv has other rows or columns"):
+    with pytest.raises(OSError, match="has other rows or columns"):
         load_features(tmp_path)
     (tmp_path / "chunk_01.csv").unlink()
     with pytest.raises(OSError, match=r"should hold chunk_01\.csv before chunk_02\.csv"):
@@ -348,32 +300,22 @@ def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
 
-def test_hands_out_data_frames_when_asked():
-    x = pictures()
-    frame = pd.DataFrame(x, index=[f"face {i}" for i in range(60)])
-    model = make_pipeline(Preprocessor(5), StandardScaler()).set_output(transform="pandas")
-    got = model.fit_transform(frame)
-    assert list(got.columns) == [f"f{i:03d}" for i in range(5)]
-    assert list(got.index) == list(frame.index)
-    assert_allclose(got, StandardScaler().fit_transform(fit(x).transform(x)), rtol=1e-6, atol=1e-6)
-
-
-def test_stands_in_a_pipeline():
-    x = pictures(80)
+def test_stands_in_a_pipeline_and_hands_out_data_frames():
+    x = pd.DataFrame(pictures(80)).add_prefix("pixel ")
     y = fit(x, 3).transform(x)[:, 1]
-    model = make_pipeline(Preprocessor(2), LinearRegression()).fit(x, y)
-    assert model.score(x, y) > 0.999  # the target is the second feature
-    names = model[:-1].get_feature_names_out()
-    assert list(names) == ["f000", "f001"]
+    model = make_pipeline(Preprocessor(2), LinearRegression())
     search = GridSearchCV(model, {"preprocessor__n_components": [1, 2]}, cv=2).fit(x, y)
     assert search.best_params_ == {"preprocessor__n_components": 2}
-    copy = clone(Preprocessor(3, "l2").fit(x))
-    assert copy.get_params() == {"n_components": 3, "normalizer": "l2"}
-    assert not copy.n_fitted
+    assert search.score(x, y) > 0.999  # the target is the second feature
+    frame = Preprocessor(2).set_output(transform="pandas").fit_transform(x)
+    assert list(frame.columns) == ["f000", "f001"]
 
 
-def test_what_was_fitted_counts_not_what_is_said_afterwards():
+def test_what_was_fitted_counts_not_what_is_said_afterwards(tmp_path):
     fitted = fit(pictures())
     before = fitted.transform(pictures())
     fitted.normalizer = "l2"
     assert_array_equal(fitted.transform(pictures()), before)
+    loaded = Preprocessor.load(fitted.save(tmp_path / "p.npz"))
+    assert_array_equal(loaded.transform(pictures()), before)
+    assert not clone(fitted).n_fitted

@@ -41,10 +41,8 @@ def convolutions(draw):
     least = [max(1, k - 2 * padding) for k in (kh, kw)]
     height, width = (draw(st.integers(low, low + 4)) for low in least)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    images, filters = (
-        rng.integers(-9, 10, (n, c, height, width)),
-        rng.integers(-9, 10, (f, c, kh, kw)),
-    )
+    images = rng.integers(-9, 10, (n, c, height, width))
+    filters = rng.integers(-9, 10, (f, c, kh, kw))
     return images, filters, {"stride": stride, "padding": padding}
 
 
@@ -107,33 +105,17 @@ def test_conv2d_equals_loops_and_scipy(case, mode):
         )
 
 
-@settings(max_examples=40, deadline=None)
-@given(case=convolutions())
-def test_conv2d_and_backward_equal_pytorch(torch, case):
-    images, filters, options = case
-    x, w = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (images, filters))
-    out = torch.nn.functional.conv2d(x, w, **options)
-    assert_array_equal(conv2d(images, filters, **options), out.detach().numpy())
-    grad = np.random.default_rng(0).integers(-9, 10, out.shape)
-    out.backward(torch.tensor(grad, dtype=torch.float64))
-    result = conv2d_backward(grad, images, filters, **options)
-    assert_array_equal(result.images, x.grad.numpy())
-    assert_array_equal(result.filters, w.grad.numpy())
-
-
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(case=convolutions(), mode=st.sampled_from(conv.MODES))
 def test_conv2d_backward_equals_central_differences(case, mode):
     images, filters, options = case
-    images, filters, options = images[:2], filters[:2], {**options, "mode": mode}
+    options["mode"] = mode
     grad = np.random.default_rng(0).integers(-9, 10, conv2d(images, filters, **options).shape)
     result = conv2d_backward(grad, images, filters, **options)
-    assert_array_equal(
-        result.images, differences(lambda x: conv2d(x, filters, **options), images, grad)
-    )
-    assert_array_equal(
-        result.filters, differences(lambda w: conv2d(images, w, **options), filters, grad)
-    )
+    of_images = differences(lambda x: conv2d(x, filters, **options), images, grad)
+    of_filters = differences(lambda w: conv2d(images, w, **options), filters, grad)
+    assert_array_equal(result.images, of_images)
+    assert_array_equal(result.filters, of_filters)
 
 
 @pytest.mark.parametrize("block", [2 * 72 * 12, 72 * 5, 1])  # two pictures, a row, a window
@@ -186,27 +168,19 @@ def test_arguments_are_left_alone_and_not_shared():
 
 @settings(max_examples=80, deadline=None)
 @given(case=poolings())
-def test_max_pool2d_equals_loops(case):
+def test_max_pool2d_equals_loops_and_its_gradient_is_that_of_the_loops(case):
     images, size = case
     result, expected = max_pool2d(images, size), max_pool2d_loops(images, size)
     assert_array_equal(result.values, expected.values)
     assert_array_equal(result.argmax, expected.argmax)
     assert result.values.dtype == images.dtype
-
-
-@settings(max_examples=40, deadline=None)
-@given(case=poolings())
-def test_max_pool2d_and_backward_equal_pytorch(torch, case):
-    images, size = case
-    batch = images.reshape(-1, 1, *images.shape[-2:])
-    x = torch.tensor(batch, dtype=torch.float64, requires_grad=True)
-    values, argmax = torch.nn.functional.max_pool2d(x, size, return_indices=True)
-    result = max_pool2d(batch, size)
-    assert_array_equal(result.values, values.detach().numpy())
-    assert_array_equal(result.argmax, argmax.numpy())  # of equal cells, the same one
-    grad = np.random.default_rng(0).integers(-9, 10, values.shape)
-    values.backward(torch.tensor(grad, dtype=torch.float64))
-    assert_array_equal(max_pool2d_backward(grad, result.argmax, batch.shape), x.grad.numpy())
+    grad = np.random.default_rng(0).integers(-9, 10, result.values.shape)
+    back = max_pool2d_backward(grad, result.argmax, images.shape)
+    for *picture, row, column in np.ndindex(grad.shape):
+        cell = (*picture, *divmod(expected.argmax[(*picture, row, column)], images.shape[-1]))
+        assert back[cell] == grad[(*picture, row, column)]
+        back[cell] = 0
+    assert not back.any()  # what was not the largest has none
 
 
 # -- recovering a filter -------------------------------------------------------------------------
@@ -249,29 +223,24 @@ CELLS = np.ones((4, 4), int)
 
 
 @pytest.mark.parametrize(
-    ("use", "message"),
+    ("use", "word"),
     [
-        (lambda: pad(FOUR * np.nan, 1), "images must be finite"),
         (lambda: pad([[]], 1), "images must be (H, W) or (N, C, H, W)"),
         (lambda: conv2d(FOUR > 0, FOUR), "images must hold real numbers"),
-        (lambda: conv2d(FOUR, np.ma.masked_equal(np.eye(4), 1)), "filters must not hold masked"),
-        (lambda: max_pool2d(FOUR, 0), "size must be a whole number >= 1"),
-        (lambda: conv2d(FOUR, FOUR, stride=0), "stride must be a whole number >= 1, not 0"),
-        (lambda: conv2d(FOUR, FOUR, padding=-1), "padding must be a whole number >= 0, not -1"),
+        (lambda: max_pool2d(FOUR, 0), "size must be"),
+        (lambda: conv2d(FOUR, FOUR, stride=0), "stride must be"),
+        (lambda: conv2d(FOUR, FOUR, padding=-1), "padding must be"),
         (lambda: conv2d(FOUR, BATCH), "images and filters must be (H, W) and (kh, kw), or"),
-        (lambda: conv2d(BATCH, BATCH[:, :2]), "filters must have 3 channels and at most"),
-        (
-            lambda: conv2d(FOUR, np.ones((5, 1))),
-            "at most the padded picture's 4x4 cells, not (1, 5",
-        ),
-        (lambda: conv2d(FOUR, [[1]], mode="full"), "mode must be one of correlation, convolution"),
-        (lambda: conv2d_backward(FOUR, FOUR, FOUR), "grad must have shape (1, 1), not (4, 4)"),
+        (lambda: conv2d(BATCH, BATCH[:, :2]), "filters must have 3 channels"),
+        (lambda: conv2d(FOUR, np.ones((5, 1))), "at most the padded picture's 4x4 cells"),
+        (lambda: conv2d(FOUR, [[1]], mode="full"), "mode must be"),
+        (lambda: conv2d_backward(FOUR, FOUR, FOUR), "grad must have shape (1, 1)"),
         (lambda: max_pool2d_backward(FOUR, CELLS[:2], (4, 4)), "grad must have shape (2, 4)"),
         (lambda: max_pool2d_backward(FOUR, 16 * CELLS, (4, 4)), "argmax must be of max_pool2d"),
         (lambda: recover_filter(BATCH, FOUR), "picture and output must be (H, W) and (oh, ow)"),
         (lambda: recover_filter(FOUR, np.ones((5, 4))), "a filter of at least 1x1"),
     ],
 )
-def test_what_cannot_be_used_is_named(use, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_what_cannot_be_used_is_named(use, word):
+    with pytest.raises(ValueError, match=re.escape(word)):
         use()

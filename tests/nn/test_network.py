@@ -21,7 +21,6 @@ def test_predictions_follow_from_the_outputs(config, network, batch):
     net = network(config)
     outputs, predicted = net.forward(X), net.predict(X)
     assert_allclose(net.outputs(X), outputs, rtol=1e-12)
-    assert_allclose(net.output_activation(net.preactivations(X)), outputs, rtol=1e-12)
     if config["loss"] == "nll":
         assert_array_equal(predicted, outputs.argmax(axis=1))
     elif config["loss"] == "logistic":
@@ -31,7 +30,7 @@ def test_predictions_follow_from_the_outputs(config, network, batch):
     assert len(np.unique(predicted)) > 1
 
 
-@pytest.mark.parametrize("ask", ["outputs", "forward", "evaluate"])
+@pytest.mark.parametrize("ask", ["forward", "evaluate"])
 def test_eight_threads_that_ask_one_network_get_what_one_would(age, network, batch, ask):
     X, y = batch(age, 2000)
     net = network(age, np.float32)
@@ -42,17 +41,6 @@ def test_eight_threads_that_ask_one_network_get_what_one_would(age, network, bat
         answers = pool.map(lambda part: getattr(net, ask)(*part), parts * 5)
         for answer, wanted in zip(answers, expected * 5, strict=True):
             assert_allclose(answer, wanted)
-
-
-def test_a_convolutional_network_is_its_layers_in_loops(configs, network, batch):
-    config = configs["age of pictures"]
-    net, (X, _) = network(config), batch(config, 3)
-    A = X
-    for W, b in zip(net.weights[:2], net.biases[:2], strict=True):
-        Z = nn.conv2d_loops(A, W, padding=1) + b[:, None, None]
-        A, _ = nn.max_pool2d_loops(net.activation(Z), 2)  # the other way round is the same
-    A = net.activation(A.reshape(3, -1) @ net.weights[2] + net.biases[2])
-    assert_allclose(net.outputs(X), A @ net.weights[3] + net.biases[3], rtol=1e-12)
 
 
 def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
@@ -74,10 +62,8 @@ def test_backward_belongs_to_the_last_forward(age, network, batch, fit):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda X, y: (X.tolist(), y.tolist()),
         lambda X, y: (pd.DataFrame(X), pd.Series(y)),
         lambda X, y: (np.asfortranarray(X), np.eye(3, dtype=int)[y]),  # one-hot rows are the codes
-        lambda X, y: (np.ma.masked_array(X), y),  # nothing is hidden
     ],
 )
 def test_any_array_like_will_do(configs, network, batch, fit, make):
@@ -94,6 +80,19 @@ def test_bytes_are_numbers_from_minus_a_half_to_a_half(configs, network, fit):
     assert_allclose(net.parameters, twin.parameters, rtol=1e-10)
     assert_allclose(net.forward(X), net.outputs(floats), rtol=1e-10)
     assert np.abs(net.outputs(X) - net.outputs(X.astype(int))).max() > 0.01  # taken as they are
+
+
+def test_it_starts_as_the_initializer_says(configs):
+    sizes = {"picture": [16, 8, 8], "filters": [50, 60], "hidden": [30]}
+    net = nn.Network({**configs["age of pictures"], **sizes}, "he", seed=1, dtype=np.float64)
+    for W, fan_in in zip(net.weights, (16 * 9, 50 * 9, 60 * 4, 30), strict=True):
+        assert W.std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.1 if W.size > 99 else 1)
+    assert not any(b.any() for b in net.biases)
+    n_weights = sum(W.size for W in net.weights)
+    assert len(np.unique(net.parameters)) > 0.99 * n_weights  # no part is another's copy
+    assert "MaxPool() -> LeakyReLU() -> Flatten() -> Dense(240, 30) -> " in repr(net)
+    net.config["hidden"][0] = 99
+    assert sizes["hidden"] == [30]  # the caller's is not the network's
 
 
 # -- copies and files ----------------------------------------------------------------------------
@@ -132,62 +131,27 @@ def test_a_network_comes_back_from_its_file(config, network, batch, fit, dtype, 
     assert_array_equal(nn.Network.load(path).parameters, net.parameters)
 
 
-def test_parameters_lie_layer_by_layer_and_are_not_to_be_replaced(age, network):
-    net = network(age)
-    parts = [p.ravel() for pair in zip(net.weights, net.biases, strict=True) for p in pair]
-    assert_array_equal(np.concatenate(parts), net.parameters)
-    with pytest.raises(TypeError, match="does not support item assignment"):
-        net.weights[0] = 0
-
-
-def test_missing_and_damaged_files_are_named_and_never_half_read(configs, network, tmp_path):
-    net, path, rng = network(configs["age"]), tmp_path / "net.npz", np.random.default_rng(0)
-    with pytest.raises(FileNotFoundError):
-        nn.Network.load(path)
-    path.write_bytes(pickle.dumps(net))
-    with pytest.raises(ValueError, match="not a readable") as caught:
-        nn.Network.load(path)
-    assert "allow_pickle" not in str(caught.value)  # as NumPy advises
-    original, refused = net.save(path).read_bytes(), 0
-    for case in range(100):
-        damaged = bytearray(original)
-        for _ in range(rng.integers(1, 4)):
-            damaged[rng.integers(len(damaged))] = rng.integers(256)
-        path.write_bytes(damaged[: rng.integers(len(damaged))] if case % 10 == 0 else damaged)
-        try:
-            back = nn.Network.load(path)
-        except ValueError as error:
-            refused += str(path) in str(error) or pytest.fail(f"{error} names no file")
-        else:  # bytes that mean nothing, dates for example
-            assert_array_equal(back.parameters, net.parameters)
-    assert 30 < refused < 100
-
-
 def described(**change):
     age = {"layers": [6, 5, 1], "activation": "relu", "output_activation": "relu", "loss": "l2"}
     return {"config": np.array(json.dumps({**age, **change}))}
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "word"),
     [
-        ({"version": np.array(2)}, "written by a later version of hw1lib"),
         ({"kind": np.array("preprocessor")}, "holds no network"),
         ({"config": np.array("[" * 100_000)}, "not a network that this version can read"),
-        ({"config": np.array([{}])}, "not a readable"),  # an object, thus a pickle
         (described(layers=[6, 10**8, 1]), r"parameters must have shape \(800000001,\), not \(41,"),
         (described(activation="swish"), "must be one of"),
-        ({"parameters": None}, "net.npz: not a readable"),
     ],
 )
-def test_files_of_another_kind_are_refused_before_they_take_memory(change, message, tmp_path):
+def test_files_of_another_kind_are_refused_before_they_take_memory(change, word, tmp_path):
     arrays = {"kind": np.array("network"), "version": np.array(files.NPZ_VERSION), **described()}
-    arrays |= {"parameters": np.zeros(41, np.float32), **change}
     path = tmp_path / "net.npz"
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(path, **{**arrays, "parameters": np.zeros(41, np.float32), **change})
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=message) as caught:
+        with pytest.raises(ValueError, match=word) as caught:
             nn.Network.load(path)
         assert tracemalloc.get_traced_memory()[1] < 10**7
     finally:
@@ -199,85 +163,50 @@ def test_files_of_another_kind_are_refused_before_they_take_memory(change, messa
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("kind", "change", "word"),
     [
-        ({"activation": "swish"}, r"\['activation'\], if no .* one of leaky_relu, .*not 'swish'"),
-        (
-            {"activation": nn.ReLU},
-            "if no object of a class that inherits nn.Activation, .*not <class",
-        ),
-        ({"loss": "nll"}, "the loss 'nll' needs the output activation 'softmax', not 'identity'"),
-        *[({"layers": bad}, "hold 2 or more") for bad in ([6], 6, None)],
-        *[({"layers": [6, bad, 1]}, "must be a whole number >= 1, not") for bad in (0, 2.0, True)],
-        ({"layers": [nn.Flatten(), 5, 1]}, r"config\['layers'\]\[0\], the inputs, must be a whole"),
-        ({"dropout": 0.5}, r"keys \['activation', 'layers', .*, or for pictures \['activation', "),
+        ("age", {"activation": "swish"}, r"\['activation'\], if no .*leaky_relu, .*not 'swish'"),
+        ("age", {"activation": nn.ReLU}, r"inherits nn.Activation, .*not <class"),
+        ("age", {"loss": "nll"}, "'nll' needs the output activation 'softmax', not 'identity'"),
+        *[("age", {"layers": bad}, "hold 2 or more") for bad in ([6], 6, None)],
+        *[("age", {"layers": [6, bad, 1]}, "a whole number >= 1") for bad in (0, 2.0, True)],
+        ("age", {"layers": [nn.Flatten(), 5, 1]}, "the inputs, must be a whole"),
+        ("age", {"dropout": 0.5}, r"keys \['activation', 'layers', .*, or for pictures \["),
+        ("age of pictures", {"picture": (2, 3, 9)}, "too small to be halved"),
+        ("age of pictures", {"hidden": 5}, "0 or more whole numbers, not 5"),
+        ("age of pictures", {"outputs": 1.5}, r"\['outputs'\] must be a whole number >= 1"),
     ],
 )
-def test_bad_descriptions_say_what_is_allowed(configs, change, message):
-    config = configs["age"]
-    nn.Network(config).config["layers"][0] = 99
-    assert config["layers"] == [6, 5, 1]  # the caller's is not the network's
-    with pytest.raises(ValueError, match=message):
-        nn.Network({**config, **change})
+def test_bad_descriptions_say_what_is_allowed(configs, kind, change, word):
+    config = {**configs[kind], **change}
+    with pytest.raises(ValueError, match=word):
+        nn.Network(config)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("settings", "word"),
     [
-        ({"picture": (2, 3, 9)}, r"config\['picture'\] is too small to be halved"),
-        ({"hidden": 5}, "must hold 0 or more whole numbers, not 5"),
-        ({"outputs": 1.5}, r"config\['outputs'\] must be a whole number >= 1, not 1.5"),
+        ({"initializer": lambda m, n, rng: np.ones((n, m))}, r"initializer's .* shape \(\d+, \d\)"),
+        ({"initializer": lambda *fans: np.full(fans[:2], 1e300)}, "finite in float32"),
+        ({"dtype": np.float16}, "np.float32 or np.float64"),
     ],
 )
-def test_bad_descriptions_of_pictures_say_what_is_allowed(configs, change, message):
-    with pytest.raises(ValueError, match=message):
-        nn.Network({**configs["age of pictures"], **change})
+def test_bad_weights_and_types_are_refused(age, settings, word):
+    with pytest.raises(ValueError, match=word):
+        nn.Network(age, **settings)
 
 
 @pytest.mark.parametrize(
-    ("initializer", "message"),
-    [
-        (lambda *_: 0.5, r"must have shape \(\d+, \d\), not \(\)"),
-        (lambda m, n, rng: np.ones((n, m)), r"must have shape \(\d+, \d\), not \(\d, \d+\)"),
-        (lambda *fans: np.full(fans[:2], 1e300), "must be finite in float32"),
-    ],
-)
-def test_bad_weights_and_types_are_refused(age, initializer, message):
-    with pytest.raises(ValueError, match=f"the initializer's weights {message}"):
-        nn.Network(age, initializer)
-    assert nn.Network(age, dtype="float64").dtype == np.float64
-    with pytest.raises(ValueError, match=r"dtype must be np.float32 or np.float64"):
-        nn.Network(age, dtype=np.float16)
-
-
-def test_it_starts_as_the_initializer_says(configs):
-    sizes = {"picture": [16, 8, 8], "filters": [50, 60], "hidden": [30]}
-    config = {**configs["age of pictures"], **sizes}
-    net = nn.Network(config, "he", seed=1, dtype=np.float64)
-    for W, fan_in in zip(net.weights, (16 * 9, 50 * 9, 60 * 4, 30), strict=True):
-        assert W.std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.1 if W.size > 99 else 1)
-    assert not any(b.any() for b in net.biases)
-    n_weights = sum(W.size for W in net.weights)
-    assert len(np.unique(net.parameters)) > 0.99 * n_weights  # no part is another's copy
-    assert repr(nn.Network(configs["age of pictures"])) == (
-        "Network(Conv(2, 3) -> MaxPool() -> LeakyReLU() -> Conv(3, 4) -> MaxPool() -> LeakyReLU() "
-        "-> Flatten() -> Dense(8, 5) -> LeakyReLU() -> Dense(5, 1) -> Identity(), L2(), "
-        "220 parameters)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
+    ("bad", "word"),
     [
         (lambda X: X[..., 1:], r"X must have shape \(n, .*\) with n >= 1, not \(50, "),
         (lambda X: X[:0], r"with n >= 1, not \(0, "),
-        (lambda X: np.where(X > 2, np.nan, X), "X must be finite"),
         (lambda X: X * 1e300, "X must be finite in float32"),
         (lambda X: np.ma.masked_greater(X, 2), "X must not hold masked values"),
         (lambda X: X[1:], "X and y must have the same number of rows: 49 and 50"),
     ],
 )
-def test_bad_inputs_are_named(age, network, batch, bad, message):
+def test_bad_inputs_are_named(age, network, batch, bad, word):
     X, y = batch(age)
     net = network(age, np.float32)
     before = net.parameters.copy()
@@ -286,32 +215,25 @@ def test_bad_inputs_are_named(age, network, batch, bad, message):
         lambda X: net.fit(X, y, progress=False),
         lambda bad: net.fit(X, y, (bad, y), progress=False),
     ]
-    if "rows:" not in message:
-        uses += [net.predict, net.forward, net.outputs, net.preactivations]
+    if "rows:" not in word:
+        uses += [net.predict, net.forward]
     for use in uses:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=word):
             use(bad(X))
     assert_array_equal(net.parameters, before)
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    ("bad", "word"),
     [
         (lambda y: y * 1e300, "y must be finite in float32"),
         (lambda y: np.ma.masked_greater(y, 1), "y must not hold masked values"),
         (lambda y: y[:, None] * [1, 1], r"y must have shape \(n, 1\) or \(n,\), not \(50, 2\)"),
     ],
 )
-def test_bad_targets_are_named(age, network, batch, bad, message):
+def test_bad_targets_are_named(age, network, batch, bad, word):
     X, y = batch(age)
     net = network(age, np.float32)
     for use in (net.evaluate, net.fit, lambda X, bad: net.fit(X, y, validation=(X, bad))):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=word):
             use(X, bad(y))
-
-
-def test_channels_follow_a_layer_of_convolutions_among_the_filters():
-    config = {"picture": (3, 8, 8), "filters": [nn.Conv(3, 5), 4], "hidden": [], "outputs": 1}
-    parts = {"activation": "relu", "output_activation": "identity", "loss": "l2"}
-    net = nn.Network(config | parts, "he", 0)
-    assert net.forward(np.zeros((2, 3, 8, 8))).shape == (2, 1)

@@ -1,9 +1,6 @@
 """Gradient descent against scikit-learn, PyTorch and steps by hand; history; what is refused."""
 
 import copy
-import json
-import re
-import sys
 import tracemalloc
 
 import numpy as np
@@ -38,8 +35,7 @@ def test_steps_of_momentum_and_weight_decay_by_hand():
     assert net.parameters.tolist() == pytest.approx([1.435, 0.665], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["age", "race"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "dtype"), [("age", np.float64), ("race", np.float32)])
 @pytest.mark.parametrize(("momentum", "weight_decay", "batch_size"), [(0, 0, 1), (0.9, 0.1, 16)])
 def test_training_is_scikit_learns(
     configs, network, batch, name, dtype, momentum, weight_decay, batch_size
@@ -61,7 +57,7 @@ def test_training_is_scikit_learns(
     model.coefs_ = [W.copy() for W in net.weights]
     model.intercepts_ = [b.copy() for b in net.biases]
     del model._optimizer  # and with it the velocities
-    rng, losses, scores = copy.deepcopy(net.rng), [], []
+    rng, losses = copy.deepcopy(net.rng), []
     for _ in range(3):
         order, outputs = rng.permutation(50), []
         for start in range(0, 50, batch_size):
@@ -70,23 +66,15 @@ def test_training_is_scikit_learns(
             # its decay is divided by the rows of the batch
             model.set_params(batch_size=len(rows), alpha=weight_decay * len(rows))
             model.partial_fit(X[rows], y[rows])
-        outputs, t = np.concatenate(outputs), y[order]
-        if regression:
-            losses.append(metrics.mean_squared_error(t, outputs) / 2)
-            scores.append(metrics.mean_squared_error(t, outputs) ** 0.5)
-        else:
-            losses.append(-np.log(outputs[np.arange(50), t]).mean())
-            scores.append(metrics.accuracy_score(t, outputs.argmax(axis=1)))
-    start = net.parameters.copy()
+        loss = metrics.mean_squared_error if regression else metrics.log_loss
+        losses.append(loss(y[order], np.concatenate(outputs)) / (2 if regression else 1))
     settings = {"momentum": momentum, "weight_decay": weight_decay, "progress": False}
     history = net.fit(X, y, None, 3, batch_size, 0.05, **settings)
     close = {"rtol": 1e-3, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-12}
     theirs = model.coefs_ + model.intercepts_
     for ours, expected in zip(net.weights + net.biases, theirs, strict=True):
         assert_allclose(ours, expected, **close)
-    assert_allclose([history.train_loss, history.train_metric], [losses, scores], **close)
-    assert net.parameters.dtype == dtype
-    assert np.abs(net.parameters - start).max() > 0.01  # it went somewhere
+    assert_allclose(history.train_loss, losses, **close)
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(age, batch, fit):
@@ -113,16 +101,10 @@ def test_small_products_are_left_to_one_thread(age, network, batch, fit):
     assert seen == {1}
 
 
-def test_progress_shows_a_bar_and_changes_nothing(age, network, batch, fit, capsys, monkeypatch):
-    nets = [network(age) for _ in range(3)]
-    fit(nets[0], *batch(age), progress=True)
-    assert "training" in capsys.readouterr().err
-    fit(nets[1], *batch(age))
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys, "stderr", None)  # as in a service, or under pythonw
-    fit(nets[2], *batch(age), progress=True)
-    for net in nets[1:]:
-        assert_array_equal(net.parameters, nets[0].parameters)
+def test_progress_shows_a_bar(configs, network, batch, fit, capsys):
+    for progress in (True, False):
+        fit(network(configs["age"]), *batch(configs["age"]), progress=progress)
+        assert ("training" in capsys.readouterr().err) == progress
 
 
 def test_where_numpy_raises_for_every_rounding_all_goes_on(config, network, batch, fit):
@@ -138,30 +120,24 @@ def test_where_numpy_raises_for_every_rounding_all_goes_on(config, network, batc
 
 
 def test_validation_is_taken_at_the_end_of_each_epoch(age, network, batch, fit):
-    X, y = batch(age, 64)
-    Xv, yv = batch(age, 300, seed=1)
-    step, whole = network(age), network(age)
-    mse = []
-    for _ in range(3):
+    (X, y), (Xv, yv) = batch(age, 64), batch(age, 300, seed=1)
+    step, settings = network(age), {"batch_size": 16, "learning_rate": 0.01, "momentum": 0}
+    history = network(age).fit(X, y, (Xv, yv), 3, progress=False, **settings)
+    for loss, rmse in zip(history.validation_loss, history.validation_metric, strict=True):
         fit(step, X, y, epochs=1, momentum=0)
-        mse.append(np.mean((step.forward(Xv)[:, 0] - yv) ** 2))  # all rows in one piece
-    settings = {"batch_size": 16, "learning_rate": 0.01, "momentum": 0, "progress": False}
-    history = whole.fit(X, y, (Xv, yv), 3, **settings)
-    assert history.validation_loss == pytest.approx([each / 2 for each in mse], rel=1e-10)
-    assert history.validation_metric == pytest.approx([each**0.5 for each in mse], rel=1e-10)
+        mse = np.mean((step.forward(Xv)[:, 0] - yv) ** 2)  # all rows in one piece
+        assert (loss, rmse) == pytest.approx((mse / 2, mse**0.5), rel=1e-10)
 
 
 def test_history_becomes_a_table(age, network, batch):
     X, y = batch(age)
     rates = nn.ExponentialDecay(1e-3, 0.5)
-    history = network(age).fit(X, y, (X, y), 4, learning_rate=rates, progress=False)
-    frame = history.to_frame()
+    frame = network(age).fit(X, y, (X, y), 3, learning_rate=rates, progress=False).to_frame()
     columns = "train_loss validation_loss train_metric validation_metric learning_rate seconds"
     assert " ".join(frame) == columns
-    assert (frame.index.name, frame.index.tolist()) == ("epoch", [1, 2, 3, 4])
-    assert frame["learning_rate"].tolist() == [1e-3, 5e-4, 2.5e-4, 1.25e-4]
+    assert (frame.index.name, frame.index.tolist()) == ("epoch", [1, 2, 3])
+    assert frame["learning_rate"].tolist() == [1e-3, 5e-4, 2.5e-4]
     assert frame["seconds"].is_monotonic_increasing
-    json.dumps(history.train_loss + history.validation_metric)  # plain floats
     without = network(age).fit(X, y, epochs=2, progress=False)
     assert " ".join(without.to_frame()) == "train_loss train_metric learning_rate seconds"
     with pytest.raises(ValueError, match="no validation loss"):
@@ -173,15 +149,11 @@ def test_patience_stops_and_goes_back_to_the_best_weights(configs, network, batc
     config = {**configs["race"], "layers": [6, 30, 3]}
     (X, y), (Xv, yv) = batch(config, 40), batch(config, 40, seed=1)
     settings = {"validation": (Xv, yv), "batch_size": 8, "learning_rate": 0.05, "progress": False}
-    net, same = network(config), network(config)
+    net = network(config)
     history = net.fit(X, y, epochs=500, patience=7, **settings)
-    epochs = len(history.validation_loss)
-    assert epochs == history.best_epoch + 7 < 500
+    assert len(history.validation_loss) == history.best_epoch + 7 < 500
     best = min(history.validation_loss)
     assert net.evaluate(Xv, yv) == (best, history.validation_metric[history.best_epoch - 1])
-    again = same.fit(X, y, epochs=epochs, **settings)
-    assert again.validation_loss == history.validation_loss
-    assert same.evaluate(Xv, yv)[0] > best
 
 
 # -- augment -------------------------------------------------------------------------------------
@@ -189,13 +161,11 @@ def test_patience_stops_and_goes_back_to_the_best_weights(configs, network, batc
 
 def test_about_half_of_each_batch_is_flipped():
     X = np.random.default_rng(0).integers(0, 256, (2000, 2, 3, 4), dtype=np.uint8)
-    kept, new = X.copy(), nn.random_flip(X, np.random.default_rng(1))
+    new = nn.random_flip(X, np.random.default_rng(1))
     same, flipped = (np.all(new == other, axis=(1, 2, 3)) for other in (X, X[:, :, :, ::-1]))
     assert np.all(same ^ flipped)
     assert 900 < flipped.sum() < 1100
-    assert not np.array_equal(nn.random_flip(X, np.random.default_rng(2)), new)
     assert new.dtype == np.uint8
-    assert_array_equal(X, kept)
 
 
 def test_training_meets_what_augment_returns_and_evaluation_does_not(age, network, batch, fit):
@@ -211,21 +181,7 @@ def test_training_meets_what_augment_returns_and_evaluation_does_not(age, networ
     history = net.fit(X, y, (X, y), 2, augment=minus, **settings)
     assert_array_equal(net.parameters, fit(twin, -X, y, batch_size=10).parameters)
     assert history.validation_loss[-1] == net.evaluate(X, y)[0]
-    assert [len(rows) for rows, _ in seen] == [10, 10, 4] * 2
-    assert all(rng is net.rng for _, rng in seen)
-
-
-@pytest.mark.parametrize(
-    ("augment", "message"),
-    [
-        (lambda rows, rng: rows[..., 1:], r"what augment returns must have shape \(n, "),
-        (lambda rows, rng: rows * np.nan, "what augment returns must be finite"),
-        (lambda rows, rng: np.concatenate([rows, rows]), "augment must return 16 rows .*, not 32"),
-    ],
-)
-def test_bad_rows_are_augments(age, network, batch, fit, augment, message):
-    with pytest.raises(ValueError, match=message):
-        fit(network(age), *batch(age), augment=augment)
+    assert [(len(rows), rng) for rows, rng in seen] == [(n, net.rng) for n in [10, 10, 4] * 2]
 
 
 def test_a_fit_never_holds_all_pictures_as_floats(configs):
@@ -244,22 +200,20 @@ def test_a_fit_never_holds_all_pictures_as_floats(configs):
 
 
 @pytest.mark.parametrize(
-    ("factor", "settings", "message"),
+    ("factor", "settings", "word"),
     [
-        (20_000, {"epochs": 1000}, "bring inputs and targets to a size near 1"),  # house prices
+        (20_000, {"epochs": 1000}, r"in epoch (\d+) at .*a size near 1"),  # house prices
         (50, {"learning_rate": 1e38, "epochs": 1, "batch_size": 50}, "weights .* in epoch 1 at"),
     ],
 )
 def test_training_that_diverges_is_stopped_and_named(
-    age, network, batch, fit, factor, settings, message
+    age, network, batch, fit, factor, settings, word
 ):
     X, y = batch(age)
     net = network({**age, "activation": "relu"}, np.float32)
     before = net.parameters.copy()
-    with pytest.raises(nn.TrainingDiverged, match=message) as caught:
-        fit(net, X, y * factor, **{"epochs": 100, "batch_size": 8, **settings})
-    assert re.search(r"in epoch (\d+) at", str(caught.value))
-    assert isinstance(caught.value, ValueError)
+    with pytest.raises(nn.TrainingDiverged, match=word):
+        fit(net, X, y * factor, **{"batch_size": 8, **settings})
     assert_array_equal(net.parameters, before)  # a smaller rate may be tried at once
     fit(net, X, y, learning_rate=1e-4)
 
@@ -277,20 +231,21 @@ def test_patience_keeps_the_best_weights_from_a_later_divergence(age, network, b
 
 
 @pytest.mark.parametrize(
-    ("setting", "bad", "message"),
+    ("setting", "bad", "word"),
     [
-        ("epochs", 0, "epochs must be a whole number >= 1, not 0"),
-        ("batch_size", 2.5, "batch_size must be a whole number >= 1, not 2.5"),
-        ("patience", "5", "patience must be a whole number >= 1, not '5'"),
+        ("epochs", 0, "epochs must be a whole number >= 1"),
+        ("batch_size", 2.5, "batch_size must be a whole number >= 1"),
+        ("patience", "5", "patience must be a whole number >= 1"),
         ("momentum", 1.0, "momentum must be a finite number >= 0 and below 1"),
         ("weight_decay", -1, "weight_decay must be a finite number >= 0"),
-        ("learning_rate", 0, "learning_rate, .* must be a finite number > 0, not "),
         ("learning_rate", lambda epoch: -1.0, r"learning_rate\(0\) must be a finite number"),
         ("validation", (np.ones((3, 1)), np.ones(3)), "the validation's X must have shape"),
         ("validation", None, r"patience needs validation=\(X, y\)"),
+        ("augment", lambda rows, rng: rows[..., 1:], r"augment returns must have shape \(n, "),
+        ("augment", lambda rows, rng: rows[[0, *range(16)]], "must return 16 rows .*, not 17"),
     ],
 )
-def test_bad_settings_say_what_is_allowed(age, network, batch, fit, setting, bad, message):
+def test_bad_settings_say_what_is_allowed(age, network, batch, fit, setting, bad, word):
     X, y = batch(age)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=word):
         fit(network(age), X, y, **{"validation": (X, y), "patience": 5, setting: bad})

@@ -14,32 +14,18 @@ from PIL import Image
 from hw1lib import show
 from hw1lib.show import display
 
-FACE = np.random.default_rng(0).integers(0, 256, (1, 6 * 6 * 3))
-
-
-def line():
-    figure, ax = plt.subplots()
-    ax.plot([1, 2, 4], label="loss")
-    return figure
-
 
 @pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (lambda: show.face_sheet(FACE, ["3 y"], columns=1), "jpeg"),
-        (lambda: show.face_sheet([np.eye(9)], columns=1), "png"),  # grey, not a photograph
-        (line, "png"),
-    ],
-    ids=["faces", "grey", "line"],
+    ("image", "kind"),
+    [(np.arange(108), "jpeg"), (np.eye(9), "png")],
+    ids=["face", "grey"],  # the second is no photograph
 )
-def test_a_figure_is_shown_once_with_its_caption(displayed, make, kind):
+def test_a_figure_is_shown_once_with_its_caption(displayed, image, kind):
     other = plt.figure()
-    figure = make()
-    alt = display.described(figure)
-    show.figure(figure, "Fig. 2.3: x: *y*.")
+    show.figure(show.face_sheet([image], ["3 y"], columns=1), "Fig. 2.3: x: *y*.")
     assert plt.get_fignums() == [other.number]
     ((bundle,), how), ((below,), _) = displayed
-    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": alt}}}
+    assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": "3 y"}}}
     assert below.data == "**Fig. 2.3:** x: *y*."
     assert Image.open(io.BytesIO(bundle[f"image/{kind}"])).format == kind.upper()
 
@@ -80,13 +66,17 @@ def test_a_drawing_is_shown_with_its_caption(displayed, name):
     assert root.find("{*}rect").get("fill") == "#ffffff"  # dark letters are on white everywhere
 
 
-def test_tables_are_shown_beside_each_other_with_a_caption(displayed):
-    tables = [show.table([[1, None]], "one", {(0, 0): "wrong"}, compact=True), show.table([[2]])]
+def test_tables_are_shown_with_their_captions(displayed):
+    tables = [show.table([[1, None]], "one", {(0, 0): "wrong"}), show.table([["<2>"]])]
     show.side_by_side("Table 3.1: two.", *tables)
-    (((html, below), _),) = displayed
+    frame = pd.DataFrame({"a": [1]})
+    show.captioned(frame, "Table 2.6: RMSE: *years*.")
+    ((html, below), _), ((shown, under), _) = displayed
     assert below.data == "**Table 3.1:** two."
-    assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "2"]
+    assert re.findall("<td.*?>(.*?)</td>", html.data) == ["<b>1</b>", "&nbsp;", "&lt;2&gt;"]
     assert html.data.count("<caption") == 1
+    assert shown is frame
+    assert under.data == "**Table 2.6:** RMSE: *years*."
 
 
 def test_steps_hold_every_state_and_some_stand_still(displayed):
@@ -105,11 +95,3 @@ def test_steps_hold_every_state_and_some_stand_still(displayed):
     assert (display.ASSETS / "steps.js").read_text() in script
     assert [states[i] in still for i in range(6)] == [True, False, False, False, True, False]
     assert still.index(states[4]) < still.index(states[0])
-
-
-def test_a_table_is_shown_with_its_caption(displayed):
-    table = pd.DataFrame({"a": [1]})
-    show.captioned(table, "Table 2.6: RMSE: *years*.")
-    (((shown, below), _),) = displayed
-    assert shown is table
-    assert below.data == "**Table 2.6:** RMSE: *years*."

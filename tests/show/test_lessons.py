@@ -1,60 +1,35 @@
 """Pictures that teach: what is drawn is what was computed, in another way."""
 
-from itertools import pairwise
+import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from hw1lib import faces, nn, show
 from hw1lib.faces import Subset
+from hw1lib.show.display import ASSETS
 
 
 def test_a_cloud_s_components_feet_and_variances():
-    rng = np.random.default_rng(0)
-    points = 100 + rng.normal(size=(60, 2)) @ [[20, 12], [-3, 6]]
+    points = 100 + np.random.default_rng(0).normal(size=(60, 2)) @ [[20, 12], [-3, 6]]
     pca = faces.Preprocessor(2, "unit").fit(points, progress=False)
     values, vectors = np.linalg.eigh(np.cov(points.T))
     largest, axis = values[1], vectors[:, 1]
-    figure = show.cloud(points, pca, ("red", "blue"))
-    left, right = figure.axes
-    lines = {line.get_label(): line for line in left.lines}
-    share = f"component 1: {100 * largest / values.sum():.0f} % of the variance"
-    ends, feet = lines[share].get_xydata(), lines["its foot on component 1"].get_xydata()
-    for line in (ends, feet):  # along the first eigenvector, through the mean
-        off = line - points.mean(axis=0)
-        assert off @ [-axis[1], axis[0]] == pytest.approx(0, abs=0.01)
-    assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(4 * np.sqrt(largest), rel=1e-4)
+    left, right = show.cloud(points, pca, ("red", "blue")).axes
+    lines = {line.get_label(): line.get_xydata() for line in left.lines}
+    ends = lines[f"component 1: {100 * largest / values.sum():.0f} % of the variance"]
+    length = (ends[1] - ends[0]) @ axis
+    assert abs(length) == pytest.approx(4 * np.sqrt(largest), rel=1e-4)
+    assert ends.mean(axis=0) == pytest.approx(points.mean(axis=0))
+    feet = lines["its foot on component 1"]
     assert (feet - points) @ axis == pytest.approx(0, abs=0.01)
-    curve, *marks = right.lines
-    assert curve.get_ydata()[[0, 90, 180]] == pytest.approx(np.diag(np.cov(points.T))[[0, 1, 0]])
-    assert [float(mark.get_ydata()[0]) for mark in marks] == pytest.approx(values[::-1], rel=1e-4)
-    steepest = curve.get_xdata()[curve.get_ydata().argmax()]
-    assert steepest == pytest.approx(float(marks[0].get_xdata()[0]), abs=1)
-
-
-def test_a_face_is_the_mean_and_a_sum():
-    rng = np.random.default_rng(1)
-    images = rng.uniform(60, 200, (12, 2 * 2 * 3))
-    pca = faces.Preprocessor(6).fit(images, progress=False)
-    mean, spread = images.mean(axis=0), images.std(axis=0)
-    vectors = np.linalg.svd((images - mean) / spread)[2]
-    face = images[3]
-    features = vectors @ ((face - mean) / spread)
-    sums = [mean + spread * (features[:k] @ vectors[:k]) for k in (0, 1, 2, 3)]
-    figure = show.face_sum(pca, face)
-    drawn = [ax.images[0].get_array().ravel().astype(int) for ax in figure.axes]
-    whole = mean, face, *sums[1:]
-    for picture, wanted in zip([drawn[0], *drawn[4:]], whole, strict=True):
-        assert np.abs(picture - np.clip(wanted, 0, 255)).max() <= 1
-    for picture, (before, after) in zip(drawn[1:4], pairwise(sums), strict=True):
-        added = after - before
-        assert np.abs(picture - 127.5 * (1 + added / np.abs(added).max())).max() <= 1
-    titles = [ax.get_title() for ax in figure.axes]
-    times, number = titles[1].split(" × ")
-    assert number == "no. 1"
-    assert abs(float(times)) == pytest.approx(abs(features[0]), abs=0.51)  # a sign is arbitrary
-    assert titles[5:] == ["sum to no. 1", "sum to no. 2", "sum to no. 3"]
+    assert (feet - ends[0]) @ [-axis[1], axis[0]] == pytest.approx(0, abs=0.01)
+    curve, *marks = (line.get_xydata() for line in right.lines)
+    assert curve[[0, 90], 1] == pytest.approx(np.diag(np.cov(points.T)))
+    assert [mark[0, 1] for mark in marks] == pytest.approx(values[::-1], rel=1e-4)
+    assert curve[curve[:, 1].argmax(), 0] == pytest.approx(marks[0][0, 0], abs=1)
 
 
 def test_a_small_network_s_numbers_stand_where_they_belong():
@@ -73,36 +48,14 @@ def test_a_small_network_s_numbers_stand_where_they_belong():
     edges = {  # product and gradient, from where and to where
         ("0.5 · 1 = 0.5", "∂L/∂w = 3.36"): ((0, 1), (1, 1)),
         ("-1 · 1 = -1", "∂L/∂w = 0.0672"): ((0, 1), (1, 0)),
-        ("1 · 2 = 2", "∂L/∂w = 6.72"): ((0, 0), (1, 1)),
         ("0.25 · 2 = 0.5", "∂L/∂w = 0.134"): ((0, 0), (1, 0)),
-        ("2 · 2.6 = 5.2", "∂L/∂w = 4.37"): ((1, 1), (2, 0.5)),
         ("4 · -0.005 = -0.02", "∂L/∂w = -0.0084"): ((1, 0), (2, 0.5)),
     }
-    for texts, ends in edges.items():
-        (x0, y0), (x1, y1) = ends
-        (x, y), below = (told[text] for text in texts)
-        along = (x - x0) / (x1 - x0)
-        assert 0 < along < 0.5  # before two edges cross
-        assert y == pytest.approx(y0 + along * (y1 - y0))
-        assert tuple(below) == (x, y)
+    for (product, gradient), (start, end) in edges.items():
+        assert told[product] == pytest.approx(0.65 * np.array(start) + 0.35 * np.array(end))
+        assert told[gradient] == pytest.approx(told[product])
     (ax,) = show.small_network(network, [1, 2]).axes
-    texts = [text.get_text() for text in ax.texts]
-    assert "b 0.5\nz 5.68\np 5.68" in texts  # forward alone
-    assert not any("∂" in text or "t =" in text for text in texts)
-
-
-def test_descents_are_drawn_over_their_loss():
-    paths = {"one": np.array([[4.0, 2.0], [2.0, 1.0], [1.0, 0.5]])}
-    paths["other"] = np.array([[4.0, 2.0], [-1.0, 3.0]])
-    figure = show.descents(lambda w: w[..., 0] ** 2 + 10 * w[..., 1] ** 2, paths)
-    left, right = figure.axes
-    for line, path in zip(left.lines, paths.values(), strict=False):
-        assert line.get_xydata() == pytest.approx(path)
-    assert [line.get_ydata().tolist() for line in right.lines] == [[56, 14, 3.5], [56, 91]]
-    (contours,) = left.collections
-    for level, outline in zip(contours.levels, contours.get_paths(), strict=True):
-        x, y = outline.vertices.T
-        assert x**2 + 10 * y**2 == pytest.approx(level, rel=0.02, abs=0.02)
+    assert not any("∂" in text.get_text() for text in ax.texts)  # forward alone
 
 
 def test_softmax_bars_are_as_long_as_the_probabilities():
@@ -123,14 +76,58 @@ def test_decision_regions_show_what_the_network_says_everywhere():
     net.biases[0][...] = [0, -2, -9]
     X = np.random.default_rng(0).uniform(-1, 1, (500, 2))
     y = np.arange(500) % 3
-    figure = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc")
-    (ax,) = figure.axes
+    (ax,) = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc").axes
     zero, one, two = (np.ma.filled(mesh.get_array(), np.nan) for mesh in ax.collections[:3])
     x = np.linspace(*ax.get_xlim(), zero.shape[1])
     assert np.isfinite(zero)[:, x < 0.5].all()
-    assert np.isfinite(one)[:, x > 0.5].all()
     assert np.isnan(two).all()
     p = np.exp(4 * x - 2) / (1 + np.exp(4 * x - 2) + np.exp(-9))
     np.testing.assert_allclose(one[7, x > 0.5], p[x > 0.5], rtol=1e-5)
     for code, line in enumerate(ax.lines):
         np.testing.assert_array_equal(line.get_xydata(), X[:250][y[:250] == code])
+
+
+def test_both_passes_are_written_above_and_below_the_names():
+    rng = np.random.default_rng(2)
+    x, kernel, w = (rng.normal(size=size) for size in ((4, 4), (2, 2), 4))
+    given = x, kernel, w, 0.3, "sigmoid"
+    forward, back = nn.gradients.forward(*given), nn.gradients.closed_form(*given)
+    svg = show.passes(x, kernel, w, forward, back)
+    pixels = {f"x{r}{k}": x[int(r) - 1, int(k) - 1] for r in "1234" for k in "1234"}
+    weights = dict(zip(nn.gradients.PARAMETERS, [*w, *kernel.ravel()], strict=True))
+    measured = nn.gradients.central_differences(*given)
+    measured["output"] = measured.pop("error")
+    texts = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")]
+    above, below = {}, {}
+    for i, name in enumerate(texts):
+        if name.get("class"):  # its numbers come after it
+            value, *gradient = (node for node in texts[i + 1 : i + 3] if not node.get("class"))
+            assert value.get("x") == name.get("x")
+            assert -30 < float(value.get("y")) - float(name.get("y")) < 0
+            above[name.get("class")] = float(value.text.replace("−", "-"))
+            if name.get("class") in measured:
+                assert 0 < float(gradient[0].get("y")) - float(name.get("y")) < 30
+                below[name.get("class")] = float(gradient[0].text.replace("−", "-"))
+    assert above == pytest.approx(forward | pixels | weights, abs=0.0051)
+    assert below == pytest.approx(measured, abs=0.0051)
+    plain = (ASSETS / "question3.svg").read_text()
+    ids, others = (set(re.findall(r'id="(.*?)"', each)) for each in (svg, plain))
+    assert ids
+    assert not ids & others  # both stand on one page
+    assert all(f"url(#{name})" in svg for name in ids)
+
+
+@pytest.mark.parametrize(("picture", "cells"), [((3, 50, 40), "480"), ((1, 16, 16), "64")])
+def test_a_convolutional_network_is_drawn_with_the_shapes_of_its_layers(picture, cells):
+    """As ``Network`` has them: their product with the weights must work out."""
+    config = {"picture": picture, "filters": (16, 4), "hidden": (64,), "outputs": 5}
+    config |= {"activation": "relu", "output_activation": "softmax", "loss": "nll"}
+    (ax,) = show.conv_layers(config).axes
+    texts = [text.get_text() for text in ax.texts]
+    sizes = [text for text in texts if re.match(r"[\d,]+( x|$)", text)]
+    depth, height, width = picture
+    maps = f"16 x {height // 2}x{width // 2}", f"4 x {height // 4}x{width // 4}"
+    assert sizes == [f"{depth} x {height}x{width}", *maps, cells, "64", "5"]
+    assert (int(cells), 64) in [W.shape for W in nn.Network(config).weights]
+    sheets = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert len(sheets) == depth + 8 + 4 + 3  # of 16 maps eight

@@ -15,22 +15,16 @@ PIXEL = (  # a PNG
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
     "awAAAABJRU5ErkJggg=="
 )
-KINDS = {
-    "png": "image/png",
-    "md": "text/markdown",
-    "html": "text/html",
-    "text": "text/plain",
-    "widget": running.WIDGET,
-}
+KINDS = {"png": "image/png", "md": "text/markdown", "html": "text/html", "text": "text/plain"}
+KINDS["widget"] = running.WIDGET
 QUESTION = "Is random better than zero initialisation?"
 
 
-def text(source):
-    return new_markdown_cell(source)
+text = new_markdown_cell
 
 
-def code(source, *outputs):
-    return new_code_cell(source, execution_count=1, outputs=list(outputs))
+def code(source, *outputs, **metadata):
+    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata=metadata)
 
 
 def shown(**data):
@@ -44,20 +38,19 @@ def widget(said):
 
 
 def page(*notebooks, facts=None):
-    return page_of.to_html([new_notebook(cells=cells) for cells in notebooks], facts)
+    html = page_of.to_html([new_notebook(cells=cells) for cells in notebooks], facts)
+    return BeautifulSoup(html, "html.parser")
 
 
-def soup_of(*cells):
-    return BeautifulSoup(page([text("# 1. T"), *cells]), "html.parser")
+def main_of(*cells):
+    return page([text("# 1. T"), *cells]).main
 
 
 @pytest.fixture(scope="module")
 def soup():
-    two_tables = "<table><tr><th></th></tr></table><table></table>"
-    links = "See [the second](02_second.ipynb), [a site](https://x.org)."
     middle = "## 1.1 In the middle of a cell, $\\lambda$\n\n```python\n# no heading\n```"
     first = [
-        text(f"# 1. First & *foremost* (section 2.1)\n\n{links}"),
+        text("# 1. First & *foremost* (section 2.1)\n\nSee [the second](02_second.ipynb)."),
         text(f"Words before it.\n\n{middle}"),
         code("x < 1  # <table> </script>", new_output("stream", text="a <b> c\n")),
         code(
@@ -70,7 +63,7 @@ def soup():
             shown(md="**Table 2.6:** test RMSE"),
             shown(png=PIXEL),
             shown(md="**Fig. 2.11, 2.12:** depth, $\\frac{a}{b_1}$. More."),
-            shown(html=two_tables),
+            shown(html="<table><tr><th></th></tr></table><table></table>"),
             shown(md="**Tables 3.4 and 3.5:** outputs"),
             shown(html=f"<table><tr><th>{QUESTION}</th><td>yes</td></tr></table>"),
         ),
@@ -79,24 +72,18 @@ def soup():
     formulas = "$a_1 b_1 < c_{*}$ and\n\n$$x_1 * y_1$$"
     second = [text(f"# 2. Second\n\n## Summary\n\n{formulas}"), text("## 3 seeds")]
     third = [text("# 3. Third\n\n## Again\n\n## Again")]
-    html = page(first, second, third, facts={"Data": "mine & <yours>"})
-    return BeautifulSoup(html, "html.parser")
+    return page(first, second, third, facts={"Data": "mine & <yours>"})
 
 
-def test_nothing_is_loaded_from_anywhere(soup):
-    assert soup.find_all(["iframe", "object", "embed", "base"]) == []
-    assert [tag for tag in soup.find_all("script") if tag.has_attr("src")] == []
+def test_nothing_is_loaded_ids_are_unique_and_every_link_leads_somewhere(soup):
     loading = [tag["src"] for tag in soup.find_all(src=True)]
     loading += [tag["href"] for tag in soup.find_all("link")]
     assert [url for url in loading if not url.startswith("data:")] == []
     assert not any("url(" in style.text for style in soup.find_all("style"))
-
-
-def test_ids_are_unique_and_every_inner_link_leads_somewhere(soup):
     ids = [tag["id"] for tag in soup.find_all(id=True)]
     assert len(ids) == len(set(ids))
-    inner = [a["href"] for a in soup.find_all("a") if not a["href"].startswith("https:")]
-    assert [link for link in inner if link[0] != "#" or link[1:] not in ids] == []
+    links = [a["href"] for a in soup.find_all("a")]
+    assert [link for link in links if link[0] != "#" or link[1:] not in ids] == []
     assert soup.find("a", string="the second")["href"] == "#2"
 
 
@@ -148,32 +135,23 @@ def test_what_the_report_claims_is_at_the_top_with_its_verdict_and_a_link_to_it(
 
 def test_answers_are_folded_and_links_lead_into_their_notebook():
     exercise = [text("# 1. T"), text("## Try it\n\n1. Do. [Answer](02_a.ipynb#answer-01-1)")]
-    answer = [code("1 + 1"), text("Because.")]
-    for cell in answer:
-        cell.metadata.tags = ["answer"]
+    answer = [code("1 + 1", tags=["answer"]), text("Because.", metadata={"tags": ["answer"]})]
     question = '<a id="answer-01-1"></a>\n\n### 01.1 Do\n\n[Back](01_t.ipynb#try-it)'
-    answers = [text("# 2. Answers"), text(question), *answer, text("### 01.2 Next")]
-    soup = BeautifulSoup(page(exercise, answers), "html.parser")
+    soup = page(exercise, [text("# 2. Answers"), text(question), *answer, text("### 01.2 Next")])
     assert soup.find("a", string="Answer")["href"] == "#answer-01-1"
     assert soup.find("a", id="answer-01-1")
     assert soup.find(id=soup.find("a", string="Back")["href"][1:]).text == "Try it"
     (fold,) = soup.select("details.answer")
     assert not fold.has_attr("open")
-    assert fold.summary.text == "Answer"
-    for said, inside in (("1 + 1", True), ("Because.", True), ("Do", False), ("Next", False)):
-        assert (said in fold.text) == inside
+    assert re.findall(r"Answer|1 \+ 1|Because|Do|Next", fold.text) == ["Answer", "1 + 1", "Because"]
 
 
 def test_cells_that_check_are_not_on_the_page_unless_they_fail():
-    tags = {"tags": ["check"]}
-    held = new_code_cell("assert True", metadata=tags, outputs=[new_output("stream", text="ok")])
     error = new_output("error", ename="AssertionError", evalue="", traceback=["it failed"])
-    failed = new_code_cell("assert False", metadata=tags, outputs=[error])
-    main = soup_of(held, code("6 * 7")).main.text
-    assert "6 * 7" in main
-    assert "assert" not in main
-    assert "ok" not in main
-    assert "it failed" in soup_of(failed).main.text
+    held = code("assert True", new_output("stream", text="ok"), tags=["check"])
+    failed = code("assert False", error, tags=["check"])
+    main = main_of(held, code("6 * 7"), failed)
+    assert re.findall("True|ok|7|False|it failed", main.text) == ["7", "False", "it failed"]
 
 
 def test_code_output_and_facts_stay_text_and_tables_scroll(soup):
@@ -204,11 +182,11 @@ def test_formulas_are_pictures_that_can_be_read_found_and_copied(soup):
     ],
 )
 def test_a_formula_is_found_as_one_would_type_it(tex, typed):
-    assert soup_of(text(f"## ${tex}$")).main.h2.text == typed
+    assert main_of(text(f"## ${tex}$")).h2.text == typed
 
 
 def test_a_formula_stands_on_the_line_and_what_cannot_be_drawn_is_shown_as_written():
-    main = soup_of(text(r"$x$ and $x_{y}$, $\frac{1$")).main
+    main = main_of(text(r"$x$ and $x_{y}$, $\frac{1$"))
     styles = [formula["style"] for formula in main.select(".formula")]
     x, xy = (float(style.removeprefix("vertical-align:-")[:-2]) for style in styles)
     assert x < 0.1 < xy
@@ -216,19 +194,15 @@ def test_a_formula_stands_on_the_line_and_what_cannot_be_drawn_is_shown_as_writt
 
 
 def test_widgets_are_a_line_of_text_and_bars_are_gone():
-    outputs = [
-        widget("reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]"),
-        widget("0it [00:00, ?it/s]"),
-        widget("HBox(children=(FloatProgress(value=0.0), HTML(value='')))"),
-        widget("IntSlider(value=3, description='stride')"),
-        widget("Output()"),
-    ]
-    for said in (
-        "\r 50%|##  | 1/2 [00:00<00:00]\r",
-        " 10%|#  | 1/2 [00:00<00:00]\nUserWarning: careful\n",
-    ):
+    bars = (
+        "reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]",
+        "0it [00:00, ?it/s]",
+        "HBox(children=(FloatProgress(value=0.0), HTML(value='')))",
+    )
+    outputs = [widget(said) for said in (*bars, "IntSlider(value=3)", "Output()")]
+    for said in (f"\r{bars[0]}\r", f"{bars[0]}\nUserWarning: careful\n"):
         outputs.append(new_output("stream", name="stderr", text=said))
-    main = soup_of(code("slider", *outputs)).main
+    main = main_of(code("slider", *outputs))
     assert main.text.count(running.INTERACTIVE.strip("*")) == 1
     assert [pre.text.strip() for pre in main.select("pre.stderr")] == ["UserWarning: careful"]
     assert not re.search(r"%\||it/s|FloatProgress|IntSlider|Output\(", main.text)

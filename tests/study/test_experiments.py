@@ -7,7 +7,7 @@ import pytest
 
 from hw1lib import faces, nn, study
 from hw1lib.nn import Random, Zero
-from hw1lib.study import EXPERIMENTS, PUBLISHED, RECONSTRUCTED, Experiment, train
+from hw1lib.study import EXPERIMENTS, PUBLISHED, RECONSTRUCTED, train
 from hw1lib.study.experiments import NEAREST
 
 
@@ -17,11 +17,7 @@ def test_every_published_number_has_its_experiment_in_both_settings():
         assert name + RECONSTRUCTED in EXPERIMENTS
 
 
-def test_settings_are_what_their_names_say():
-    assert EXPERIMENTS["init/zero"].initializer == Zero()
-    assert EXPERIMENTS["depth/64-16"].config()["layers"] == [128, 64, 16, 1]
-    assert EXPERIMENTS["width/32" + RECONSTRUCTED].config()["layers"] == [128, 32, 1]
-    assert EXPERIMENTS["race/8000"].config()["loss"] == "nll"
+def test_reconstructed_settings_differ_in_what_their_names_say():
     free = {"hidden": (64,), "initializer": Random(0.1), "weight_decay": 0.0, "repeat": 0}
     again = [e for name, e in EXPERIMENTS.items() if name.endswith(RECONSTRUCTED)]
     assert {replace(e, **free) for e in again if e.target == "age"} == {NEAREST}
@@ -40,26 +36,8 @@ def test_scale(monkeypatch):
     assert study.limit_epochs("race/8000")["race/8000"].epochs == 300
     assert study.limit_epochs(["width/64"])["width/64"] == EXPERIMENTS["width/64"]
     monkeypatch.setenv("HW1_SCALE", "huge")
-    with pytest.raises(ValueError, match="HW1_SCALE must be full or quick"):
+    with pytest.raises(ValueError, match="HW1_SCALE must be"):
         study.full_scale()
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"target": "height"}, "target must be one of age, gender, race, not 'height'"),
-        ({"hidden": "64"}, "each of hidden must be a whole number >= 1, not '64'"),
-        ({"output_bias": 35}, "output_bias must be one of mean, zero, not 35"),
-        ({"normalizer": "L2"}, "normalizer must be one of standard, .*, not 'L2'"),
-        ({"pca_faces": "all"}, "pca_faces must be one of any, training, not 'all'"),
-        ({"filters": (8, 0)}, "each of filters must be a whole number >= 1, not 0"),
-        ({"activation": "softplus"}, "activation.* must be one of .* not 'softplus'"),
-        ({"loss": "nll"}, "nll"),
-    ],
-)
-def test_settings_that_are_not_allowed(settings, said):
-    with pytest.raises(ValueError, match=said):
-        Experiment("a test", **settings)
 
 
 # -- what is trained on ---------------------------------------------------------------------------
@@ -75,13 +53,6 @@ def test_the_pca_of_training_faces_sees_no_other(faces_folder, short):
     assert data.X.shape == (23, len(training) - 1)
     np.testing.assert_allclose(data.X, known, atol=1e-3 * np.abs(known).max())
     assert np.array_equal(data.groups, ds.groups)  # the folds stay
-
-
-def test_pictures_are_no_features(data, short):
-    with pytest.raises(ValueError, match="filters need"):
-        replace(short, filters=(2, 2)).data(data)
-    with pytest.raises(ValueError, match="filters need"):
-        short.data(replace(data, X=np.zeros((len(data), 3, 10, 10), np.uint8)))
 
 
 def test_the_training_part_is_limited_and_features_are_rescaled(data, short):
@@ -103,31 +74,27 @@ def test_faces_and_networks_are_drawn_apart(data, short):
     still = replace(short, epochs=1, learning_rate=1e-9)
 
     def draw(fold, seed, repeat):
-        net, _, subsets = train(replace(still, repeat=repeat), data, fold, seed)
-        return subsets, net.weights[0]
+        net, _, (part, _, test) = train(replace(still, repeat=repeat), data, fold, seed)
+        return part.X, test.X, net.weights[0].ravel()
 
-    subsets, weights = draw(0, 0, 0)
+    train_X, test_X, weights = draw(0, 0, 0)
     for seed, repeat in ((1, 0), (0, 1), (1, 1)):
-        same, others = draw(0, seed, repeat)
-        for mine, theirs in zip(subsets, same, strict=True):
-            assert np.array_equal(mine.X, theirs.X)
-        assert abs(np.corrcoef(weights.ravel(), others.ravel())[0, 1]) < 0.9
-    other_faces, others = draw(1, 0, 0)
-    assert not np.array_equal(other_faces[2].y, subsets[2].y)
+        *same, others = draw(0, seed, repeat)
+        assert np.array_equal(same[0], train_X)
+        assert np.array_equal(same[1], test_X)
+        assert abs(np.corrcoef(weights, others)[0, 1]) < 0.9
+    _, other_X, others = draw(1, 0, 0)
+    assert not np.array_equal(other_X, test_X)
     assert not np.allclose(others, weights)
 
 
-def test_the_outputs_bias_starts_where_it_is_told(data, short):
-    """A network of zeros that does not move yet says what its bias starts with."""
-    still = replace(short, initializer=Zero(), learning_rate=1e-12, epochs=1)
-    net, _, (train_part, _, test) = train(still, data)
-    assert net.predict(test.X) == pytest.approx(train_part.y.mean(), rel=1e-5)
+@pytest.mark.parametrize(("target", "where"), [("age", "mean"), ("age", "zero"), ("race", "mean")])
+def test_the_outputs_bias_starts_where_it_is_told(data, short, target, where):
+    still = {"initializer": Zero(), "learning_rate": 1e-12, "epochs": 1}
+    net, _, (part, *_) = train(replace(short, target=target, output_bias=where, **still), data)
+    known = part.y.mean() if (target, where) == ("age", "mean") else 0
+    assert net.biases[-1] == pytest.approx(known, rel=1e-5, abs=1e-6)
     assert not any(bias.any() for bias in net.biases[:-1])
-    net, _, _ = train(replace(still, output_bias="zero"), data)
-    assert net.predict(test.X) == pytest.approx(0, abs=1e-5)
-    for bias in ("mean", "zero"):
-        net, _, _ = train(replace(still, target="race", output_bias=bias), data)
-        assert net.biases[-1] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("target", ["age", "race"])
@@ -153,19 +120,9 @@ def test_filters_make_a_convolutional_network_on_small_pictures(data, short, tar
     assert by_hand.train_loss == history.train_loss
 
 
-def test_what_only_features_or_only_pictures_have_is_not_among_the_settings(short):
-    of_pictures, of_features = replace(short, filters=(3, 4)).settings(), short.settings()
-    assert of_pictures.keys() - of_features.keys() == {"filters", "cell"}
-    unused = {"whitening", "input_rms", "normalizer", "pca_faces"}
-    assert of_features.keys() - of_pictures.keys() == unused
-    assert of_pictures["filters"] == [3, 4]
-
-
 def test_participation_ratios_that_are_known():
-    rng = np.random.default_rng(0)
-    directions = np.linalg.qr(rng.standard_normal((9, 4)))[0]
-    known = [(np.eye(5), 5), (-3 * directions, 4), (np.outer(range(1, 7), range(3)), 1)]
-    known += [(np.zeros((3, 2)), 0), (directions * [2, 1, 0, 0], (4 + 1) ** 2 / (16 + 1))]
+    directions = np.linalg.qr(np.random.default_rng(0).standard_normal((9, 4)))[0]
+    known = [(-3 * directions, 4), (np.outer(range(1, 7), range(3)), 1), (np.zeros((3, 2)), 0)]
+    known.append((directions * [2, 1, 0, 0], (4 + 1) ** 2 / (16 + 1)))
     for matrix, ratio in known:
         assert study.participation_ratio(matrix) == pytest.approx(ratio)
-        assert study.participation_ratio(matrix.T) == pytest.approx(ratio)

@@ -29,17 +29,20 @@ def test_a_run_is_what_training_by_hand_gives(data, short):
     (row,) = run({"mine": short}, data, [4], [3], n_jobs=1, progress=False).to_dict("records")
     net, history, (train_part, validation, test) = study.train(short, data, fold=4, seed=3)
     predicted = net.predict(test.X)
-    assert row["test"] == pytest.approx(np.sqrt(np.mean((predicted - test.y) ** 2)), abs=1e-5)
-    assert row["mae"] == pytest.approx(np.abs(predicted - test.y).mean(), abs=1e-5)
     assert row["predicted"] == pytest.approx(predicted, rel=1e-6)
-    assert row["validation"] == pytest.approx(net.evaluate(*validation)[1], abs=1e-5)
-    ratio = study.participation_ratio(net.weights[0])
-    assert row["participation_ratio"] == pytest.approx(ratio, abs=0.006)
+    known = {
+        "test": np.sqrt(np.mean((predicted - test.y) ** 2)),
+        "mae": np.abs(predicted - test.y).mean(),
+        "validation": net.evaluate(*validation)[1],
+        "participation_ratio": study.participation_ratio(net.weights[0]),
+    }
+    for name, value in known.items():
+        assert row[name] == pytest.approx(value, abs=0.006 if "ratio" in name else 1e-5)
     assert row["curve"]["epoch"].tolist() == [1, 2, 3]
     assert row["curve"]["train_loss"].tolist() == pytest.approx(history.train_loss, rel=1e-3)
-    assert (row["train_faces"], len(validation.y), len(test.y)) == (len(train_part.y), 27, 30)
-    assert (row["experiment"], row["target"], row["fold"], row["seed"]) == ("mine", "age", 4, 3)
-    assert not row["drawn"]
+    facts = {"experiment": "mine", "target": "age", "fold": 4, "seed": 3, "drawn": False}
+    facts |= {"train_faces": len(train_part.y)}
+    assert facts.items() <= row.items()
 
 
 def test_same_results_with_one_and_two_processes_and_from_the_cache(data, short, cache):
@@ -86,8 +89,8 @@ def test_partitions_and_groups_are_other_folds(data, short):
     assert len({table["test"][0] for table in (first, other, dealt)}) == 3
     net, _, (_, _, test) = study.train(short, data, 1, partition=1)
     assert other["predicted"][0] == pytest.approx(net.predict(test.X), rel=1e-6)
-    tested = study.face_errors(other, "mine", data, partition=1)
-    assert tested["age"].tolist() == test.y.tolist()
+    with pytest.raises(ValueError, match="must be those that mine was tested on"):
+        study.face_errors(other, "mine", data)
 
 
 def test_a_data_set_gives_what_each_experiment_asks_for(faces_folder, short):
@@ -98,8 +101,6 @@ def test_a_data_set_gives_what_each_experiment_asks_for(faces_folder, short):
     assert table["test"].nunique() == 3
     known = run({"b": short}, ds.features("l2", progress=False), [0], n_jobs=1, progress=False)
     assert table["test"][1] == known["test"][0]
-    with pytest.raises(ValueError, match=r"data must be faces, .* with a normalizer"):
-        run({"b": mine["b"]}, ds.features(progress=False), [0], n_jobs=1, progress=False)
 
 
 def test_a_network_that_diverges(data, short):
@@ -111,21 +112,6 @@ def test_a_network_that_diverges(data, short):
     for _ in range(2):  # also when it is found in the cache
         with pytest.raises(nn.TrainingDiverged, match=r"\(mine, fold 2, seed 1: {.*1000000"):
             run(mine, data, [2], [1], n_jobs=1, progress=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["width/65"], "each experiment must be one of init/zero, .*, not 'width/65'"),
-        ([["width/65"]], "each experiment must be one of init/zero, .*, not 'width/65'"),
-        (["width/64", None, [0], [0.5]], "each of seeds must be a whole number >= 0, not 0.5"),
-        (["width/64", None, [10]], "folds must be from 0 to 9, not 10"),
-        (["width/64", pd.DataFrame()], "data must be faces.open.* or faces.Data, not DataFrame"),
-    ],
-)
-def test_what_run_does_not_take_is_told_before_anything_is_made(arguments, said):
-    with pytest.raises(ValueError, match=said):
-        run(*(arguments if len(arguments) > 1 else [*arguments, None]), progress=False)
 
 
 # -- what a result is kept under ------------------------------------------------------------------
@@ -156,10 +142,8 @@ def test_equal_experiments_have_one_key_in_every_process():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert eval(said) == [key(each, data) for each in EXPERIMENTS.values()]
     known = EXPERIMENTS["depth/64-16"]
-    built = {name: value for name, value in vars(known).items() if name != "report"}
-    built |= {"activation": "_".join(["leaky", "relu"]), "hidden": [64, np.int64(16)]}
-    built |= {"normalizer": "".join(["stand", "ard"]), "pca_faces": "".join(["an", "y"])}
-    assert key(Experiment(**built), data) == key(known, data)
+    built = {"activation": "_".join(["leaky", "relu"]), "hidden": [64, np.int64(16)]}
+    assert key(Experiment(**{**vars(known), **built}), data) == key(known, data)
 
 
 NOTEBOOK = (
@@ -247,8 +231,6 @@ def test_a_fold_counts_once_however_many_networks_it_has(made_up):
     means = study.fold_means(table, "a")
     assert (means.index.tolist(), means.tolist()) == ([0, 1, 2], [19, 20, 20.5])
     assert study.fold_means(table, "a", "mae").tolist() == [14.25, 15, 15.375]
-    with pytest.raises(ValueError, match="these runs hold no experiment 'b'; they hold a"):
-        study.fold_means(table, "b")
 
 
 def test_drawn_faces_never_mix_with_others_unsaid(made_up, tmp_path):
@@ -257,15 +239,17 @@ def test_drawn_faces_never_mix_with_others_unsaid(made_up, tmp_path):
     utkface = made_up({"width/64": [14.0, 15], "width/32": [14.0, 15]})
     both = pd.concat([here, utkface]).merge(pd.DataFrame({"fold": [0, 1], "note": "mine"}))
     both.drop(columns="curve").to_csv(tmp_path / "both.csv", index=False)
-    for table in (both, pd.read_csv(tmp_path / "both.csv")):
-        with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
-            study.fold_means(table, "width/64")
-        with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
-            study.compare(table)
-        assert study.fold_means(table[table["drawn"]], "width/64").tolist() == [11, 12]
+    from_csv = pd.read_csv(tmp_path / "both.csv")
     apart = pd.concat([here[:2], utkface[2:]])  # the one drawn, the other not
-    with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
-        study.difference(apart, "width/64", "width/32")
+    for read in (
+        lambda: study.fold_means(both, "width/64"),
+        lambda: study.fold_means(from_csv, "width/64"),
+        lambda: study.compare(from_csv),
+        lambda: study.difference(apart, "width/64", "width/32"),
+    ):
+        with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
+            read()
+    assert study.fold_means(from_csv[from_csv["drawn"]], "width/64").tolist() == [11, 12]
 
 
 def test_a_network_that_stopped_early_counts_as_long_as_it_trained(made_up):
@@ -287,21 +271,3 @@ def test_errors_of_each_tested_face(data, short):
     assert tested["error"].tolist() == (predicted != data.labels["race"][tests]).tolist()
     accuracy = 1 - tested.groupby("fold")["error"].mean()
     assert accuracy.tolist() == pytest.approx(table["test"].tolist(), abs=1e-5)
-
-
-def test_only_what_is_recorded_can_be_read():
-    with pytest.raises(ValueError, match="there is no recorded table 'run'; there are bootstrap,"):
-        study.recorded("run")
-
-
-def test_no_mean_leaves_out_a_network_that_diverged(made_up):
-    runs = made_up({"a": [[12.0, np.nan], [12.0, 12.0]]})
-    for read in (study.fold_means, lambda *its: study.mean_curve(*its, "train_loss")):
-        with pytest.raises(ValueError, match=r"networks diverged, .* \[\['a', 0, 1\]\]"):
-            read(runs, "a")
-
-
-def test_errors_of_other_faces_are_refused(data, short):
-    runs = study.run({"short": short}, data, folds=[0], n_jobs=1, progress=False)
-    with pytest.raises(ValueError, match="must be those that short was tested on"):
-        study.face_errors(runs, "short", data, partition=1)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
@@ -64,32 +64,28 @@ def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatc
     chosen = {name: faces.NORMALIZERS[name] for name in ("standard", "minmax")}
     monkeypatch.setattr(faces, "NORMALIZERS", chosen)
     ds = faces.open(faces_folder, progress=False)
-    scores = study.compare_normalizers(ds, n=20, folds=4, seed=2, progress=False)
-    assert scores["normalizer"].tolist() == ["standard"] * 4 + ["minmax"] * 4
+    scores = study.compare_normalizers(ds, n=20, progress=False)
+    assert scores["normalizer"].tolist() == ["standard"] * 10 + ["minmax"] * 10
     rows = np.sort(np.random.default_rng(2).permutation(23)[:20])
     scaled = StandardScaler().fit_transform(ds.images(rows).astype(float))
     pca = PCA(5, svd_solver="full").fit(scaled)
     standard = scores[scores["normalizer"] == "standard"]
-    assert standard["variance"].iloc[0] == pytest.approx(
-        pca.explained_variance_ratio_.sum(), abs=1e-4
-    )
+    variance = pca.explained_variance_ratio_.sum()
+    assert standard["variance"].iloc[0] == pytest.approx(variance, abs=1e-4)
     X, y = pca.transform(scaled), ds.labels["age"].to_numpy()[rows]
-    squares = 0.0
-    for train, test in KFold(4, shuffle=True, random_state=0).split(X):
-        predicted = LinearRegression().fit(X[train], y[train]).predict(X[test])
-        squares += np.sum((predicted - y[test]) ** 2)
-    assert np.sum(5 * standard["age"] ** 2) == pytest.approx(squares, rel=1e-2)
+    predicted = cross_val_predict(
+        LinearRegression(), X, y, cv=KFold(10, shuffle=True, random_state=0)
+    )
+    squares = np.sum((predicted - y) ** 2)
+    assert np.sum(2 * standard["age"] ** 2) == pytest.approx(squares, rel=1e-2)
 
 
 def test_normalizers_are_compared_with_standard_fold_by_fold():
     ages = {"standard": [10.0, 11.0, 12.0], "l2": [10.5, 11.4, 12.6], "unit": [10.1, 10.9, 12.3]}
     scores = pd.DataFrame(ages).melt(var_name="normalizer", value_name="age")
     table = study.normalizer_table(scores.assign(variance=0.9, race=0.5))
-    told = table.loc["standard", ["variance kept", "age RMSE", "race accuracy"]].tolist()
-    assert told == pytest.approx([0.9, 11, 0.5])
-    assert table.loc["standard", ["difference", "low", "high", "p"]].isna().all()
+    assert table.loc["standard"].tolist()[:3] == pytest.approx([0.9, 11, 0.5])
+    assert table.loc["standard"][3:].isna().all()
     known = stats.ttest_1samp([0.5, 0.4, 0.6], 0)
-    assert table.loc["l2", "difference"] == pytest.approx(0.5)
-    ends = tuple(known.confidence_interval())
-    assert tuple(table.loc["l2", ["low", "high"]]) == pytest.approx(ends)
-    assert table.loc["l2", "p"] == pytest.approx(2 * known.pvalue)  # the smaller of two
+    ends = [0.5, *known.confidence_interval(), 2 * known.pvalue]  # the smaller p of two
+    assert table.loc["l2"].tolist()[3:] == pytest.approx(ends)
