@@ -1,4 +1,4 @@
-"""The command line: ``python -m hw1lib prepare | report | lab | reproduce``."""
+"""The command line: ``python -m hw1lib prepare | report | lab | reproduce | confirm``."""
 
 from __future__ import annotations
 
@@ -43,16 +43,19 @@ def main(arguments=None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{prepare,report,lab,reproduce}")
+    commands = parser.add_subparsers(
+        required=True, metavar="{prepare,report,lab,reproduce,confirm}"
+    )
     add = {}
-    for command in (prepare, report, lab, reproduce):
+    for command in (prepare, report, lab, reproduce, confirm):
         text = command.__doc__
         of_command = commands.add_parser(command.__name__, help=text, description=text)
-        of_command.set_defaults(command=command)
+        of_command.set_defaults(command=command, data=None)
         add[command] = of_command.add_argument
-        add[command](
-            "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
-        )
+        if command is not confirm:  # which takes two
+            add[command](
+                "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
+            )
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
     add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
     add[report]("--store", action="store_true", help="also save the notebooks as run (drawn faces)")
@@ -65,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add[reproduce](
         "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
+    )
+    add[confirm]("--train", required=True, help="folder or archive: all of its faces train")
+    add[confirm]("--test", required=True, help="folder or archive: its other faces test, once")
+    add[confirm]("--output", type=Path, required=True, help="the JSON file of protocol and result")
+    add[confirm](
+        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
     )
     return parser
 
@@ -121,6 +130,29 @@ def reproduce(options) -> None:
     write_recording(results, output)
     _say(summary(results))
     _say(output)
+
+
+def confirm(options) -> None:
+    """Test five claims once on faces that nobody here has seen, as PROTOCOL.md says."""
+    from hw1lib import faces
+    from hw1lib.study import confirm as confirmation
+
+    _check_jobs(options)
+    output = options.output.expanduser()
+    _check_can_write(output)
+    confirmation.read(output)  # an error if it is another file
+    train, test = (faces.open(path) for path in (options.train, options.test))
+    held = confirmation.confirm(train, test, output, options.jobs, say=_say)
+    for row in held["result"]["claims"]:
+        _say(
+            "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}".format(**row)
+        )
+    _say(output)
+
+
+def _check_jobs(options) -> None:
+    if options.jobs == 0:
+        raise UserError("--jobs must be a number of processes, or -1 for one a core, not 0")
 
 
 def _set_environment(options) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw1lib import show, study
+from hw1lib.study import confirm
 
 SPEEDS = json.loads((Path(__file__).parent / "benchmarks" / "results.json").read_text("utf-8"))
 FEW = 20  # groups of fewer faces are left out
@@ -48,6 +49,29 @@ def networks(*names: str) -> str:
         settings = {"predicts": experiment.target, "layers": layers, "loss": target.loss}
         rows[f"`{name}`"] = settings | {"epochs": experiment.epochs}
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), "experiment")
+
+
+def claims() -> str:
+    """Return what is confirmed or refuted on other faces, and by which margin it would matter."""
+    rows = {}
+    for claim in confirm.CLAIMS:
+        target = study.TARGETS[study.EXPERIMENTS[claim.first].target]
+        measured = {"rmse": "RMSE of age", "accuracy": "accuracy, race label"}[target.metric]
+        row = {"first": f"`{claim.first}`", "second": f"`{claim.second}`", "measured": measured}
+        row["claimed sign"] = "negative" if target.sign > 0 else "positive"
+        rows[claim.claim] = row | {"margin": f"{confirm.SAME[target.metric]} {target.unit}"}
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"), "claim")
+
+
+def confirmed_settings() -> str:
+    """Return the settings of what is trained for these claims."""
+    names = ["hidden", "filters", "epochs", "learning_rate", "weight_decay", "whitening"]
+    names += ["initializer", "output_bias", "normalizer"]
+    rows = {f"`{name}`": study.EXPERIMENTS[name].settings() for name in confirm.NAMES}
+    table = pd.DataFrame.from_dict(rows, orient="index")[names].map(
+        lambda value: "-" if isinstance(value, float) and pd.isna(value) else value
+    )
+    return markdown(table.rename(columns=lambda name: name.replace("_", " ")), "experiment")
 
 
 def groups(*names: str) -> str:

@@ -27,8 +27,10 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "MODEL_CARD.md",
+    "PROTOCOL.md",
     "tests/benchmarks/README.md",
 )
+WRITTEN = ["README.md", "MODEL_CARD.md", "PROTOCOL.md", "tests/benchmarks/README.md"]  # by cog
 
 
 def page(name):
@@ -137,7 +139,7 @@ def test_contributing_s_examples_run_as_written(number, tmp_path, monkeypatch):
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
 
 
-@pytest.mark.parametrize("name", ["README.md", "MODEL_CARD.md", "tests/benchmarks/README.md"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_numbers_of_a_page_are_those_recorded(name, capsys):
     """Else `make format` writes them."""
     assert "[[[cog" in page(name)
