@@ -1,4 +1,4 @@
-"""The command line: ``python -m hw1lib prepare | report | lab | reproduce | confirm``."""
+"""The command line: ``python -m hw1lib prepare | report | lab | reproduce | verify | confirm``."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def main(arguments=None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
     commands = parser.add_subparsers(
-        required=True, metavar="{prepare,report,lab,reproduce,confirm}"
+        required=True, metavar="{prepare,report,lab,reproduce,verify,confirm}"
     )
     add = {}
-    for command in (prepare, report, lab, reproduce, confirm):
+    for command in (prepare, report, lab, reproduce, verify, confirm):
         text = command.__doc__
         of_command = commands.add_parser(command.__name__, help=text, description=text)
         of_command.set_defaults(command=command, data=None)
@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     add[reproduce](
         "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
     )
+    one = "an experiment: one of its networks is trained again (default: no training)"
+    add[verify]("name", nargs="?", metavar="NAME", help=one)
+    add[verify]("--fold", type=int, default=0, metavar="K", help="of NAME, 0 to 9 (default: 0)")
+    add[verify]("--seed", type=int, default=0, metavar="S", help="of NAME (default: 0)")
+    recording = "a folder that reproduce wrote (default: the package's own)"
+    add[verify]("--recording", type=Path, metavar="FOLDER", help=recording)
     add[confirm]("--train", required=True, help="folder or archive: all of its faces train")
     add[confirm]("--test", required=True, help="folder or archive: its other faces test, once")
     add[confirm]("--output", type=Path, required=True, help="the JSON file of protocol and result")
@@ -130,6 +136,27 @@ def reproduce(options) -> None:
     write_recording(results, output)
     _say(summary(results))
     _say(output)
+
+
+def verify(options) -> None:
+    """Compute every recorded number again from each face's prediction; or train NAME again."""
+    from hw1lib import faces
+    from hw1lib.study.train_again import recorded_run, train_again
+    from hw1lib.study.verify import RECORDED
+    from hw1lib.study.verify import verify as compare_all
+
+    folder = (options.recording or RECORDED).expanduser()
+    if options.name is None:
+        table = compare_all(folder)
+        _say(table.to_string())
+        if table["differ"].any():
+            raise UserError(f"{table['differ'].sum():,} of {table['numbers'].sum():,} differ")
+        return
+    recorded_run(options.name, options.fold, options.seed, folder)  # an error if there is none
+    told, same = train_again(options.name, faces.open(), options.fold, options.seed, folder)
+    _say(told)
+    if not same:
+        raise UserError("it does not come out")
 
 
 def confirm(options) -> None:

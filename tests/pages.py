@@ -59,7 +59,9 @@ def claims() -> str:
         measured = {"rmse": "RMSE of age", "accuracy": "accuracy, race label"}[target.metric]
         row = {"first": f"`{claim.first}`", "second": f"`{claim.second}`", "measured": measured}
         row["claimed sign"] = "negative" if target.sign > 0 else "positive"
-        rows[claim.claim] = row | {"margin": f"{confirm.SAME[target.metric]} {target.unit}"}
+        rows[claim.claim] = row | {
+            "margin": f"{confirm.SAME[target.metric]} {confirm.UNITS[target.metric]}"
+        }
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), "claim")
 
 

@@ -6,6 +6,7 @@ points of accuracy, per cent of the faces (positive: the first is better).
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,12 +94,11 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
     ``first`` and ``second`` are as ``face_errors`` returns them. The networks stay as they are
     (Efron 1979): of the two intervals, the wider is shown.
     """
-    rng = np.random.default_rng(0)
     totals = np.zeros(n)
     common = sorted(set(first["fold"]) & set(second["fold"]))
-    for fold in common:
-        n_faces = first.index[first["fold"] == fold].nunique()
-        counts = rng.multinomial(n_faces, np.full(n_faces, 1 / n_faces), n).astype(np.float32)
+    sizes = tuple(first.index[first["fold"] == fold].nunique() for fold in common)
+    for fold, n_faces, drawn in zip(common, sizes, _draws(sizes, n), strict=True):
+        counts = drawn.astype(np.float32)
         for side, sign in ((first, 1), (second, -1)):
             errors = side.loc[side["fold"] == fold, "error"].to_numpy(np.float32)
             errors = errors.reshape(-1, n_faces)  # (networks, faces)
@@ -107,6 +107,13 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
             totals += sign * metric.mean(axis=1)
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
     return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=1)
+def _draws(sizes: tuple[int, ...], n: int) -> list[np.ndarray]:
+    """Return how often each face of each test is drawn, (n, faces): the same for each question."""
+    rng = np.random.default_rng(0)
+    return [rng.multinomial(size, np.full(size, 1 / size), n).astype(np.uint8) for size in sizes]
 
 
 # -- groups of test faces -------------------------------------------------------------------------

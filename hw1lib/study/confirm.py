@@ -24,6 +24,7 @@ from hw1lib.study.runs import _code, face_errors, run
 from hw1lib.study.two_archives import CLOSER, TwoArchives
 
 SEEDS = (0, 1, 2)  # networks of each experiment
+UNITS = {"rmse": "years", "accuracy": "points"}  # of a difference
 DRAWS = 2000  # of the bootstrap
 
 
@@ -95,7 +96,7 @@ def results(runs: pd.DataFrame, both: TwoArchives) -> dict:
         verdict, beyond = judge(target, *numbers[1:])
         names = ("difference", "low", "high")
         row: dict[str, Any] = dict(zip(names, np.round(numbers, 5).tolist(), strict=True))
-        row |= {"unit": TARGETS[target].unit, "verdict": verdict, "beyond_margin": beyond}
+        row |= {"unit": UNITS[TARGETS[target].metric], "verdict": verdict, "beyond_margin": beyond}
         rows.append(claim._asdict() | row)
     return {"experiments": tests, "claims": rows}
 
