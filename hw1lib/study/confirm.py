@@ -82,7 +82,7 @@ def judge(target: str, low: float, high: float) -> tuple[str, bool]:
 def results(runs: pd.DataFrame, both: TwoArchives) -> dict:
     """Return what each network's test says, and each claim's difference, interval and verdict."""
     errors, tests = {}, {}
-    data = both.features()  # for its labels and its split, which pictures have, too
+    data = both.features(progress=False)  # for its labels and its split, which pictures have, too
     for name in NAMES:
         its = runs[runs["experiment"] == name]
         tests[name] = {"test": its["test"].tolist()}
@@ -151,7 +151,7 @@ def confirm(
         f"trained on all {len(train):,} faces of {train.source}, and tested once on those of the "
         f"{len(test):,} of {test.source} that have no near-duplicate there"
     )
-    both = TwoArchives(train, test)
+    both = TwoArchives(train, test, progress)
     say(f"{len(both.rows):,} faces are tested; left out: {both.left_out}")
     runs = run(NAMES, both, [0], SEEDS, n_jobs=n_jobs, progress=progress)
     held["result"] = {"tested": len(both.rows), "left_out": both.left_out, **results(runs, both)}

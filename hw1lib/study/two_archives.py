@@ -55,9 +55,9 @@ class TwoArchives:
         How many faces of ``test`` are not tested, for each reason.
     """
 
-    def __init__(self, train: faces.FaceDataset, test: faces.FaceDataset):
+    def __init__(self, train: faces.FaceDataset, test: faces.FaceDataset, progress: bool = True):
         self.train, self.test = train, test
-        X = train.features().X
+        X = train.features(progress=progress).X
         radius = duplicate_radius(X)
         preprocessor = train.preprocessor()
         known, seen = NearestNeighbors(radius=radius).fit(X), _features(preprocessor, test)

@@ -80,6 +80,8 @@ def test_the_interval_is_that_of_a_mean_and_groups_widen_it():
     twice = np.concatenate([errors, errors], axis=2)  # the same faces again say nothing new
     again = confirm.difference(twice, np.tile(np.arange(1000), 2), "age")
     assert again == pytest.approx((mean, low, high))
+    equal = np.array([3, 2])[:, None, None] * np.ones((2, 3, 9))  # whoever is drawn, it is 1 year
+    assert confirm.difference(equal, [0, 0, 0, 0, 1, 2, 3, 4, 5], "age") == pytest.approx((1, 1, 1))
     wrong = (errors > 0).astype(float)
     mean, *_ = confirm.difference(wrong, np.arange(1000), "race")
     assert mean == pytest.approx(100 * (wrong[1].mean() - wrong[0].mean()))
