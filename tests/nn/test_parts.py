@@ -38,6 +38,9 @@ def test_derivatives_at_the_kink_are_those_on_the_left():
     zeros = np.array([0.0, -0.0])
     assert nn.ReLU().derivative(zeros, zeros).tolist() == [0, 0]
     assert nn.LeakyReLU().derivative(zeros, zeros).tolist() == [0.01, 0.01]
+    steep = nn.LeakyReLU()
+    steep.slope = 0.5
+    assert steep.derivative(zeros, zeros).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
