@@ -207,7 +207,7 @@ def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
             ax.plot(np.array(dots), place - 0.27, color="0.8", linewidth=1, zorder=1)
         for y, folds, number in zip(place, dots, printed, strict=True):
             if len(folds):
-                interval = study.interval(folds, overlap=study.OVERLAP)
+                interval = study.interval(folds)
                 _draw_row(ax, y, folds, interval, number)
         ax.set_xlabel(labels[column])
     _legend(figure, loc="outside lower center", ncols=3)

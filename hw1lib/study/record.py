@@ -19,32 +19,32 @@ from threadpoolctl import threadpool_info
 from hw1lib import faces
 from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
-from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
-from hw1lib.study.experiments import EXPERIMENTS, TARGETS
+from hw1lib.study.comparisons import compare, difference, errors_by_label, fold_differences
+from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER, TARGETS, TUNED
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.runs import COLUMNS, face_errors, run
-from hw1lib.study.simple_models import baselines, compare_normalizers, support_vectors
+from hw1lib.study.runs import COLUMNS, face_errors, fold_means, run
+from hw1lib.study.simple_models import baselines, compare_normalizers
 from hw1lib.study.tables import published_table
-from hw1lib.study.tuning import tune
+from hw1lib.study.tuning import BEST, CONV_SETTINGS, FIRST_FOLDS, FOLDS, SETTINGS, tune
 
-LONG = 1000  # experiments of so many epochs get one network a fold, and those on pictures
+LONG = 1000  # experiments of so many epochs get one network a fold
+RUNG_FOLDS = 3  # of each rung of the ladder, one network a fold
 KEY = ["experiment", "fold", "seed"]
-BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
+BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race", "conv/gender")
 
 
 def record(
     ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
 ) -> dict:
     """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
-    short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
-    long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
+    short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG}
+    long = {n: e for n, e in EXPERIMENTS.items() if e.epochs >= LONG}
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     both = [run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)]
     by_experiment = dict(list(pd.concat(both).groupby("experiment")))
     runs = pd.concat([by_experiment[name] for name in EXPERIMENTS])
     data = ds.features(progress=progress)
     simple = [baselines(data, target, folds) for target in TARGETS]
-    simple += [support_vectors(data, target, folds, n_jobs) for target in ("age", "race")]
     l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
     simple.append(l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age"))
     runs = pd.concat([runs, *simple], ignore_index=True)
@@ -52,11 +52,11 @@ def record(
     groups, confusion = {}, {}
     for name in BY_GROUP:
         target = EXPERIMENTS[name].target
-        tested = face_errors(first, name, data)
+        tested = face_errors(runs, name, data)
         groups[name] = errors_by_label(tested, target).round(6)
         if target == "race":
-            label = tested["race"].rename("label")
-            confusion[name] = tested.groupby([label, "predicted"]).size().rename("n").reset_index()
+            once = tested[tested["seed"] == 0].rename(columns={"race": "label"})
+            confusion[name] = once.groupby(["label", "predicted"]).size().rename("n").reset_index()
     kept = ds.preprocessor(progress=progress).explained_variance_ratio.round(6)
     variance = pd.Series(kept, np.arange(1, len(kept) + 1), name="ratio")
     return {
@@ -67,6 +67,7 @@ def record(
         "groups": _stacked(groups),
         "confusion": _stacked(confusion),
         "tuning": tune(ds, **how),
+        "ladder": ladder(ds, folds[:RUNG_FOLDS], **how),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
         "duplicate_leakage": duplicate_leakage(data, seeds, **how),
         "variance": variance.rename_axis("component").reset_index(),
@@ -74,6 +75,59 @@ def record(
         "provenance": provenance(ds),
         "faces": each_face(runs, data),
     }
+
+
+def plan(folds=range(10), seeds=range(3)) -> str:
+    """Say how many networks ``record`` trains, and of which kinds."""
+    once = {replace(e, target=e.targets[0]) for e in EXPERIMENTS.values()}
+    pictures = sum(len(e.filters) > 0 for e in once)
+    long = sum(e.epochs >= LONG for e in once)
+    short = len(once) - pictures - long
+    tuning = len(TUNED) * (SETTINGS * FIRST_FOLDS + BEST * (FOLDS - FIRST_FOLDS))
+    n, networks = len(folds), len(folds) * len(seeds)
+    new = len(LADDER) - len(once & set(LADDER.values()))
+    lines = {
+        f"of {short} experiments on features": short * networks,
+        f"of {long} experiments of {LONG:,} epochs or more": long * n,
+        f"of {pictures} on pictures, which learns all labels": pictures * networks,
+        f"on pictures, of {new} steps on the way there": new * len(folds[:RUNG_FOLDS]),
+        f"to choose settings of {len(TUNED)} architectures": tuning,
+        "to choose settings on pictures": CONV_SETTINGS * FIRST_FOLDS,
+        "with near-duplicates on both sides": 10 * len(seeds),
+    }
+    text = "\n".join(f"{number:6,} {kind}" for kind, number in lines.items())
+    return (
+        f"{sum(lines.values()):,} networks are trained, those apart that the cache holds:\n{text}"
+    )
+
+
+def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
+    """Return what each change of the network on pictures gained, a row a rung of ``LADDER``.
+
+    Columns ``rung, changed, epochs, seconds, age`` (RMSE), ``mae`` (years), ``gender, race``
+    (accuracy, where they are learnt), and of the age's RMSE less that of the rung before ``mean,
+    low, high`` (95 %, Student t over the folds). One network a fold.
+    """
+    runs = {}
+    for target in TARGETS:
+        rungs = {rung: replace(e, target=target) for rung, e in LADDER.items()}
+        rungs = {rung: e for rung, e in rungs.items() if target == "age" or e.joint}
+        runs[target] = run(rungs, ds, folds, n_jobs=n_jobs, progress=progress)
+    rows: list[dict] = []
+    for rung, experiment in LADDER.items():
+        its = runs["age"][runs["age"]["experiment"] == rung]
+        changed = "; ".join(f"{name} {value}" for name, value in CONV_STEPS[rung].items())
+        row = {"rung": rung, "changed": changed, "epochs": experiment.epochs}
+        row |= its[["seconds", "mae"]].mean().round(4)
+        for target in TARGETS:
+            if target == "age" or experiment.joint:
+                row[target] = round(fold_means(runs[target], rung).mean(), 5)
+        if rows:
+            less = np.round(difference(runs["age"], rung, rows[-1]["rung"]), 5)
+            row |= dict(zip(("mean", "low", "high"), less, strict=True))
+        rows.append(row)
+    columns = ["rung", "changed", "epochs", "seconds", "age", "mae", "gender", "race"]
+    return pd.DataFrame(rows, columns=[*columns, "mean", "low", "high"])
 
 
 def settings_table() -> pd.DataFrame:
@@ -95,9 +149,9 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
         first, second = comparison.first, comparison.second
         mean = fold_differences(runs, first, second).mean()
         sides = [face_errors(runs, name, data) for name in (first, second)]
-        low, high = comparisons.bootstrap(sides[0], sides[1], EXPERIMENTS[first].target)
-        rows.append((first, second, mean, round(low, 5), round(high, 5)))
-    return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
+        low, high, p = comparisons.bootstrap(sides[0], sides[1], EXPERIMENTS[first].target)
+        rows.append((first, second, mean, round(low, 5), round(high, 5), round(p, 5)))
+    return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high", "p"])
 
 
 def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
 from hw1lib.progress import bar
-from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
+from hw1lib.study.experiments import Experiment, by_name
 from hw1lib.study.training import score, train_and_measure
 
 COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
@@ -124,7 +124,8 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     missing = [key for key in jobs if not (cache_dir() / key).exists()]
     if not missing:
         return
-    missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
+    # no core waits for a long one at the end: pictures take long
+    missing.sort(key=lambda key: (not jobs[key][0].filters, -jobs[key][0].epochs))
     for key in missing:
         _, data, _, _, partition = jobs[key]
         data.folds(partition)  # dealt out here, once, for all processes
@@ -199,7 +200,8 @@ def recorded(name: str = "runs"):
     """Return what was recorded on UTKFace: one of the tables, or ``"provenance"``, a dict.
 
     ``"runs"`` are as ``run`` returns them, without ``predicted``. The other tables are the CSV
-    files of study/recorded.
+    files of study/recorded. ``"search"``, what comes near to the report's numbers, is of the first
+    recording, of 26 November 2026; its code is gone.
     """
     folder = resources.files("hw1lib.study").joinpath("recorded")
     if name == "provenance":
@@ -236,12 +238,6 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
 def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
     """Return the mean of a column over the networks of each fold; the index is the fold."""
     return of_experiments(runs, name).groupby("fold")[what].mean()
-
-
-def same_run(name: str, experiment: Experiment | None = None) -> list[str]:
-    """Return the other names in ``EXPERIMENTS`` of the same settings (or of ``experiment``'s)."""
-    experiment = experiment or EXPERIMENTS.get(name)
-    return [other for other, its in EXPERIMENTS.items() if its == experiment and other != name]
 
 
 def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:

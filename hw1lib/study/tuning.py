@@ -12,13 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.nn import ExponentialDecay, LinearDecay
-from hw1lib.study.experiments import (
-    BASE,
-    EXPERIMENTS,
-    TARGETS,
-    TUNED,
-    Experiment,
-)
+from hw1lib.study.experiments import BASE, EXPERIMENTS, TARGETS, TUNED, Experiment
 from hw1lib.study.runs import run
 
 # The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds
@@ -27,6 +21,7 @@ from hw1lib.study.runs import run
 RATES, WEIGHT_DECAYS = (5e-4, 4e-3), (0.05, 1.5)  # on a logarithmic scale
 DECAYS, WHITENINGS = (0.955, 0.985), (0.0, 0.5)
 SETTINGS, FIRST_FOLDS, BEST, FOLDS, PARTITION = 32, 2, 8, 6, 1
+TRIED = ["learning_rate", "weight_decay", "whitening"]
 RACE_RATE = 50  # the rates are so many times larger for race, and the weight decays smaller
 # The budget of the network on pictures: six settings on two folds of that partition. The lowest
 # mean validation loss, which has all three labels in it, is chosen.
@@ -97,13 +92,34 @@ def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True
             others = runs[~runs["experiment"].isin(best)]
             runs = pd.concat([try_on({i: all_tried[i] for i in best}, FOLDS), others])
         settings = pd.DataFrame([all_tried[i].settings() for i in runs["experiment"]])
-        table = settings.reindex(columns=["learning_rate", "weight_decay", "whitening"])
+        table = settings.reindex(columns=TRIED)
         table.insert(0, "experiment", name)
         table.insert(1, "rank", pd.factorize(runs["experiment"])[0])
         tables.append(
             table.assign(**{c: runs[c].to_numpy() for c in ("fold", "validation", "score")})
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def tuning_noise(tuning: pd.DataFrame, first: str, second: str, n: int = 2000):
+    """Return how much of a difference between two tuned architectures is the luck of the settings.
+
+    Settings are drawn again from those that ``tune`` tried, n times, the same for both; each time
+    each architecture's best on the first folds is taken. Of the difference of their validation
+    results the standard deviation, and the ends of 95 % of them.
+    """
+    sign = TARGETS[EXPERIMENTS[first].target].sign
+    means = {}
+    for name in (first, second):
+        its = tuning[(tuning["experiment"] == name) & (tuning["fold"] < FIRST_FOLDS)]
+        scores = (sign * its["validation"]).fillna(np.inf)  # what diverged is the worst
+        means[name] = scores.groupby([its[setting] for setting in TRIED]).mean()
+    both = pd.DataFrame(means).to_numpy()
+    drawn = np.random.default_rng(0).integers(len(both), size=(n, len(both)))
+    best = both[drawn].min(axis=1)
+    differences = sign * (best[:, 0] - best[:, 1])
+    low, high = np.quantile(differences, (0.025, 0.975))
+    return float(differences.std()), float(low), float(high)
 
 
 def _last_loss(curve) -> float:

@@ -29,13 +29,14 @@ KEYS = {  # what tells a row of a table, and the numbers in it that are compared
     "runs": (["experiment", "fold", "seed"], ["test", "mae"]),
     "groups": (["experiment", "kind", "group"], ["n", "value", "low", "high"]),
     "confusion": (["experiment", "label", "predicted"], ["n"]),
-    "bootstrap": (["first", "second"], ["mean", "low", "high"]),
+    "bootstrap": (["first", "second"], ["mean", "low", "high", "p"]),
 }
 # Ages are recorded in hundredths of a year. What this may change in a number is seen by moving the
 # predictions at random by as much, five times; it may differ by 20 times the largest of these moves
 # (of 6,000 numbers, one exceeds that by chance in one of 200 cases), and by its own last digit.
-# A difference has two sides: it may differ by twice the largest move of one network's result.
-ROUNDING, MOVES, TIMES, LAST_DIGIT = 0.005, 5, 20, 1.1e-5
+# A difference has two sides: it may differ by twice the largest move of one network's result; its p
+# value by three of the bootstrap's draws that come to lie on the other side of 0.
+ROUNDING, MOVES, TIMES, LAST_DIGIT, P_VALUE = 0.005, 5, 20, 1.1e-5, 0.003
 
 
 def verify(folder=RECORDED) -> pd.DataFrame:
@@ -62,7 +63,10 @@ def verify(folder=RECORDED) -> pd.DataFrame:
     for name, (key, columns) in KEYS.items():
         known, new = (table.set_index(key)[columns] for table in (tables[name], again[name]))
         others = [table.set_index(key)[columns] for table in moves.get(name, [])]
-        least = 2 * rows["runs"][3] if name == "bootstrap" else 0.0
+        least: float | pd.Series = 0.0
+        if name == "bootstrap":
+            least = pd.Series(2 * rows["runs"][3], columns)
+            least["p"] = P_VALUE
         rows[name] = compare_tables(known, new, others, least)
     in_fold = np.full(len(data), -1)
     for fold in tables["runs"]["fold"].unique():
@@ -106,12 +110,12 @@ def runs_again(runs, arrays, data, moved: float = 0.0, seed: int = 0) -> pd.Data
 
 
 def groups_again(groups, runs, data) -> pd.DataFrame:
-    """Return the results by group of faces, of one network a fold."""
+    """Return the results by group of faces."""
     tables = []
     for name in groups["experiment"].unique():
-        its = runs[(runs["experiment"] == name) & (runs["seed"] == 0)]
-        target = its["target"].iloc[0]
-        tables.append(errors_by_label(face_errors(its, name, data), target).assign(experiment=name))
+        target = runs.loc[runs["experiment"] == name, "target"].iloc[0]
+        tested = face_errors(runs, name, data)
+        tables.append(errors_by_label(tested, target).assign(experiment=name))
     return pd.concat(tables)
 
 
@@ -136,10 +140,11 @@ def recompute(tables, arrays, data) -> dict[str, pd.DataFrame]:
     }
 
 
-def compare_tables(known, new, moved=(), least: float = 0.0) -> tuple[int, int, float, float]:
+def compare_tables(known, new, moved=(), least=0.0) -> tuple[int, int, float, float]:
     """Return how many numbers there are, how many differ, how far, and how far rounding moves.
 
-    ``moved`` are tables like ``new`` with moved predictions; a number may differ by ``least``.
+    ``moved`` are tables like ``new`` with moved predictions; numbers may differ by ``least``, a
+    column each.
     """
     rows = known.index.union(new.index)  # a row that one of them lacks differs
     known, new = known.reindex(rows), new.reindex(rows)
@@ -147,7 +152,7 @@ def compare_tables(known, new, moved=(), least: float = 0.0) -> tuple[int, int, 
     for table in moved:
         moves = np.maximum(moves, (table.reindex(rows) - new).abs().fillna(0))
     apart = (known - new).abs()
-    differs = (apart > LAST_DIGIT + least + TIMES * moves) | (known.isna() != new.isna())
+    differs = (apart > TIMES * moves + LAST_DIGIT + least) | (known.isna() != new.isna())
     numbers = known.notna() | new.notna()
     furthest = np.nanmax(apart.to_numpy(float))
     return int(numbers.sum().sum()), int(differs.sum().sum()), float(furthest), moves.max().max()

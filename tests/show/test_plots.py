@@ -190,7 +190,7 @@ def test_models_are_drawn_with_folds_intervals_and_what_is_published():
     assert dots[0] == pytest.approx([40, 42, 44])
     middles = [bar[0].get_xydata()[0].tolist() for bar in rmse.containers]
     assert middles == [[20, 1], [12.5, 0]]
-    wanted = [study.interval(folds, study.OVERLAP)[1:] for folds in MODELS["rmse"]]
+    wanted = [study.interval(folds)[1:] for folds in MODELS["rmse"]]
     assert errors(rmse) == pytest.approx(np.array(wanted))
     (joined,) = drawn("joined").axes
     lines = [line.get_xydata() for line in joined.lines if line.get_linestyle() == "-"]

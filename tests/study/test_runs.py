@@ -103,6 +103,23 @@ def test_a_data_set_gives_what_each_experiment_asks_for(faces_folder, short):
     assert table["test"][1] == known["test"][0]
 
 
+def test_one_training_tells_of_three_labels(data, short, cache):
+    pictures = np.random.default_rng(0).integers(0, 256, (len(data), 3, 10, 10), np.uint8)
+    data = replace(data, X=pictures)
+    conv = replace(short, filters=(2,), cell=20, joint=True, average_mirror=True)
+    mine = {target: replace(conv, target=target) for target in study.TARGETS}
+    table = run(mine, data, [1], n_jobs=1, progress=False)
+    assert len(list(cache.glob("results/*.json"))) == 1
+    net, _, (_, _, test) = study.train(conv, data, 1)
+    outputs = (net.outputs(test.X) + net.outputs(test.X[..., ::-1])) / 2
+    known = [outputs[:, 0], outputs[:, 1:3].argmax(axis=1), outputs[:, 3:].argmax(axis=1)]
+    for row, predicted in zip(table.itertuples(), known, strict=True):
+        assert row.predicted == pytest.approx(predicted, rel=1e-5)
+        assert ("train_metric" in row.curve) == (row.target == "age")
+    assert table["test"][2] == pytest.approx(np.mean(known[2] == test.y[:, 2]))
+    assert table["mae"].notna().tolist() == [True, False, False]
+
+
 def test_a_network_that_diverges(data, short):
     mine = {"fine": short, "mine": replace(short, learning_rate=1e6)}
     both = run(mine, data, [2], [1], n_jobs=1, progress=False, may_diverge=True)
