@@ -223,7 +223,7 @@ def same_settings(runs: pd.DataFrame) -> tuple[int, int]:
         tests = of_experiments(runs, name).pivot_table("test", "fold", "seed")
         for first, second in itertools.combinations(tests, 2):
             _, low, high = interval((tests[first] - tests[second]).dropna())
-            excluded += low > 0 or high < 0
+            excluded += bool(low > 0 or high < 0)
             pairs += 1
     return excluded, pairs
 

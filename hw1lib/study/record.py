@@ -89,16 +89,15 @@ def plan(folds=range(10), seeds=range(3)) -> str:
     lines = {
         f"of {short} experiments on features": short * networks,
         f"of {long} experiments of {LONG:,} epochs or more": long * n,
-        f"of {pictures} on pictures, which learns all labels": pictures * networks,
-        f"on pictures, of {new} steps on the way there": new * len(folds[:RUNG_FOLDS]),
+        f"of {pictures} experiment on pictures, for all labels": pictures * networks,
+        f"of {new} steps on the way there, and beyond": new * len(folds[:RUNG_FOLDS]),
         f"to choose settings of {len(TUNED)} architectures": tuning,
         "to choose settings on pictures": CONV_SETTINGS * FIRST_FOLDS,
         "with near-duplicates on both sides": 10 * len(seeds),
     }
     text = "\n".join(f"{number:6,} {kind}" for kind, number in lines.items())
-    return (
-        f"{sum(lines.values()):,} networks are trained, those apart that the cache holds:\n{text}"
-    )
+    total = f"{sum(lines.values()):,} networks; those that the cache holds are not trained again:"
+    return f"{total}\n{text}"
 
 
 def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
@@ -223,7 +222,7 @@ def write_recording(results: dict, folder) -> Path:
 def summary(results: dict) -> str:
     """Return the tables that ``python -m hw1lib reproduce`` prints."""
     runs = results["runs"]
-    numbers = published_table(PUBLISHED, known=runs)
+    numbers = published_table(list(PUBLISHED), known=runs)
     compared = compare(runs)[["mean", "low", "high", "holm", "verdict"]]
     return (
         "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval\n\n"

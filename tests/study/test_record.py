@@ -178,6 +178,7 @@ def test_what_is_recorded_can_be_computed_again_from_each_face(small, faces_fold
         assert all(array.dtype.kind == "i" for array in each_face.values())  # no name, no picture
     told = record.summary(results)
     assert "Are 64 neurons better than 16?" in told
+    assert "width/64" in told.split("Holm")[0]
     ladder = results["ladder"].set_index("rung")
     assert ladder["changed"].tolist() == ["", "joint True"]
     assert ladder["race"].notna().tolist() == [False, True]
