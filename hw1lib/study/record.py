@@ -83,14 +83,13 @@ def plan(folds=range(10), seeds=range(3)) -> str:
     pictures = sum(len(e.filters) > 0 for e in once)
     long = sum(e.epochs >= LONG for e in once)
     short = len(once) - pictures - long
+    rungs = len(set(LADDER.values()) - once)
     tuning = len(TUNED) * (SETTINGS * FIRST_FOLDS + BEST * (FOLDS - FIRST_FOLDS))
-    n, networks = len(folds), len(folds) * len(seeds)
-    new = len(LADDER) - len(once & set(LADDER.values()))
     lines = {
-        f"of {short} experiments on features": short * networks,
-        f"of {long} experiments of {LONG:,} epochs or more": long * n,
-        f"of {pictures} experiment on pictures, for all labels": pictures * networks,
-        f"of {new} steps on the way there, and beyond": new * len(folds[:RUNG_FOLDS]),
+        f"of {short} experiments on features": short * len(folds) * len(seeds),
+        f"of {long} experiments of {LONG:,} epochs or more": long * len(folds),
+        "on pictures, each for all labels": pictures * len(folds) * len(seeds),
+        f"on pictures, of {rungs} other rungs of the ladder": rungs * len(folds[:RUNG_FOLDS]),
         f"to choose settings of {len(TUNED)} architectures": tuning,
         "to choose settings on pictures": CONV_SETTINGS * FIRST_FOLDS,
         "with near-duplicates on both sides": 10 * len(seeds),
@@ -109,8 +108,8 @@ def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True)
     """
     runs = {}
     for target in TARGETS:
-        rungs = {rung: replace(e, target=target) for rung, e in LADDER.items()}
-        rungs = {rung: e for rung, e in rungs.items() if target == "age" or e.joint}
+        learn_it = {rung: e for rung, e in LADDER.items() if target in e.targets}
+        rungs = {rung: replace(e, target=target) for rung, e in learn_it.items()}
         runs[target] = run(rungs, ds, folds, n_jobs=n_jobs, progress=progress)
     rows: list[dict] = []
     for rung, experiment in LADDER.items():
@@ -118,9 +117,8 @@ def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True)
         changed = "; ".join(f"{name} {value}" for name, value in CONV_STEPS[rung].items())
         row = {"rung": rung, "changed": changed, "epochs": experiment.epochs}
         row |= its[["seconds", "mae"]].mean().round(4)
-        for target in TARGETS:
-            if target == "age" or experiment.joint:
-                row[target] = round(fold_means(runs[target], rung).mean(), 5)
+        for target in experiment.targets:
+            row[target] = round(fold_means(runs[target], rung).mean(), 5)
         if rows:
             less = np.round(difference(runs["age"], rung, rows[-1]["rung"]), 5)
             row |= dict(zip(("mean", "low", "high"), less, strict=True))

@@ -34,8 +34,9 @@ KEYS = {  # what tells a row of a table, and the numbers in it that are compared
 # Ages are recorded in hundredths of a year. What this may change in a number is seen by moving the
 # predictions at random by as much, five times; it may differ by 20 times the largest of these moves
 # (of 6,000 numbers, one exceeds that by chance in one of 200 cases), and by its own last digit.
-# A difference has two sides: it may differ by twice the largest move of one network's result; its p
-# value by three of the bootstrap's draws that come to lie on the other side of 0.
+# A difference has two sides: it may differ by twice the largest move of one network's result. Its p
+# value is twice the share of the bootstrap's draws on one side of 0. If all move by d, that changes
+# by less than 4 d over the interval's length (of normal draws); and three of 2,000 may lie near 0.
 ROUNDING, MOVES, TIMES, LAST_DIGIT, P_VALUE = 0.005, 5, 20, 1.1e-5, 0.003
 
 
@@ -63,10 +64,10 @@ def verify(folder=RECORDED) -> pd.DataFrame:
     for name, (key, columns) in KEYS.items():
         known, new = (table.set_index(key)[columns] for table in (tables[name], again[name]))
         others = [table.set_index(key)[columns] for table in moves.get(name, [])]
-        least: float | pd.Series = 0.0
+        least = pd.DataFrame(0.0, known.index, columns)
         if name == "bootstrap":
-            least = pd.Series(2 * rows["runs"][3], columns)
-            least["p"] = P_VALUE
+            least[:] = 2 * rows["runs"][3]
+            least["p"] = P_VALUE + 4 * least["p"] / (known["high"] - known["low"])
         rows[name] = compare_tables(known, new, others, least)
     in_fold = np.full(len(data), -1)
     for fold in tables["runs"]["fold"].unique():
@@ -143,8 +144,7 @@ def recompute(tables, arrays, data) -> dict[str, pd.DataFrame]:
 def compare_tables(known, new, moved=(), least=0.0) -> tuple[int, int, float, float]:
     """Return how many numbers there are, how many differ, how far, and how far rounding moves.
 
-    ``moved`` are tables like ``new`` with moved predictions; numbers may differ by ``least``, a
-    column each.
+    ``moved`` are tables like ``new`` with moved predictions; numbers may differ by ``least``.
     """
     rows = known.index.union(new.index)  # a row that one of them lacks differs
     known, new = known.reindex(rows), new.reindex(rows)

@@ -69,7 +69,7 @@ def test_every_number_comes_out_of_the_faces(recording, capsys):
         ("confusion", "n", 1),
         ("bootstrap", "mean", 0.02),
         ("bootstrap", "low", 0.02),
-        ("bootstrap", "p", 0.02),
+        ("bootstrap", "p", 0.2),
     ],
 )
 def test_a_number_that_was_changed_is_found(recording, tmp_path, name, column, change):
