@@ -210,6 +210,8 @@ def test_groups_by_hand():
     groups = study.errors_by_group(tested, [1, 2] * 2 + [1] * 4, "race")
     assert groups.loc[1].tolist() == pytest.approx([3, *interval([1, 1, 0])])
     assert groups.loc[2].tolist() == pytest.approx([1, 0.5, NAN, NAN], nan_ok=True)
+    two_folds = study.errors_by_group(tested[:6], [1] * 6, "race").loc[1]
+    assert two_folds.tolist() == pytest.approx([3, 0.875, NAN, NAN], nan_ok=True)
 
 
 def test_wilson():
