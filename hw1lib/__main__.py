@@ -20,7 +20,10 @@ PAGE = NOTEBOOKS.parent / "report" / "index.html"
 def main(arguments=None) -> int:
     """Run one command; return the exit status."""
     for name in ("stdout", "stderr"):  # nothing that is printed may end the work
-        stream = getattr(sys, name) or io.StringIO()  # a service has none
+        stream = getattr(sys, name)
+        if stream is None:  # as in a service, whose worker processes then have none, either
+            stream = io.StringIO()
+            os.environ["PYTHONFAULTHANDLER"] = "0"
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no "ф"
         setattr(sys, name, stream)
@@ -119,6 +122,8 @@ def lab(options) -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers, where Jupyter refuses
         arguments.append("--allow-root")
     prepare(options)
+    for name in ("MPLBACKEND", "JUPYTER_PATH"):  # of an IDE, of another Python's kernels
+        os.environ.pop(name, None)
     LabApp.launch_instance(arguments)
 
 

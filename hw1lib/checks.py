@@ -52,10 +52,15 @@ def one_of(name: str, value, allowed) -> str:
 
 def unmasked(name: str, values):
     """Return the values; a masked array, or rows of one, would be used with what it hides."""
-    rows = values if isinstance(values, list | tuple) else [values]
-    if any(np.ma.isMaskedArray(row) and np.ma.is_masked(row) for row in rows):
+    if _hides(values):
         raise ValueError(f"{name} must not hold masked values: fill them, or leave their rows out")
     return values
+
+
+def _hides(values) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_hides, values))
+    return np.ma.isMaskedArray(values) and np.ma.is_masked(values)
 
 
 def numbers(name: str, values, kinds: str = "biuf", shape: tuple[int, ...] | None = None):

@@ -57,8 +57,15 @@ def _replace(target: Path, write: Callable) -> None:
             temporary.touch(0o600)  # what others may not read, they never may
         write(temporary)
         if target.exists():
+            with contextlib.suppress(OSError, AttributeError):  # of others, and Windows
+                os.chown(temporary, target.stat().st_uid, target.stat().st_gid)
             shutil.copymode(target, temporary)
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # a file that is mounted, as into a container
+                raise
+            shutil.copyfile(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -160,6 +167,7 @@ def _fill(folder: Path, fill: Callable, alone: bool) -> None:
         partial.mkdir()
         fill(partial)
         if folder.exists():  # and is empty: Windows renames nothing to it
+            shutil.copymode(folder, partial)
             folder.rmdir()
         partial.rename(folder)
     finally:

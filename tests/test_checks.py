@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from hw1lib import study
+from hw1lib import faces, study
 from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
-from hw1lib.progress import bar
+from hw1lib.progress import bar, processes
 
 HIDING = np.ma.array([1.0, 999.0], mask=[False, True])
 
@@ -28,6 +28,9 @@ HIDING = np.ma.array([1.0, 999.0], mask=[False, True])
         (lambda: numbers("X", [1, np.inf]), "X must be finite"),
         (lambda: numbers("X", HIDING), "X must not hold masked values"),
         (lambda: numbers("X", [[1.0, 2.0], HIDING]), "X must not hold masked values"),
+        (lambda: numbers("X", [[HIDING, HIDING]]), "X must not hold masked values"),
+        (lambda: faces.Preprocessor(1).fit(HIDING[:, None]), "must not hold masked values"),
+        (lambda: faces.Data(HIDING, HIDING, HIDING), "must not hold masked values"),
         (lambda: study.interval(HIDING), "must not hold masked values"),
         (lambda: study.mean_and_interval(HIDING), "must not hold masked values"),
         (lambda: study.participation_ratio(HIDING[None]), "must not hold masked values"),
@@ -60,3 +63,4 @@ def test_a_notebook_shows_the_sentence_without_a_traceback(kind, capsys):
 def test_a_bar_is_silent_where_nobody_reads_it(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     assert list(bar(range(3), "counting")) == [0, 1, 2]
+    assert processes(2) == 1  # joblib's would fail

@@ -70,6 +70,23 @@ def test_what_others_may_not_read_they_never_may(tmp_path):
 
 
 @posix
+def test_a_mounted_file_and_a_private_folder_stay_what_they_are(tmp_path, monkeypatch):
+    def busy(self, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    path, private = tmp_path / "mounted", tmp_path / "private"
+    path.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.replace", busy)
+        files.write_text(path, "new")
+    assert path.read_text() == "new"
+    private.mkdir(0o700)
+    files.make_folder(private, lambda partial: (partial / "a").touch())
+    assert mode(private) == 0o700
+    assert entries(tmp_path) == ["mounted", "private"]
+
+
+@posix
 def test_a_link_to_nothing_yet_and_a_pipe_are_written(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "new" / "file")
     files.write_text(tmp_path / "link", "new")

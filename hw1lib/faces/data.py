@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,9 +15,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
 from sklearn.neighbors import radius_neighbors_graph
 
-from hw1lib.checks import UserError, numbers, one_of, real_number, whole_number
+from hw1lib.checks import UserError, numbers, one_of, real_number, unmasked, whole_number
 from hw1lib.faces import standin
-from hw1lib.faces.chunks import LABELS
+from hw1lib.faces.chunks import LABELS, feature_names
 
 N_FOLDS = 10
 
@@ -47,16 +46,27 @@ class Data:
     groups : ndarray, (n,)
         As ``near_duplicates`` returns them: faces that share a number stay together in all folds.
     drawn : bool
-        The faces are the stand-in's: what is measured on them is no result.
+        The faces are the stand-in's: what is measured on them is no result. By default, their file
+        names tell.
     """
 
     X: np.ndarray
     labels: pd.DataFrame
     groups: np.ndarray
-    drawn: bool = False
+    drawn: bool | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "labels", self.labels.copy())  # its own: who changes them may
+        X = unmasked("X", self.X)
+        X = X[:] if isinstance(X, np.memmap) else np.array(X)
+        groups = np.array(self.groups)
+        for array in (X, groups):  # the digest is taken once, and the folds are dealt out once
+            array.flags.writeable = False
+        object.__setattr__(self, "X", X)
+        object.__setattr__(self, "groups", groups)
+        # its own, which may be changed; and numbered as the rows of X are
+        object.__setattr__(self, "labels", self.labels.reset_index(drop=True))
+        if self.drawn is None:
+            object.__setattr__(self, "drawn", standin.are_drawn(self.labels["file"]))
         n, n_labels, n_groups = len(self.X), len(self.labels), len(self.groups)
         if not n == n_labels == n_groups:
             rows = f"{n}, {n_labels} and {n_groups}"
@@ -67,11 +77,9 @@ class Data:
         """Return the data of a table as ``load_features`` returns it.
 
         Features and labels are told by their names (f000, f001, ...; file, age, gender, race), in
-        any order. Whatever else the table holds is no feature. By default the faces' file names
-        tell whether they are drawn.
+        any order. Whatever else the table holds is no feature.
         """
-        features = [name for name in table.columns if re.fullmatch(r"f\d{3,}", str(name))]
-        features.sort(key=lambda name: int(name[1:]))
+        features = [name for name in feature_names(table.shape[1]) if name in table.columns]
         missing = sorted(set(LABELS).difference(table.columns))
         if missing or not features or not table.columns.is_unique:
             raise ValueError(
@@ -79,10 +87,7 @@ class Data:
                 f"each once, not {', '.join(map(str, table.columns[:12]))}"
             )
         X = numbers("features", table[features].to_numpy(), "iuf").astype(np.float32)
-        labels = table[LABELS].reset_index(drop=True)
-        if drawn is None:
-            drawn = standin.are_drawn(labels.file)
-        return cls(X, labels, near_duplicates(X), drawn)
+        return cls(X, table[LABELS], near_duplicates(X), drawn)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -92,7 +97,7 @@ class Data:
         """16 hexadecimal digits of X, labels and groups: other data have others."""
         digest = self._digest_of_inputs.copy()
         for label in LABELS[1:]:
-            digest.update(self.labels[label].to_numpy(np.int64).tobytes())
+            digest.update(self.labels[label].to_numpy(np.float64).tobytes())
         digest.update(np.asarray(self.groups, np.int64).tobytes())
         return digest.hexdigest()[:16]
 

@@ -134,12 +134,12 @@ class FaceDataset:
         normalizer : str
             One of ``NORMALIZERS``.
         fit_on : array_like, optional
-            Rows of the faces to fit on; by default any 5,000 (report, 2.1).
+            Rows of the faces to fit on, or a mask; by default any 5,000 (report, 2.1).
         """
 
         def fit() -> Preprocessor:
             rows = np.random.default_rng(0).permutation(len(self))[:N_FITTED]
-            rows = np.sort(rows if fit_on is None else fit_on)
+            rows = np.sort(rows if fit_on is None else np.arange(len(self))[fit_on])
             new = Preprocessor(min(128, len(rows) - 1), normalizer)
             return new.fit(self.images(rows, progress), progress=progress)
 
@@ -200,7 +200,7 @@ class FaceDataset:
     def _key(self, normalizer: str = "standard", fit_on=None) -> str:
         key = f"{self.fingerprint}-{CODE}-{one_of('normalizer', normalizer, NORMALIZERS)}"
         if fit_on is not None:
-            rows = np.sort(fit_on).astype(np.int64)
+            rows = np.sort(np.arange(len(self))[fit_on])
             key += "-" + hashlib.sha256(rows.tobytes()).hexdigest()[:8]
         return key
 

@@ -26,7 +26,7 @@ NAME = re.compile(
 )
 WITHOUT_RACE = re.compile(r"\d{1,3}_[01]_\d{8,20}\D.*", re.ASCII | re.DOTALL)
 USUAL_ENDINGS = (".jpg.chip.jpg", ".jpg")
-ARCHIVE = re.compile(r"[^.].*\.(zip|tar|tgz|gz|bz2|xz)", re.IGNORECASE | re.DOTALL)
+ARCHIVE = re.compile(r"[^.].*\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz)", re.IGNORECASE | re.DOTALL)
 DECODING = threading.Lock()  # held where the warnings of the whole process are changed
 
 

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from hw1lib.checks import FileError, numbers, one_of, whole_number
+from hw1lib.checks import FileError, numbers, one_of, unmasked, whole_number
 from hw1lib.faces.chunks import chunk_names, chunk_text, feature_names
 from hw1lib.files import make_folder, read_npz, write_npz
 from hw1lib.progress import bar
@@ -242,6 +242,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 
 def _check_images(images) -> np.ndarray:
     """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no such table."""
+    images = unmasked("images", images)
     return check_array(images, dtype=(np.float32, np.uint8), input_name="images")
 
 

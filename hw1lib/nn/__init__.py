@@ -1,6 +1,7 @@
 """Networks from scratch, and their parts.
 
-It needs NumPy and SciPy; ``nn.estimators`` (scikit-learn) is imported by its own name.
+It needs NumPy, SciPy, threadpoolctl and tqdm; ``nn.estimators`` (scikit-learn) is imported by its
+own name.
 """
 
 from hw1lib.nn import gradients

@@ -1,6 +1,7 @@
 """Activation functions (report, 2.2.1, 2.2.3 and 2.2.7): a value and a derivative.
 
-Rows are samples: ``z`` (n, units) are the weighted sums of a layer, ``a = f(z)`` its outputs.
+Rows are samples: ``z`` (n, units), of pictures (n, C, H, W), are the weighted sums of a layer, and
+``a = f(z)`` its outputs.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def _shifted(z):
     return z
 
 
-@np.errstate(under="ignore")  # what is far below the largest is 0, whatever the caller's settings
+@np.errstate(
+    under="ignore"
+)  # what is far below the largest is 0: no error, if a caller asks for some
 def softmax(z):
     """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
     e = np.exp(_shifted(z))
@@ -113,7 +116,7 @@ class Softmax(Activation):
     """
 
     def __call__(self, z):
-        return softmax(np.asarray(z))
+        return softmax(z)
 
     def derivative(self, z, a):
         raise ValueError("softmax's derivative is a matrix, diag(a) - a a^T: see its backward")

@@ -19,9 +19,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from hw1lib.checks import numbers, one_of, whole_number
 
 MODES = ("correlation", "convolution")
-BLOCK = (
-    2**17
-)  # numbers in one block of columns: at most 1 MB, if a window fits: it stays in a core's cache
+# Numbers in one block of columns: 1 MB of float64, if a window fits; it stays in a core's cache.
+BLOCK = 2**17
 
 
 class ConvGradients(NamedTuple):
@@ -165,8 +164,8 @@ def images_gradient(
     """
     (kh, kw), (oh, ow) = filters.shape[2:], grad.shape[2:]
     spread = np.zeros((*grad.shape[:2], shape[2] + kh - 1, shape[3] + kw - 1), grad.dtype)
-    places = spread[..., kh - 1 :: stride, kw - 1 :: stride]  # of all windows that would have room
-    places[..., :oh, :ow] = grad
+    places = spread[..., kh - 1 :: stride, kw - 1 :: stride]
+    places[..., :oh, :ow] = grad  # what begins further on would leave the picture: no window
     height, width = spread.shape[2:]
     inside = spread[..., padding : height - padding, padding : width - padding]
     return correlate(inside, filters[..., ::-1, ::-1].swapaxes(0, 1))
@@ -240,7 +239,7 @@ def max_pool(x: np.ndarray, size: int) -> Pooled:
         these = x[..., i::size, j::size].reshape(flat)
         larger = these > values
         np.maximum(values, these, out=values)
-        # that of a later cell of a square is larger, too; faster than np.where
+        # a later cell's index is larger, so that the maximum keeps it; faster than np.where
         np.maximum(argmax, larger * index[i::size, j::size].ravel(), out=argmax)
     return Pooled(values.reshape(*leading, oh, ow), argmax.reshape(*leading, oh, ow))
 
@@ -258,13 +257,13 @@ def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray
 # -- recovering a filter -------------------------------------------------------------------------
 
 
-def recover_filter(picture, output, padding=0, stride=1) -> Recovered:
+def recover_filter(picture, output, stride=1, padding=0) -> Recovered:
     """Find the filter that turned ``picture`` (H, W) into ``output`` (oh, ow), by least squares.
 
     The report never prints filters 2 and 3; its Tables 3.5 and 3.6 fix them. Of the filter sizes
-    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter
-    is one of those, with zeros at its end. If ``rank`` is below the number of unknowns, the filter
-    is the shortest of many that fit as well.
+    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter is one of
+    those, with zeros at its end. If ``rank`` is below the number of unknowns, it is one of many
+    that fit: the shortest, or that rounded to whole numbers if it then still fits.
     """
     x, y = pad(picture, padding), _pictures("output", output)
     if x.ndim != 2 or y.ndim != 2:

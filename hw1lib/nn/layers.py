@@ -50,6 +50,8 @@ class Layer:
     def forward(self, A, training: bool = False) -> tuple[np.ndarray, Callable]:
         """Return the outputs for the inputs ``A`` (m, ...), and ``backward``, see above.
 
+        Nothing is written into ``A``: it may be the caller's.
+
         ``training`` is True within ``fit``, for layers that then do something else.
         """
         raise NotImplementedError(f"{type(self).__name__} needs forward(self, A, training=False)")
@@ -122,7 +124,7 @@ class Conv(Layer):
 
     def initialize(self, draw):
         filters, channels = self.W.shape[:2]
-        # a column of what is drawn holds the 9 C weights of one filter; fan_out is their number
+        # a column of what is drawn holds the 9 C weights of one filter; fan_out is F
         self.W[...] = draw(9 * channels, filters).T.reshape(self.W.shape)
 
     def forward(self, A, training=False):

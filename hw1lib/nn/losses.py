@@ -16,10 +16,10 @@ from hw1lib.nn.activations import log_softmax, softmax
 def one_hot(labels, n_classes: int) -> np.ndarray:
     """Return the labels 0 .. n_classes - 1, (n,), as rows with a single 1, (n, n_classes)."""
     labels = numbers("labels", labels)
-    hits = labels[:, None] == np.arange(n_classes)  # (n, n_classes)
-    if not hits.any(axis=1).all():
+    hits = labels[..., None] == np.arange(n_classes)  # (n, n_classes)
+    if labels.ndim != 1 or not hits.any(axis=1).all():
         allowed = f"from 0 to {n_classes - 1}, one of {n_classes} classes"
-        raise ValueError(f"labels must be whole numbers {allowed}")
+        raise ValueError(f"labels must be (n,) whole numbers {allowed}")
     return hits.astype(np.float32)
 
 
@@ -29,7 +29,7 @@ class Loss:
     The methods take ``o`` and ``t``, both (n, k): the network's outputs, and the targets. A loss
     that contains the output activation takes the sums before it instead, the logits, as PyTorch's
     CrossEntropyLoss does. A loss of your own needs ``value`` and ``gradient``; the rest fits a
-    regression.
+    regression (``score``, too, gets logits where the loss contains the activation).
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Loss:
         return T.astype(np.float64)
 
     def predict(self, a):
-        """Return what the outputs ``a`` (n, k) say: values (n,) or (n, k), or class codes (n,)."""
-        return a[:, 0].copy() if a.shape[1] == 1 else a.copy()
+        """Return what the outputs ``a`` (n, k) say: values or class codes, (n,) or (n, k)."""
+        return a[:, 0] if a.shape[1] == 1 else a
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -71,7 +71,7 @@ class Loss:
 class L2(Loss):
     """``1/2 ||t - o||^2``; a row's gradient is ``o - t`` (the report prints ``||t - o||^2``).
 
-    The mean over the rows is outputs / 2 times the mean squared error: RMSE = sqrt(2 loss / k).
+    The mean over the rows is k / 2 times the mean squared error: RMSE = sqrt(2 loss / k).
     """
 
     def value(self, o, t):
@@ -121,6 +121,7 @@ class Logistic(Loss):
 
     output_activation = "sigmoid"
 
+    @np.errstate(under="ignore")
     def value(self, o, t):
         # log a = o - log(1 + e^o) and log(1 - a) = -log(1 + e^o): no log of a rounded 0
         return float(np.sum(np.logaddexp(0, o) - t * o, dtype=np.float64) / len(t))

@@ -97,21 +97,25 @@ def check_config(config) -> dict:
         keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)} and batch_norm"
         raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
     config = dict(config)
-    for key, least in (("layers", 2), ("picture", 3), ("filters", 1), ("hidden", 0)):
+    for key, least in (("layers", 2), ("filters", 1), ("hidden", 0)):
         if key in config:
             config[key] = _sizes(key, config[key], least)
     if "layers" in config:
         whole_number("config['layers'][0], the inputs,", config["layers"][0])
     else:
         whole_number("config['outputs']", config["outputs"])
-        if len(config["picture"]) != 3:
-            raise ValueError(f"config['picture'] must be (C, H, W), not {config['picture']!r}")
+        picture = config["picture"]
+        if not isinstance(picture, list | tuple) or len(picture) != 3:
+            raise ValueError(f"config['picture'] must be (C, H, W), not {picture!r}")
+        config["picture"] = [whole_number("each of config['picture']", size) for size in picture]
     return config
 
 
 def _sizes(key: str, values, least: int) -> list:
     if not isinstance(values, list | tuple) or len(values) < least:
-        raise ValueError(f"config[{key!r}] must hold {least} or more whole numbers, not {values!r}")
+        raise ValueError(
+            f"config[{key!r}] must be a list of {least} or more numbers, not {values!r}"
+        )
     name = f"each of config[{key!r}], if no layer,"
     return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
 
@@ -230,7 +234,8 @@ class Network:
         self.layers[self._first].first = True
 
     def _views(self, name: str) -> tuple[np.ndarray, ...]:
-        return tuple(getattr(layer, name) for layer in self.layers if hasattr(layer, name))
+        parameter = name[-1]  # W of dW
+        return tuple(getattr(layer, name) for layer in self.layers if parameter in layer.shapes)
 
     weights = property(lambda self: self._views("W"))
     biases = property(lambda self: self._views("b"))
@@ -255,7 +260,7 @@ class Network:
         """Return the gradient of the mean loss of the last ``forward`` against the targets ``y``.
 
         It is a new flat vector, with the gradient of ``weight_decay / 2 * sum(W**2)`` added;
-        ``gradient`` is without that.
+        ``gradient`` is without that. The weights must be those that ``forward`` had.
         """
         weight_decay = real_number("weight_decay", weight_decay)
         if self._last is None:
@@ -281,7 +286,7 @@ class Network:
         delta = delta.astype(self.dtype, copy=False)
         for backward in reversed(backwards[self._first :]):
             delta = backward(delta)
-            if delta is not None:  # the first layer's
+            if delta is not None:  # as the first layer may say
                 delta = delta.astype(self.dtype, copy=False)
 
     def _output_delta(self, Z, T):
@@ -313,7 +318,7 @@ class Network:
         return self.output_activation(self.preactivations(X))
 
     def predict(self, X) -> np.ndarray:
-        """Return values (n,) or (n, n_outputs) of a regression, class codes (n,) otherwise."""
+        """Return values of a regression, or class codes: (n,), or (n, n_outputs) if several."""
         return self.loss.predict(self.outputs(X))
 
     @quiet
@@ -465,18 +470,20 @@ class Network:
 
     @classmethod
     def load(cls, path) -> Self:
-        """Return the network that ``save`` wrote; FileError names a file that holds none."""
+        """Return the network that ``save`` wrote; FileError names a file that holds none.
+
+        Its ``rng`` is new: the file holds none.
+        """
         kinds = ("network", "convolutional network")  # the second was a kind of its own once
         arrays = read_npz(path, kinds, ("config", "parameters"))
         try:
             config, parameters = json.loads(str(arrays["config"])), arrays["parameters"]
             shape = (n_parameters(make_layers(check_config(config))),)
-            parameters = numbers("parameters", parameters, shape=shape)  # before any is drawn
+            parameters = numbers("parameters", parameters, shape=shape)  # before memory is taken
             net = cls(config, Zero(), dtype=parameters.dtype)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # the second of lists in lists in lists
             raise FileError(f"{path}: not a network that this version can read: {error}") from error
         net.parameters[...] = parameters
-        net.rng = np.random.default_rng(0)  # the file holds none: shuffling begins anew
         return net
 
     def to_onnx(self, path) -> Path:
@@ -515,9 +522,10 @@ class Network:
         return T
 
     def _array(self, name, values, shape=None):
-        """Return the values as an array in the order and the dtype that the products take."""
+        """Return the values as an array of the network's dtype."""
         array = numbers(name, values, shape=shape)
         with np.errstate(over="ignore", under="ignore"):
+            # each row in one piece: fit takes them in random order
             array = np.asarray(array, self.dtype, order="C")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite in {array.dtype}: it holds larger numbers")

@@ -14,12 +14,14 @@ import hashlib
 import json
 import pickle
 import platform
+import re
 import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 import joblib
@@ -29,7 +31,7 @@ import pandas as pd
 from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
-from hw1lib.progress import bar
+from hw1lib.progress import bar, processes
 from hw1lib.study.experiments import Experiment, by_name
 from hw1lib.study.training import score, train_and_measure
 
@@ -130,7 +132,7 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
         _, data, _, _, partition = jobs[key]
         data.folds(partition)  # dealt out here, once, for all processes
     tasks = (joblib.delayed(_train_for)(key, *jobs[key]) for key in missing)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    done = joblib.Parallel(processes(n_jobs), return_as="generator_unordered")(tasks)
     try:
         for key, result in bar(done, "experiments", len(missing), progress):
             _result(key, lambda result=result: result)
@@ -161,24 +163,27 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     """
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
     settings["target"] = experiment.targets  # a network that learns several is trained once
+    _pickle_own_modules_by_value()
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
-        digest.update(name.encode() + _pickled(value))
+        # an own class is pickled with a number that is drawn anew in each session
+        digest.update(name.encode() + re.sub(rb"[0-9a-f]{32}", b"", cloudpickle.dumps(value)))
     digest.update(repr((data.fingerprint, fold, seed, partition)).encode())
     return f"results/{digest.hexdigest()[:32]}.json"
 
 
-def _pickled(value) -> bytes:
-    """Return a setting as bytes; what a cell or a file of your own defines is in them, whole.
+def _pickle_own_modules_by_value() -> None:
+    """Have all that cells and files of your own define pickled whole, not by name.
 
-    Worker processes get it in the same way: they may have imported an older version of the file.
+    It counts in the key, then; and worker processes get it so: they may have imported an older
+    version of a file.
     """
-    name = str(getattr(value, "__module__", ""))
-    file = getattr(sys.modules.get(name), "__file__", None)
-    known = name.partition(".")[0] in {"hw1lib", "__main__", *sys.stdlib_module_names}
-    if file and not known and "site-packages" not in file:
-        cloudpickle.register_pickle_by_value(sys.modules[name])
-    return cloudpickle.dumps(value)
+    installed = {"hw1lib", "__main__", *sys.stdlib_module_names}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or "site-packages"
+        own = isinstance(module, ModuleType) and "site-packages" not in file
+        if own and name.partition(".")[0] not in installed:
+            cloudpickle.register_pickle_by_value(module)
 
 
 @functools.cache

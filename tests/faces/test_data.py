@@ -27,9 +27,7 @@ from hw1lib.faces import (
 def test_features_are_chosen_by_name(table, data):
     assert_array_equal(data.X, table[[f"f{i:03d}" for i in range(6)]])
     assert data.X.dtype == np.float32
-    numbers = {f"f{i}": np.float32(i) for i in (1000, 999)}
-    assert Data.from_table(table.assign(**numbers)).X[0, -2:].tolist() == [999, 1000]
-    more = table.assign(decade=table.age // 10, first=1, f1=table.age)
+    more = table.assign(decade=table.age // 10, first=1, f1=table.age, f2024=table.age)
     backwards = more[more.columns[::-1]]
     assert Data.from_table(backwards).fingerprint == data.fingerprint
     for target in ("age", "gender", "race"):
@@ -93,6 +91,37 @@ def test_the_fingerprint_tells_data_apart(data):
     mine.labels["age"] += 1
     assert mine.fingerprint == others[1]
     assert data.fingerprint != others[1]  # its labels are its own
+    half_years = data.labels.assign(age=data.labels.age + 0.5)
+    assert dataclasses.replace(data, labels=half_years).fingerprint != data.fingerprint
+    for array in (data.X, data.groups):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_what_a_caller_changes_later_is_not_the_data_s(table):
+    X, groups = np.array(table[["f000", "f001"]], np.float32), np.arange(300)
+    data = Data(X, table, groups)
+    before = data.X.copy(), data.groups.copy()
+    X[:], groups[:] = 0, 0
+    assert_array_equal(data.X, before[0])
+    assert_array_equal(data.groups, before[1])
+
+
+def test_a_part_of_the_faces_is_numbered_anew(data):
+    some = np.flatnonzero(data.labels.gender == 1)
+    part = Data(data.X[some], data.labels.iloc[some], data.groups[some])
+    assert part.labels.index.tolist() == list(range(len(some)))
+
+
+def test_drawn_faces_are_known_by_their_names(faces):
+    standin_labels = faces.labels
+    X, groups = np.ones((len(standin_labels), 2), np.float32), np.arange(len(standin_labels))
+    assert Data(X, standin_labels, groups).drawn
+    bare = standin_labels.assign(file=standin_labels.file.str.partition(".")[0])
+    assert Data(X, bare, groups).drawn
+    mixed = standin_labels.assign(file=["real.jpg"] * 20 + standin_labels.file[20:].tolist())
+    assert Data(X, mixed, groups).drawn  # three of 23
+    assert not Data(X, standin_labels.assign(file="9_0_1_20170116174525125.jpg"), groups).drawn
 
 
 def test_split_keeps_faces_and_labels_together(data):

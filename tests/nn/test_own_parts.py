@@ -135,3 +135,10 @@ def test_a_layer_may_return_float64(batch, fit):
     config = {**OWN, "layers": [6, 5, Doubles(), 3, Doubles(), 1]}
     net = fit(nn.Network(config), *batch(config))
     assert net.outputs(np.ones((2, 6))).dtype == np.float32
+
+
+def test_an_attribute_of_a_layer_is_no_parameter():
+    layer = Doubles()
+    layer.b = 3
+    net = nn.Network({**OWN, "layers": [6, 5, layer, 1]})
+    assert [b.shape for b in net.biases] == [(5,), (1,)]

@@ -207,17 +207,37 @@ def test_in_a_kernel_nothing_stale_is_found():
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
 
 
-def test_a_file_beside_the_notebook_counts(data, short, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+BESIDE = """
+import sys
+sys.dont_write_bytecode = True
+from dataclasses import replace
+from hw1lib import study
+from hw1lib.study.runs import _key
+import beside
+class Data:
+    fingerprint = ""
+mine = replace(study.EXPERIMENTS["width/16"], initializer=beside.Mine())
+print(_key(mine, Data, 0, 0, 0))
+"""
+
+
+def test_a_file_beside_the_notebook_counts_and_what_it_imports(tmp_path):
+    """In every session anew: what was trained with classes of one's own is found again."""
     keys = []
-    for factor in (1, 2):
-        source = f"from hw1lib import nn\nclass Mine(nn.Xavier):\n    factor = {factor}\n"
-        (tmp_path / "beside.py").write_text(source)
-        monkeypatch.delitem(sys.modules, "beside", raising=False)
-        module = __import__("beside")
-        keys += [key(replace(short, initializer=module.Mine()), data) for _ in range(2)]
-    assert keys[0] == keys[1] != keys[2] == keys[3]
+    source = "from hw1lib import nn\nimport further\nclass Mine(nn.Xavier):\n    factor = "
+    for factor, further in (
+        ("1", "0"),
+        ("1", "0"),
+        ("2", "0"),
+        ("further.f()", "0"),
+        ("further.f()", "1"),
+    ):
+        (tmp_path / "beside.py").write_text(source + factor + "\n    f = further.f")
+        (tmp_path / "further.py").write_text(f"def f():\n    return {further}")
+        command = [sys.executable, "-c", BESIDE]
+        keys.append(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert keys[0] == keys[1]
+    assert len({*keys}) == 4
 
 
 def refuse():
