@@ -17,7 +17,7 @@ PIXEL = (  # a PNG
 )
 KINDS = {"png": "image/png", "md": "text/markdown", "html": "text/html", "text": "text/plain"}
 KINDS["widget"] = running.WIDGET
-QUESTION = "Is random better than zero initialisation?"
+QUESTION = "Is Xavier better than zero initialisation?"
 
 
 text = new_markdown_cell
