@@ -56,7 +56,8 @@ def verify(folder=RECORDED) -> pd.DataFrame:
     tables, arrays = read_recording(folder)
     labels = pd.DataFrame({name: arrays[name].astype(int) for name in TARGETS})
     no_features = np.empty((len(labels), 0), np.float32)
-    data = faces.Data(no_features, labels, arrays["group"])  # the groups say who is tested where
+    # the groups say who is tested where
+    data = faces.Data(no_features, labels, arrays["group"], drawn=False)
     again = recompute(tables, arrays, data)
     moved = [runs_again(tables["runs"], arrays, data, ROUNDING, seed) for seed in range(MOVES)]
     moves = {"runs": moved, "groups": [groups_again(tables["groups"], r, data) for r in moved]}
