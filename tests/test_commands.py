@@ -152,6 +152,8 @@ def test_lab_gives_jupyter_what_it_needs(given, user, more, tmp_path, monkeypatc
     monkeypatch.setattr(LabApp, "launch_instance", asked.extend)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HW1_CACHE", "a cache")
+    for name in ("MPLBACKEND", "JUPYTER_PATH"):
+        monkeypatch.setenv(name, "another's")
     if given == "HW1_DATA":
         monkeypatch.setenv(given, "my faces")
     data = ["--data", "my faces"] if given == "--data" else []
@@ -160,6 +162,7 @@ def test_lab_gives_jupyter_what_it_needs(given, user, more, tmp_path, monkeypatc
     # notebooks run in a folder of their own
     assert os.environ["HW1_DATA"] == str(tmp_path / "my faces")
     assert os.environ["HW1_CACHE"] == str(tmp_path / "a cache")
+    assert not {"MPLBACKEND", "JUPYTER_PATH"} & {*os.environ}
 
 
 @pytest.mark.slow

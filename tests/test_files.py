@@ -87,6 +87,18 @@ def test_a_mounted_file_and_a_private_folder_stay_what_they_are(tmp_path, monkey
 
 
 @posix
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone can give files away"
+)
+def test_a_file_stays_its_owner_s(tmp_path):
+    path = tmp_path / "theirs"
+    path.touch()
+    os.chown(path, 1234, 1234)
+    files.write_text(path, "new")
+    assert (path.read_text(), path.stat().st_uid, path.stat().st_gid) == ("new", 1234, 1234)
+
+
+@posix
 def test_a_link_to_nothing_yet_and_a_pipe_are_written(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "new" / "file")
     files.write_text(tmp_path / "link", "new")

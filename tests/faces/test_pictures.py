@@ -79,6 +79,7 @@ def test_names_are_read_as_by_hand(name, draw):
         ("44_1_4_20170116235150272.pg.chip.jpg", (44, 1, 4), "unusual ending"),
         ("44_1_4_20170116235150272.png.chip.jpg", None, "is not age_gender_race"),
         ("crop (1).ZIP", None, "it is an archive, and not looked into"),
+        ("faces.txz", None, "it is an archive, and not looked into"),
         ("._UTKFace.zip", None, "is not age_gender_race"),  # what macOS puts into archives
         ("120_1_4_20170109150557335.jpg.chip.jpg", (120, 1, 4), ""),
         ("121_1_4_20170109150557335.jpg.chip.jpg", None, "the age 121 in its name is above 120"),

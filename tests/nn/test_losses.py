@@ -48,7 +48,7 @@ def test_the_logistic_loss_is_scikit_learns_log_loss(outputs):
 
 def test_the_logistic_loss_of_huge_sums_and_of_an_even_chance_is_exact():
     z, t = np.array([[1000.0], [-1000], [1000], [-1000]]), np.array([[1.0], [0], [0], [1]])
-    with np.errstate(over="raise", invalid="raise", divide="raise"):
+    with np.errstate(all="raise"):
         assert (LOGISTIC.value(z, t), LOGISTIC.score(z, t)) == (500, 0.5)
         assert LOGISTIC.gradient(z, t).ravel().tolist() == [0, 0, 0.25, -0.25]
     assert LOGISTIC.predict(np.full((1, 1), 0.5)).tolist() == [0]
