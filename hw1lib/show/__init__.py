@@ -28,4 +28,5 @@ from hw1lib.show.plots import (
     race_names,
     training_curves,
 )
+from hw1lib.show.printed import as_printed
 from hw1lib.show.tables import convolution_step, padded_cells, pooled_cells, products, table
