@@ -38,5 +38,5 @@ def changed() -> bool:
     if shell is None or not PRINTED.exists():
         return False
     printed = PRINTED.read_text("utf-8").split()
-    ran = shell.history_manager.input_hist_raw
+    ran = getattr(shell.history_manager, "input_hist_raw", [])
     return any(digest(cell) not in printed for cell in ran if cell.strip())

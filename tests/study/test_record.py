@@ -174,7 +174,7 @@ def test_what_is_recorded_can_be_computed_again_from_each_face(small, faces_fold
             test = np.mean(predicted == true)
             if row.target == "age":
                 test = np.sqrt(np.mean((predicted / 100 - true) ** 2))
-            assert test == pytest.approx(row.test, abs=0.006)
+            assert test == pytest.approx(row.test, abs=1e-5)
         assert all(array.dtype.kind == "i" for array in each_face.values())  # no name, no picture
     told = record.summary(results)
     assert "Are 64 neurons better than 16?" in told
