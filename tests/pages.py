@@ -30,10 +30,22 @@ def experiments(*others: str) -> str:
 
 
 def verdicts() -> str:
-    """Return what the report concludes, and the check of a setting beside itself."""
+    """Return what the report concludes, and the same under other settings."""
     compared = study.compare(study.recorded())
-    shown = compared["claimed"] | compared.index.str.startswith(("A/A", "..."))
-    return markdown(study.verdict_table(compared[shown]), "question")
+    shown = compared["claimed"] | compared.index.str.startswith("...")
+    table = study.verdict_table(compared[shown]).drop(columns="margin")
+    return markdown(table, "question")
+
+
+def same_settings() -> str:
+    runs = study.recorded()
+    excluded, pairs = study.same_settings(runs[runs["epochs"] > 0])
+    return (
+        f"There are {len(study.COMPARISONS)} such questions, the notebooks' other ones too. As a "
+        f"check, each setting was compared with itself: of {pairs} intervals between networks that "
+        f"differ in their seed alone, {excluded} exclude 0 ({100 * excluded / pairs:.0f} %, where "
+        "5 % would be no surprise)."
+    )
 
 
 def recorded(*names: str) -> str:
@@ -47,6 +59,10 @@ def networks(*names: str) -> str:
         target = study.TARGETS[experiment.target]
         layers = "-".join(map(str, [128, *experiment.hidden, target.outputs]))
         settings = {"predicts": experiment.target, "layers": layers, "loss": target.loss}
+        if experiment.filters:
+            blocks = "-".join(map(str, experiment.filters))
+            settings = {"predicts": ", ".join(experiment.targets), "loss": "the three together"}
+            settings["layers"] = f"40x40x3, filters {blocks}, {experiment.hidden[0]}-8"
         rows[f"`{name}`"] = settings | {"epochs": experiment.epochs}
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), "experiment")
 
@@ -100,9 +116,10 @@ def labels() -> str:
         f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, "
         f"but for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of "
         f"these, {differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in "
-        "the race label. If that is typical, an age label is off by "
-        f"{noise['age_spread']:.1f} years (root mean square), and {100 * noise['race_wrong']:.0f} "
-        "% of the race labels are wrong: no network can do better on them."
+        "the race label. If that is typical, and two labels of a face err independently, an age "
+        f"label is off by {noise['age_spread']:.1f} years (root mean square), and "
+        f"{100 * noise['race_wrong']:.0f} % of the race labels are wrong. Neither is sure: many "
+        "labels may be copies of each other (notebook 10)."
     )
 
 
