@@ -11,7 +11,7 @@ from hw1lib.faces.data import (
     rescale,
 )
 from hw1lib.faces.dataset import FaceDataset
-from hw1lib.faces.pictures import block_mean
+from hw1lib.faces.pictures import block_mean, from_picture
 from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
 
 open = FaceDataset.open

@@ -7,10 +7,10 @@ import threading
 import warnings
 
 import numpy as np
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import FileError, whole_number
 
 SIZE = 200  # pixels, either way
 N_PIXELS = SIZE * SIZE * 3  # 120,000 numbers a face
@@ -73,6 +73,23 @@ def open_face(source, check_only: bool = False) -> np.ndarray:
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         reason = error or type(error).__name__
         raise ValueError(f"it can't be read as a JPEG picture: {reason}") from error
+
+
+def from_picture(source) -> np.ndarray:
+    """Read a picture of your own, of any size: the square in its middle, scaled to 200 x 200.
+
+    ``source`` is a file's path, or an open file, of any kind that Pillow reads. Returns one row as
+    ``FaceDataset.images`` has them, (1, 120000), uint8: for ``Preprocessor.transform``, or for
+    ``block_mean``. UTKFace's faces are centred and upright; crop yours likewise. FileError if there
+    is no picture.
+    """
+    try:
+        with Image.open(source) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FileError(f"{source} can't be read as a picture: {error}") from error
+    square = ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.LANCZOS)
+    return np.asarray(square).reshape(1, N_PIXELS)
 
 
 def block_mean(images, cell: int = 4, margin: int = 0) -> np.ndarray:
