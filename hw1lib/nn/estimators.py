@@ -8,6 +8,7 @@ Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to r
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from hw1lib.checks import real_number, unmasked
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
+
+UNEVEN = 1000  # times the spread of another column: such columns can't be learnt from together
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -87,6 +90,15 @@ class _NetworkEstimator(BaseEstimator):
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
         }
+        with np.errstate(all="ignore"):
+            spread = X.std(axis=0)
+        spread = spread[spread > 0]
+        if len(spread) and spread.max() > UNEVEN * spread.min():
+            warnings.warn(
+                f"some columns of X spread over {UNEVEN:,} times as much as others, and drown "
+                "them: put a StandardScaler before the network, see sklearn.pipeline",
+                stacklevel=3,
+            )
         # a norm by BLAS does not overflow where squares would
         self.scale_ = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
         X = X / X.dtype.type(self.scale_)
@@ -130,7 +142,8 @@ class _NetworkEstimator(BaseEstimator):
         """Write the fitted estimator with its scaling as an ONNX file, see ``nn.onnx_export``.
 
         It takes the rows that ``predict`` takes. Outputs are ``outputs`` (values, or the classes'
-        probabilities) and, of a classifier, ``labels``.
+        probabilities) and, of a classifier, ``labels``. What stands before it in a pipeline, such
+        as a StandardScaler, is not in the file: apply it to the rows first.
         """
         check_is_fitted(self)
         return to_onnx(self.network_, path, self.scale_, getattr(self, "classes_", None))
@@ -151,8 +164,9 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     random_state : int, RandomState or None
         Draws weights, order of rows, and the validation rows.
 
-    After ``fit`` there are ``network_``, ``history_`` (see ``History``), and the classifier's
-    ``classes_``.
+    What scikit-learn's MLPRegressor calls learning_rate_init and max_iter are ``learning_rate`` and
+    ``epochs`` here. After ``fit`` there are ``network_``, ``history_`` (see ``History``), and the
+    classifier's ``classes_``.
     """
 
     _default_rate = 1e-3

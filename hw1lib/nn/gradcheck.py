@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 
+WRONG = 1e-3  # relative errors from here on come from no rounding
+
 
 def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> float:
     """Return the relative error ``|backward - numerical| / (|backward| + |numerical|)``.
@@ -15,8 +17,8 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
     are a batch. Each parameter is moved by ``epsilon`` either way; ``weight_decay`` adds
     ``weight_decay / 2 * sum(W**2)`` to the loss.
 
-    Below 1e-6 the two are the same function, but for rounding; from 1e-3 on ``backward``
-    is wrong. 0 where both gradients vanish.
+    Below 1e-6 the two are the same function, but for rounding; from 1e-3 on ``backward`` is wrong,
+    and a warning says so. 0 where both gradients vanish.
 
     Where a ReLU's sum is 0, or two cells are equal that max pooling compares, the loss has a kink
     and no derivative. Parameters with a kink within ``epsilon`` are left out, and a warning says
@@ -36,7 +38,11 @@ def gradcheck(net, X, y, weight_decay: float = 0.0, epsilon: float = 1e-5) -> fl
     size = float(np.linalg.norm(backward) + np.linalg.norm(numerical))
     if size < 1e-12:
         return 0.0
-    return float(np.linalg.norm(backward - numerical)) / size  # NaN where either is NaN
+    error = float(np.linalg.norm(backward - numerical)) / size
+    if not error < WRONG:  # NaN, where either is NaN, is wrong, too
+        said = "backward is wrong: its gradient is not that of the loss"
+        warnings.warn(f"relative error {error:.2g}: {said}", stacklevel=2)
+    return error
 
 
 def _differences(net, X, y, weight_decay, epsilon) -> tuple[np.ndarray, np.ndarray]:

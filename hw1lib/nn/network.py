@@ -26,6 +26,8 @@ from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.schedules import as_schedule
 from hw1lib.progress import bar
 
+OTHER_NAMES = {"cross_entropy": "nll", "crossentropy": "nll", "log_loss": "logistic"}
+OTHER_NAMES |= {"bce": "logistic", "mse": "l2", "linear": "identity"}
 PARTS = {"activation", "output_activation", "loss"}  # of a config
 DENSE = PARTS | {"layers"}
 PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
@@ -125,6 +127,8 @@ def _named(config, key: str, registry: dict, kind: type):
     value = config[key]
     if isinstance(value, kind):
         return value
+    if OTHER_NAMES.get(value if isinstance(value, str) else "") in registry:
+        raise ValueError(f"config[{key!r}]: {value!r} is called {OTHER_NAMES[value]!r} here")
     name = f"config[{key!r}], if no object of a class that inherits nn.{kind.__name__},"
     return registry[one_of(name, value, registry)]
 
