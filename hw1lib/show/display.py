@@ -112,7 +112,7 @@ def described(figure: Figure) -> str:
             labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
             parts.append(" against ".join(labels))
         for line in ax.lines[:8]:
-            y = np.asarray(line.get_ydata(), float)
+            y = np.asarray(line.get_ydata(orig=False), float)  # names have places, too
             named = not str(line.get_label()).startswith("_")
             if named and len(y) > 1 and line.get_linestyle() != "None":  # no mere dots
                 parts.append(f"{line.get_label()} from {y[0]:.3g} to {y[-1]:.3g}")

@@ -105,7 +105,7 @@ def _draw_curves(ax, runs: pd.DataFrame, curve: str, best: bool, since: int) -> 
     unit = {"rmse": "RMSE (years)", "accuracy": "accuracy", "loss": "mean loss"}[curve]
     if curve == "loss" and (runs["target"] == "age").all():
         unit += " (years²)"
-    ax.set(xlabel="epoch", xscale="log", ylabel=unit)
+    ax.set(xlabel="epoch (logarithmic)", xscale="log", ylabel=unit)
     if since > 1:  # plain numbers, and more ticks where there are less than two powers of ten
         subs = (1, 2, 5) if ax.get_xlim()[1] < 50 * since else (1,)
         ax.xaxis.set_major_locator(LogLocator(subs=subs))

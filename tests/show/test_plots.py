@@ -137,6 +137,7 @@ def test_training_curves_are_mean_lowest_and_highest_of_the_networks(name, kind)
         if name == "loss":
             assert ax.lines[2].get_xdata()[0] == of_name["best_epoch"].median()
     assert len({ax.get_ylim() for ax in panels}) == 1
+    assert {ax.get_xlabel() for ax in panels} == {"epoch (logarithmic)"}
     assert ("years²" in panels[0].get_ylabel()) == (name == "loss")
 
 
