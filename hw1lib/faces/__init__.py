@@ -6,6 +6,7 @@ from hw1lib.faces.data import (
     Subset,
     batches,
     folds,
+    input_scale,
     label_noise,
     near_duplicates,
     rescale,

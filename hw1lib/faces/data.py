@@ -243,32 +243,44 @@ def folds(groups, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     return drawn
 
 
-def rescale(
-    train: Subset, *others: Subset, whitening: float = 0.0, input_rms: float = 1.0
-) -> tuple[Subset, ...]:
-    """Bring features to a size that a network trains well on, as the training part alone tells.
-
-    Bytes are returned as they are: a network divides them by 255 itself.
+def input_scale(X, whitening: float = 0.0, input_rms: float = 1.0) -> np.ndarray:
+    """Return what features are divided by to be of a size that a network trains well on.
 
     Parameters
     ----------
+    X : ndarray, (n, n_features)
+        Of the training faces, which alone may tell.
     whitening : float
         Each feature is first divided by (its standard deviation) ** whitening: 0 keeps the
         proportions that PCA gives, 1 makes all features equally wide, 0.5 lies between.
     input_rms : float
-        Then all are divided by one number, so that their root mean square over the training part
-        is this.
+        Then all are divided by one number, so that their root mean square is this.
+
+    Returns
+    -------
+    ndarray, (n_features,), float32
+        For the config of a ``nn.Network``, which then takes features as they are.
     """
     real_number("whitening", whitening)
     real_number("input_rms", input_rms, above=True)
-    if train.X.dtype == np.uint8:
-        return train, *others
-    std = train.X.std(axis=0, dtype=np.float64)
+    std = X.std(axis=0, dtype=np.float64)
     if not std.any():
         raise ValueError("no feature varies over the training part")
     scale = np.where(std > 0, std, 1) ** whitening
-    rms = np.sqrt(np.mean((train.X / scale) ** 2))
-    scale = (scale * rms / input_rms).astype(np.float32)
+    rms = np.sqrt(np.mean((X / scale) ** 2))
+    return (scale * rms / input_rms).astype(np.float32)
+
+
+def rescale(
+    train: Subset, *others: Subset, whitening: float = 0.0, input_rms: float = 1.0
+) -> tuple[Subset, ...]:
+    """Divide the features of all by the ``input_scale`` of the training part.
+
+    Bytes are returned as they are: a network divides them by 255 itself.
+    """
+    if train.X.dtype == np.uint8:
+        return train, *others
+    scale = input_scale(train.X, whitening, input_rms)
     return tuple(Subset(X / scale, y) for X, y in (train, *others))
 
 

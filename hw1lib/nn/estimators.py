@@ -1,7 +1,7 @@
 """Network behind scikit-learn's interface: for pipelines, grid searches and cross-validation.
 
-Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as
-``faces.rescale`` does, and trains; ``predict`` asks it. A fitted pipeline is kept in a file by
+Thin: ``fit`` builds a ``Network`` from plain parameters, whose ``input_scale`` brings the inputs to
+root mean square 1, and trains it; ``predict`` asks it. A fitted pipeline is kept in a file by
 ``skops.io`` (without pickle, as scikit-learn advises), a fitted estimator by ``to_onnx``.
 """
 
@@ -100,8 +100,7 @@ class _NetworkEstimator(BaseEstimator):
                 stacklevel=3,
             )
         # a norm by BLAS does not overflow where squares would
-        self.scale_ = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
-        X = X / X.dtype.type(self.scale_)
+        config["input_scale"] = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
         validation = None
         if self.early_stopping:
             real_number("validation_fraction", self.validation_fraction, above=True, below=1)
@@ -136,7 +135,7 @@ class _NetworkEstimator(BaseEstimator):
         check_is_fitted(self)
         unmasked("X", X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return self.network_.outputs(X / X.dtype.type(self.scale_))
+        return self.network_.outputs(X)
 
     def to_onnx(self, path) -> Path:
         """Write the fitted estimator with its scaling as an ONNX file, see ``nn.onnx_export``.
@@ -146,7 +145,7 @@ class _NetworkEstimator(BaseEstimator):
         as a StandardScaler, is not in the file: apply it to the rows first.
         """
         check_is_fitted(self)
-        return to_onnx(self.network_, path, self.scale_, getattr(self, "classes_", None))
+        return to_onnx(self.network_, path, getattr(self, "classes_", None))
 
 
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):

@@ -95,9 +95,11 @@ def random_shift(pictures, rng) -> np.ndarray:
 
 def check_config(config) -> dict:
     """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
-    if not isinstance(config, dict) or set(config) - {"batch_norm"} not in (DENSE, PICTURES):
-        keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)} and batch_norm"
-        raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
+    keys = set(config) if isinstance(config, dict) else set()
+    if keys - {"input_scale"} != DENSE and keys - {"batch_norm"} != PICTURES:
+        allowed = f"the keys {sorted(DENSE)} and perhaps input_scale, or for pictures "
+        allowed += f"{sorted(PICTURES)} and perhaps batch_norm"
+        raise ValueError(f"config must be a dictionary with {allowed}; not {config!r}")
     config = dict(config)
     for key, least in (("layers", 2), ("filters", 1), ("hidden", 0)):
         if key in config:
@@ -110,6 +112,12 @@ def check_config(config) -> dict:
         if not isinstance(picture, list | tuple) or len(picture) != 3:
             raise ValueError(f"config['picture'] must be (C, H, W), not {picture!r}")
         config["picture"] = [whole_number("each of config['picture']", size) for size in picture]
+    if "input_scale" in config:
+        scale = numbers("config['input_scale']", config["input_scale"])
+        inputs = config["layers"][0]
+        if scale.shape not in ((), (inputs,)) or not (scale > 0).all():
+            raise ValueError(f"config['input_scale'] must be a number > 0, or {inputs} of them")
+        config["input_scale"] = scale.tolist()
     return config
 
 
@@ -152,9 +160,11 @@ class Network:
     Parameters
     ----------
     config : dict
-        ``layers``: the units of each layer, input first. For pictures instead ``picture``:
-        (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the units of the
-        layers after them, perhaps none; ``outputs``: how many; and perhaps ``batch_norm``: True.
+        ``layers``: the units of each layer, input first; and perhaps ``input_scale``: what inputs
+        are divided by, a number or one for each, as of ``faces.input_scale``. For pictures instead
+        ``picture``: (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the
+        units of the layers after them, perhaps none; ``outputs``: how many; and perhaps
+        ``batch_norm``: True.
         ``activation`` (of what is hidden), ``output_activation`` and ``loss``: names in
         ``ACTIVATIONS`` and ``LOSSES``, or objects of your own. A ``Layer`` of your own may stand
         among ``layers``, ``filters`` and ``hidden``.
@@ -206,6 +216,7 @@ class Network:
         initializer = as_initializer(initializer)
 
         self.layers = make_layers(config)
+        self.input_scale = np.asarray(config.get("input_scale", 1), dtype)
         self.input_shape = tuple(config.get("picture") or config["layers"][:1])
         units = [layer.units for layer in self.layers if layer.units]
         self.n_outputs = units[-1] if units else self.input_shape[0]
@@ -455,7 +466,7 @@ class Network:
         return self._loss_and_metric(Z, T)
 
     def _augmented(self, augment, batch):
-        new = self._inputs(augment(batch, self.rng), "what augment returns")
+        new = self._checked(augment(batch, self.rng), "what augment returns")
         if len(new) != len(batch):
             raise ValueError(f"augment must return {len(batch)} rows for as many, not {len(new)}")
         return new
@@ -513,6 +524,11 @@ class Network:
     # -- checks ----------------------------------------------------------------------------------
 
     def _inputs(self, X, name="X"):
+        """Return inputs as the layers take them: checked, and rescaled."""
+        X = self._checked(X, name)
+        return X / self.input_scale if "input_scale" in self.config else X
+
+    def _checked(self, X, name):
         X = numbers(name, X)
         if X.shape[1:] != self.input_shape or len(X) == 0:
             wanted = ", ".join(map(str, self.input_shape))

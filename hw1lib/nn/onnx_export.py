@@ -28,7 +28,7 @@ OPERATORS: dict[type, str] = {
 }
 
 
-def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
+def to_onnx(net, path, classes=None) -> Path:
     """Write a network in float32: input ``X`` (n, ...), output ``outputs`` (n, n_outputs).
 
     Parameters
@@ -36,8 +36,6 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     net : Network
         Pictures go in as floats: bytes must be brought to x / 255 - 1/2 before.
     path : path-like
-    scale : float
-        ``X`` is divided by it first.
     classes : ndarray, (n_outputs,), optional
         Numbers or texts: there is a second output ``labels`` (n,) then, the most probable class.
 
@@ -62,7 +60,7 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
-    A = node("Div", ["X", constant("scale", np.array(scale, np.float32))], "scaled")
+    A = node("Div", ["X", constant("scale", net.input_scale.astype(np.float32))], "scaled")
     for i, layer in enumerate([*net.layers, Apply(net.output_activation)], start=1):
         step = layer.activation if isinstance(layer, Apply) else layer
         if type(step) not in OPERATORS:

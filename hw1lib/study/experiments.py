@@ -49,7 +49,7 @@ class Experiment:
     output_activation, loss : optional
         By default, as ``TARGETS`` says.
     whitening, input_rms : float
-        As ``faces.rescale`` takes them; ``input_rms=None`` leaves the features as they are.
+        As ``faces.input_scale`` takes them; ``input_rms=None`` leaves the features as they are.
     n_train : int, optional
         At most so many training faces.
     output_bias : {"mean", "zero"}
@@ -120,7 +120,7 @@ class Experiment:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)  # the class is frozen
-        self.network(0, 1)  # raises if a part is unknown, or does not go with another
+        self.network()  # raises if a part is unknown, or does not go with another
 
     @property
     def targets(self) -> list[str]:
@@ -145,9 +145,17 @@ class Experiment:
         }
         return sizes | functions
 
-    def network(self, seed=0, n_features: int = 128) -> nn.Network:
-        """Return a new network; ``seed`` draws its weights, and later the order of the rows."""
-        net = nn.Network(self.config(n_features), self.initializer, seed)
+    def network(self, seed=0, X=None) -> nn.Network:
+        """Return a new network; ``seed`` draws its weights, and later the order of the rows.
+
+        ``X`` are the features of all training faces, which say how all are rescaled (default: 128
+        features that are not).
+        """
+        config = self.config(128 if X is None else X.shape[1])
+        if X is not None and self.input_rms is not None and not self.filters:
+            scale = faces.input_scale(X, self.whitening, self.input_rms)
+            config["input_scale"] = scale.tolist()
+        net = nn.Network(config, self.initializer, seed)
         if self.filters:
             # first outputs that differ little: gradient descent diverges otherwise
             net.weights[-1][...] /= 10
@@ -170,11 +178,9 @@ class Experiment:
         return ds.features(self.normalizer, fit_on=fit_on, progress=progress)
 
     def split(self, data: faces.Data, fold: int = 0, partition: int = 0):
-        """Return train, validation and test as the network gets them: limited and rescaled."""
-        subsets = data.split(self.targets if self.joint else self.target, fold, partition)
-        if self.input_rms is not None:
-            subsets = faces.rescale(*subsets, whitening=self.whitening, input_rms=self.input_rms)
-        (X, y), validation, test = subsets
+        """Return train, validation and test as the network gets them: of limited number."""
+        targets = self.targets if self.joint else self.target
+        (X, y), validation, test = data.split(targets, fold, partition)
         return faces.Subset(X[: self.n_train], y[: self.n_train]), validation, test
 
     def settings(self) -> dict:

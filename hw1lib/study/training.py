@@ -25,14 +25,15 @@ def train(
     Returns
     -------
     net, history, (train, validation, test)
-        The three subsets as the network saw them.
+        The three subsets, as the network takes them: it rescales features itself.
     """
     data = experiment.data(data, fold, partition, progress)
     subsets = experiment.split(data, fold, partition)
     train_part, validation, _ = subsets
     # the 4 makes it another stream of random numbers than those that the folds are drawn from
     rng = np.random.default_rng([4, fold, seed, experiment.repeat])
-    net = experiment.network(rng, train_part.X.shape[1])
+    all_training = data.X[data.folds(partition)[fold][0]]
+    net = experiment.network(rng, None if experiment.filters else all_training)
     if "age" in experiment.targets and experiment.output_bias == "mean":
         ages = train_part.y.reshape(len(train_part.y), -1)[:, 0]
         net.biases[-1][0] = ages.mean()

@@ -69,13 +69,18 @@ def test_the_pca_of_training_faces_sees_no_other(faces_folder, short):
 
 def test_the_training_part_is_limited_and_features_are_rescaled(data, short):
     raw = data.split("age", 2)
-    as_given = replace(short, input_rms=None).split(data, 2)
-    limited = replace(short, n_train=50, whitening=0.5).split(data, 2)
-    rescaled = faces.rescale(*raw, whitening=0.5)
-    for subset, theirs, few, scaled in zip(as_given, raw, limited, rescaled, strict=True):
-        assert np.array_equal(subset.X, theirs.X)
-        assert np.array_equal(few.X, scaled.X[: len(few.X)])
+    few = replace(short, n_train=50, whitening=0.5)
+    limited = few.split(data, 2)
+    for subset, theirs in zip(limited, raw, strict=True):
+        assert np.array_equal(subset.X, theirs.X[: len(subset.X)])
     assert [len(subset.y) for subset in limited] == [50, 27, 30]
+    net, _, _ = train(few, data, 2)
+    scaled, own = faces.rescale(raw[0], limited[0], whitening=0.5)  # all training faces tell
+    plain = nn.Network({k: v for k, v in net.config.items() if k != "input_scale"})
+    plain.parameters[...] = net.parameters
+    assert np.array_equal(net.predict(limited[0].X), plain.predict(own.X))
+    assert np.std(scaled.X) == pytest.approx(1, abs=0.1)
+    assert "input_scale" not in train(replace(few, input_rms=None), data, 2)[0].config
 
 
 # -- one network ----------------------------------------------------------------------------------
