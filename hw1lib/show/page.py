@@ -48,6 +48,7 @@ def to_html(notebooks, facts=None) -> str:
         subtitle=SUBTITLE,
         facts=facts,
         findings=[(page.claims[row.Index], *row) for row in page.verdicts.itertuples()],
+        one_page="10.1" in page.taken,
         parts=parts,
         figures=[entry for _, entry in sorted(page.figures)],
         letters=page.formulas.symbols(),

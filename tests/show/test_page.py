@@ -133,6 +133,12 @@ def test_what_the_report_claims_is_at_the_top_with_its_verdict_and_a_link_to_it(
     assert soup.find(id=link["href"][1:]).th.text == link.text == QUESTION
 
 
+def test_the_top_leads_to_the_page_on_trust_if_there_is_one():
+    soup = page([text("# 10. T"), text("## 10.1 One page")])
+    (link,) = soup.select(".findings a")
+    assert soup.find(id=link["href"][1:]).text == "10.1 One page"
+
+
 def test_answers_are_folded_and_links_lead_into_their_notebook():
     exercise = [text("# 1. T"), text("## Try it\n\n1. Do. [Answer](02_a.ipynb#answer-01-1)")]
     answer = [code("1 + 1", tags=["answer"]), text("Because.", metadata={"tags": ["answer"]})]
