@@ -11,6 +11,7 @@ from hw1lib.show.display import (
     use_style,
 )
 from hw1lib.show.lessons import (
+    backprop_steps,
     cloud,
     conv_layers,
     decision_regions,

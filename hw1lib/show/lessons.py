@@ -13,10 +13,42 @@ from matplotlib.patches import Rectangle
 from hw1lib.nn.gradients import PARAMETERS
 from hw1lib.show.display import ASSETS
 from hw1lib.show.plots import MARKERS, STYLES
+from hw1lib.show.tables import COLOURS, KEPT
 
 BACKWARD = "#9c3a00"  # numbers of the backward pass, dark enough on white
 MOST_SHEETS = 8  # of the maps of one layer so many are drawn
 ARROW = {"arrowstyle": "->", "color": "#444444"}
+# Of a 2-2-1 network's circles (x1, x2, the hidden units, the output) and numbers, in pixels
+CIRCLES = (60, 90), (60, 310), (370, 90), (370, 310), (700, 200)
+PLACES = {
+    **{"x1": (60, 90), "x2": (60, 310), "b1": (370, 90), "b2": (370, 310), "c": (700, 200)},
+    **{"u11": (200, 78), "u12": (168, 155), "u21": (168, 221), "u22": (200, 298)},
+    **{"z1": (316, 36), "a1": (424, 36), "z2": (316, 256), "a2": (424, 256)},
+    **{"v1": (565, 143), "v2": (565, 233), "p": (700, 146), "L": (862, 200), "t": (862, 250)},
+    **{"dz1": (308, 144), "da1": (436, 144), "dz2": (308, 364), "da2": (436, 364)},
+    **{"du11": (200, 106), "du12": (168, 183), "du21": (168, 249), "du22": (200, 326)},
+    **{"dv1": (565, 171), "dv2": (565, 261), "dp": (700, 254)},
+}
+# What each step of back-propagation computes, and how; "_" writes a negative factor in brackets
+STEPS = {
+    "": "Given: inputs x, weights u and v, biases b and c, and the target t.",
+    "z1": "z₁ = x₁ u₁₁ + x₂ u₂₁ + b₁ = {_x1} · {_u11} + {_x2} · {_u21} + {_b1} = {z1}",
+    "z2": "z₂ = x₁ u₁₂ + x₂ u₂₂ + b₂ = {_x1} · {_u12} + {_x2} · {_u22} + {_b2} = {z2}",
+    "a1 a2": "a₁ = f(z₁) = f({z1}) = {a1}, and a₂ = f(z₂) = f({z2}) = {a2}",
+    "p": "p = a₁ v₁ + a₂ v₂ + c = {_a1} · {_v1} + {_a2} · {_v2} + {_c} = {p}",
+    "L": "L = ½ (p − t)² = ½ ({p} − {_t})² = {L}",
+    "dp": "∂L/∂p = p − t = {p} − {_t} = {dp}, and ∂L/∂c is the same",
+    "dv1 dv2": "∂L/∂v₁ = ∂L/∂p · a₁ = {_dp} · {_a1} = {dv1}, and ∂L/∂v₂ = ∂L/∂p · a₂ = "
+    "{_dp} · {_a2} = {dv2}",
+    "da1 da2": "∂L/∂a₁ = ∂L/∂p · v₁ = {_dp} · {_v1} = {da1}, and ∂L/∂a₂ = ∂L/∂p · v₂ = "
+    "{_dp} · {_v2} = {da2}",
+    "dz1 dz2": "∂L/∂z₁ = ∂L/∂a₁ · f′(z₁) = {_da1} · {_f1} = {dz1}, and ∂L/∂z₂ = ∂L/∂a₂ · f′(z₂) = "
+    "{_da2} · {_f2} = {dz2}; ∂L/∂b₁ and ∂L/∂b₂ are the same",
+    "du11 du21": "∂L/∂u₁₁ = ∂L/∂z₁ · x₁ = {_dz1} · {_x1} = {du11}, and ∂L/∂u₂₁ = ∂L/∂z₁ · x₂ = "
+    "{_dz1} · {_x2} = {du21}",
+    "du12 du22": "∂L/∂u₁₂ = ∂L/∂z₂ · x₁ = {_dz2} · {_x1} = {du12}, and ∂L/∂u₂₂ = ∂L/∂z₂ · x₂ = "
+    "{_dz2} · {_x2} = {du22}",
+}
 
 
 def cloud(points, pca, names) -> Figure:
@@ -92,6 +124,66 @@ def small_network(net, x, t=None) -> Figure:
     ax.set(xlim=(-0.2, 2.35), ylim=(-0.3, 1.25))
     ax.axis("off")
     return figure
+
+
+def backprop_steps(net, x, t) -> list[str]:
+    """Return back-propagation through a 2-2-1 network, a drawing for each step, for ``steps``.
+
+    ``net`` has the loss "l2" and no activation at the output; x (2,) and t are one sample. Grey is
+    given, blue comes forward, orange back. What a step computes has an edge, and below stands how.
+    The weights are called u up to the hidden units, and v after them.
+    """
+    (U, V), (b, c) = net.weights, net.biases
+    z = np.asarray(x) @ U + b
+    a, (p,) = net.activation(z), net.forward([x])[0]
+    net.backward([t])
+    (dU, dV), (dz, (dp,)) = net.weight_gradients, net.bias_gradients
+    numbers = {"c": c[0], "t": t, "p": p, "L": (p - t) ** 2 / 2, "dp": dp}
+    arrays = {"x": x, "b": b, "u": U, "v": V[:, 0], "z": z, "a": a}
+    arrays |= {"f": net.activation.derivative(z, a)}
+    arrays |= {"dz": dz, "da": dp * V[:, 0], "du": dU, "dv": dV[:, 0]}
+    for name, array in arrays.items():
+        for place, number in np.ndenumerate(array):
+            numbers[name + "".join(str(i + 1) for i in place)] = number
+    written = {name: f"{number:.3g}".replace("-", "−") for name, number in numbers.items()}
+    factors = {f"_{name}": f"({w})" if w[0] == "−" else w for name, w in written.items()}
+    given = [name for name in PLACES if name[0] in "xbuvct"]
+    drawn, drawings = "".join(_pill(name, written[name], "padding") for name in given), []
+    for names, how in STEPS.items():
+        new, told = names.split(), how.format(**written, **factors)
+        kind = "selected" if names.startswith("d") else "window"
+        edged = "".join(_pill(name, written[name], kind, edge=True) for name in new)
+        drawings.append(_network_221(drawn + edged, told))
+        drawn += "".join(_pill(name, written[name], kind) for name in new)
+    return drawings
+
+
+def _named(name: str) -> str:
+    """Return "du11" as "∂L/∂u₁₁"."""
+    named = name.translate(str.maketrans("12", "₁₂"))
+    return f"∂L/∂{named[1:]}" if name.startswith("d") else named
+
+
+def _pill(name: str, number: str, kind: str, edge: bool = False) -> str:
+    """Return a name and its number, black on a light ground: so it is read on any page."""
+    text, (x, y) = f"{_named(name)} = {number}", PLACES[name]
+    width = 8 * len(text) + 10
+    around = f'x="{x - width / 2 - 4:g}" y="{y - 15}" width="{width + 8}" height="30" rx="8"'
+    line = f'<rect {around} fill="none" stroke="currentColor" stroke-width="2"/>' if edge else ""
+    box = f'x="{x - width / 2:g}" y="{y - 11}" width="{width}" height="22" rx="6"'
+    letters = f'<text x="{x}" y="{y + 5}" fill="#000000">{text}</text>'
+    return f'{line}<g style="{KEPT}"><rect {box} fill="{COLOURS[kind]}"/>{letters}</g>'
+
+
+def _network_221(pills: str, told: str) -> str:
+    edges = "M60 90L370 90M60 90L370 310M60 310L370 90M60 310L370 310"
+    edges += "M370 90L700 200M370 310L700 200M700 200L862 200"
+    svg = f'<path d="{edges}" stroke="#888888" stroke-width="1.5"/>'
+    for x, y in CIRCLES:
+        svg += f'<circle cx="{x}" cy="{y}" r="40" fill="#eeeeee" stroke="#888888"/>'
+    look = 'font-size="14" text-anchor="middle" style="max-width:100%;height:auto" role="img"'
+    size = 'width="930" height="390" viewBox="0 0 930 390"'
+    return f'<svg {size} {look} aria-label="{told}">{svg}{pills}</svg><div>{told}</div>'
 
 
 def softmax_bars(x, p) -> str:

@@ -1,6 +1,7 @@
 """Pictures that teach: what is drawn is what was computed, in another way."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -56,6 +57,40 @@ def test_a_small_network_s_numbers_stand_where_they_belong():
         assert told[gradient] == pytest.approx(told[product])
     (ax,) = show.small_network(network, [1, 2]).axes
     assert not any("∂" in text.get_text() for text in ax.texts)  # forward alone
+
+
+def test_back_propagation_step_by_step_writes_each_number_once_it_is_known():
+    config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
+    config |= {"output_activation": "identity", "loss": "l2"}
+    network = nn.Network(config, dtype=np.float64)
+    network.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
+    drawings = show.backprop_steps(network, [1, 2], 4)
+    seen = [re.findall(r"<text[^>]*>(.*?)</text>", drawing) for drawing in drawings]
+    new = [set(after) - set(before) for before, after in pairwise(seen)]
+    assert len(seen[0]) == len(set(seen[0])) == 12  # 2 inputs, 6 weights, 3 biases, t
+    assert new[:5] == [
+        {"z₁ = 2.6"},
+        {"z₂ = −0.5"},
+        {"a₁ = 2.6", "a₂ = −0.005"},
+        {"p = 5.68"},
+        {"L = 1.41"},
+    ]
+    assert new[5:8] == [
+        {"∂L/∂p = 1.68"},
+        {"∂L/∂v₁ = 4.37", "∂L/∂v₂ = −0.0084"},
+        {"∂L/∂a₁ = 3.36", "∂L/∂a₂ = 6.72"},
+    ]
+    assert new[8] == {"∂L/∂z₁ = 3.36", "∂L/∂z₂ = 0.0672"}
+    assert new[9:] == [
+        {"∂L/∂u₁₁ = 3.36", "∂L/∂u₂₁ = 6.72"},
+        {"∂L/∂u₁₂ = 0.0672", "∂L/∂u₂₂ = 0.134"},
+    ]
+    assert "= 1 · (−1) + 2 · 0.25 + 0 = −0.5<" in drawings[2]
+    assert "∂L/∂z₂ = ∂L/∂a₂ · f′(z₂) = 6.72 · 0.01 = 0.0672;" in drawings[9]
+    edged = [drawing.count('stroke="currentColor"') for drawing in drawings]
+    assert edged == [0, *(len(names) for names in new)]
+    for drawing in drawings:
+        ElementTree.fromstring(f"<div>{drawing}</div>")
 
 
 def test_softmax_bars_are_as_long_as_the_probabilities():
