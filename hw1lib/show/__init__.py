@@ -18,6 +18,7 @@ from hw1lib.show.lessons import (
     passes,
     small_network,
     softmax_bars,
+    valley,
 )
 from hw1lib.show.pictures import around_grey, face_sheet
 from hw1lib.show.plots import (

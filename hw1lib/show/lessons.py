@@ -15,7 +15,8 @@ from hw1lib.show.display import ASSETS
 from hw1lib.show.plots import MARKERS, STYLES
 from hw1lib.show.tables import COLOURS, KEPT
 
-BACKWARD = "#9c3a00"  # numbers of the backward pass, dark enough on white
+FORWARD, BACKWARD = "#005a8c", "#9c3a00"  # numbers of both passes, dark enough on white
+SMALL = 'fill="#555" font-size="11" text-anchor="middle"'
 MOST_SHEETS = 8  # of the maps of one layer so many are drawn
 ARROW = {"arrowstyle": "->", "color": "#444444"}
 # Of a 2-2-1 network's circles (x1, x2, the hidden units, the output) and numbers, in pixels
@@ -81,49 +82,99 @@ def cloud(points, pca, names) -> Figure:
     return figure
 
 
-def small_network(net, x, t=None) -> Figure:
-    """Draw a network of two inputs, two hidden units and one output, with one sample's numbers.
+def small_network(net, x, t: float = 0, step: int = 8) -> str:
+    """Return a 2-2-1 network with one sample's numbers as SVG, as far as they are known by a step.
 
-    What goes forward is blue. With a target ``t`` the loss and its gradients, orange, are drawn.
+    0: inputs and parameters; forward 1: hidden sums, 2: hidden outputs, 3: prediction, 4: loss
+    against the target ``t``; backward 5: dL/dz of the output, 6: dL/dw of its weights, 7: dL/dz of
+    the hidden units, 8: dL/dw of theirs. What a step adds is bold.
     """
     (p,) = net.forward([x])[0]
-    if t is not None:
-        net.backward([t])
-    figure, ax = plt.subplots(figsize=(9.2, 4.4))
-    places = [(0.0, 1.0), (0.0, 0.0)], [(1.0, 1.0), (1.0, 0.0)], [(2.0, 0.5)]
+    net.backward([t])
+    places = [(70, 90), (70, 270)], [(330, 90), (330, 270)], [(580, 180)]
+    svg, texts = "", ""
 
-    def write(place, text, colour, up):
-        look: dict = {"textcoords": "offset points", "ha": "center", "color": colour}
-        look |= {"va": "bottom" if up > 0 else "top", "bbox": {"color": "white", "pad": 0.5}}
-        ax.annotate(text, place, (0, up), zorder=4, **look)
+    def write(x, y, text, since, colour=FORWARD):
+        nonlocal texts
+        if step >= since:
+            bold = ' font-weight="bold"' if step == since > 0 else ""
+            text = text.replace("-", "−")
+            texts += f'<text x="{x:g}" y="{y:g}" fill="{colour}"{bold}>{text}</text>'
 
-    def unit(place, text):
-        ax.plot(*place, "o", markersize=54, color="white", markeredgecolor="black", zorder=3)
-        ax.annotate(text, place, ha="center", va="center", color="C0", zorder=4)
-
-    for place, value in zip(places[0], x, strict=True):
-        unit(place, f"x = {value:g}")
+    for (cx, cy), value in zip(places[0], x, strict=True):
+        write(cx, cy + 5, f"x = {value:g}", 0)
     A = np.asarray(x)
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        known, back = (1, 7) if layer == 0 else (3, 5)  # the steps that tell z, and dL/dz
         for i, j in np.ndindex(W.shape):
             start, end = np.array(places[layer][i]), np.array(places[layer + 1][j])
-            ax.plot(*np.transpose([start, end]), color="0.7", linewidth=1.2, zorder=1)
-            middle = 0.65 * start + 0.35 * end  # before two edges cross
-            write(middle, f"{W[i, j]:g} · {A[i]:.3g} = {W[i, j] * A[i]:.3g}", "C0", 1)
-            if t is not None:
-                write(middle, f"∂L/∂w = {net.weight_gradients[layer][i, j]:.3g}", "C1", -1)
+            svg += '<path d="M{} {}L{} {}" stroke="#aaa"/>'.format(*start, *end)
+            cx, cy = 0.66 * start + 0.34 * end  # before two edges cross
+            product = f" · {A[i]:.3g} = {W[i, j] * A[i]:.3g}" if step >= known else ""
+            write(cx, cy - 4, f"{W[i, j]:g}{product}", known if product else 0)
+            gradient = net.weight_gradients[layer][i, j]
+            write(cx, cy + 14, f"∂L/∂w = {gradient:.3g}", back + 1, BACKWARD)
         Z = A @ W + b
         A = net.activation(Z) if layer == 0 else np.array([p])
-        name = "a" if layer == 0 else "p"
-        for j, place in enumerate(places[layer + 1]):
-            unit(place, f"b {b[j]:g}\nz {Z[j]:.3g}\n{name} {A[j]:.3g}")
-            if t is not None:
-                write(place, f"∂L/∂z = {net.bias_gradients[layer][j]:.3g}", "C1", -31)
-    if t is not None:
-        write(places[2][0], f"t = {t:g}\nL = ½ (t - p)² = {(t - p) ** 2 / 2:.3g}", "C0", 34)
-    ax.set(xlim=(-0.2, 2.35), ylim=(-0.3, 1.25))
-    ax.axis("off")
-    return figure
+        for j, (cx, cy) in enumerate(places[layer + 1]):
+            write(cx, cy - 13, f"b {b[j]:g}", 0)
+            write(cx, cy + 5, f"z {Z[j]:.3g}", known)
+            write(cx, cy + 23, f"{'ap'[layer]} {A[j]:.3g}", 2 if layer == 0 else 3)
+            write(cx, cy + 60, f"∂L/∂z = {net.bias_gradients[layer][j]:.3g}", back, BACKWARD)
+    write(580, 96, f"t = {t:g}", 4)
+    write(580, 116, f"L = ½ (p - t)² = {(p - t) ** 2 / 2:.3g}", 4)
+    for cx, cy in (place for layer in places for place in layer):
+        svg += f'<circle cx="{cx}" cy="{cy}" r="40" fill="white" stroke="#444"/>'
+    said = f"a network of two inputs, two hidden units and one output, step {step} of 8"
+    look = 'text-anchor="middle" font-size="14" stroke="white" stroke-width="4"'
+    return _on_white(670, 350, f'{svg}<g {look} paint-order="stroke">{texts}</g>', said)
+
+
+def valley(paths: dict, curvature, step: int) -> str:
+    """Return the first steps of descents through a valley as SVG, a panel each; one scale for all.
+
+    ``paths`` leads from what each is called to its points (n, 2). The loss is half the sum of
+    ``curvature`` times the squared weights; ellipses are lines of equal loss. Only what lies within
+    -11 to 3 and ±1.4 is seen.
+    """
+    curvature, svg = np.asarray(curvature, float), ""
+    for i, (name, path) in enumerate(paths.items()):
+        path = np.asarray(path)[: step + 1]
+        loss = float(curvature @ path[-1] ** 2) / 2
+        svg += f'<text x="12" y="{158 * i + 18}" fill="{FORWARD}" font-weight="bold">{name}</text>'
+        svg += f'<text x="300" y="{158 * i + 18}" fill="{FORWARD}">step {step}: '
+        svg += f"loss {loss:.3g}</text>"
+        panel = ""
+        for height in 2.0 ** np.arange(-2, 9, 2):  # each line four times the loss of the next
+            rx, ry = 44 * np.sqrt(2 * height / curvature)
+            panel += f'<ellipse cx="496" cy="62" rx="{rx:.1f}" ry="{ry:.1f}" stroke="#aaa"/>'
+        for mark in (-10, -5, 0):
+            panel += f'<text x="{496 + 44 * mark}" y="121" {SMALL}>{mark}</text>'
+        for mark in (-1, 1):
+            panel += f'<text x="8" y="{66 - 44 * mark}" {SMALL}>{mark}</text>'
+        points = [f"{496 + 44 * x:.1f},{62 - 44 * y:.1f}" for x, y in path]
+        panel += f'<polyline points="{" ".join(points)}" stroke="{FORWARD}"/>'
+        for point in points:
+            x, y = point.split(",")
+            panel += f'<circle cx="{x}" cy="{y}" r="2" fill="{FORWARD}"/>'
+        panel += f'<circle cx="{x}" cy="{y}" r="5" fill="{BACKWARD}"/>'
+        panel += '<path d="M491 62h10M496 57v10" stroke="black" stroke-width="2"/>'
+        frame = f'x="12" y="{158 * i + 26}" width="628" height="124" viewBox="0 0 628 124"'
+        svg += f'<svg {frame} fill="none"><rect width="628" height="124" fill="#f6f6f6"/>'
+        svg += f"{panel}</svg>"
+    height = 158 * len(paths)
+    svg += f'<text x="640" y="{height - 4}" text-anchor="end" fill="black">first weight across, '
+    svg += "second weight up, one scale; cross: the minimum</text>"
+    said = f"{', '.join(paths)}: their first {step} steps through a narrow valley"
+    return _on_white(652, height + 4, f'<g font-size="13">{svg}</g>', said)
+
+
+def _on_white(width: int, height: int, inside: str, said: str) -> str:
+    """Return an SVG whose colours were chosen for white, at most as wide as there is room."""
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    look = f'style="max-width:100%;height:auto" role="img" aria-label="{said}"'
+    white = f'<rect width="{width}" height="{height}" fill="white"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{white}{inside}</svg>'
 
 
 def backprop_steps(net, x, t) -> list[str]:

@@ -12,6 +12,8 @@ from hw1lib import faces, nn, show
 from hw1lib.faces import Subset
 from hw1lib.show.display import ASSETS
 
+SVG = "{http://www.w3.org/2000/svg}"
+
 
 def test_a_cloud_s_components_feet_and_variances():
     points = 100 + np.random.default_rng(0).normal(size=(60, 2)) @ [[20, 12], [-3, 6]]
@@ -33,30 +35,49 @@ def test_a_cloud_s_components_feet_and_variances():
     assert curve[curve[:, 1].argmax(), 0] == pytest.approx(marks[0][0, 0], abs=1)
 
 
-def test_a_small_network_s_numbers_stand_where_they_belong():
+def test_a_small_network_s_numbers_appear_one_step_after_the_other():
     """z = (2.6, -0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, times 2, 4 * 0.01."""
     config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
     config |= {"output_activation": "identity", "loss": "l2"}
     network = nn.Network(config, dtype=np.float64)
     network.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
-    (ax,) = show.small_network(network, [1, 2], 4).axes
-    told = {text.get_text(): text.xy for text in ax.texts}
-    units = {"x = 1": (0, 1), "x = 2": (0, 0)}
-    units |= {"b 0.1\nz 2.6\na 2.6": (1, 1), "b 0\nz -0.5\na -0.005": (1, 0)}
-    units |= {"b 0.5\nz 5.68\np 5.68": (2, 0.5), "∂L/∂z = 3.36": (1, 1), "∂L/∂z = 0.0672": (1, 0)}
-    units |= {"∂L/∂z = 1.68": (2, 0.5), "t = 4\nL = ½ (t - p)² = 1.41": (2, 0.5)}
-    assert {text: told[text] for text in units} == units
-    edges = {  # product and gradient, from where and to where
-        ("0.5 · 1 = 0.5", "∂L/∂w = 3.36"): ((0, 1), (1, 1)),
-        ("-1 · 1 = -1", "∂L/∂w = 0.0672"): ((0, 1), (1, 0)),
-        ("0.25 · 2 = 0.5", "∂L/∂w = 0.134"): ((0, 0), (1, 0)),
-        ("4 · -0.005 = -0.02", "∂L/∂w = -0.0084"): ((1, 0), (2, 0.5)),
-    }
-    for (product, gradient), (start, end) in edges.items():
-        assert told[product] == pytest.approx(0.65 * np.array(start) + 0.35 * np.array(end))
-        assert told[gradient] == pytest.approx(told[product])
-    (ax,) = show.small_network(network, [1, 2]).axes
-    assert not any("∂" in text.get_text() for text in ax.texts)  # forward alone
+    added = (
+        {"x = 1", "x = 2", "b 0.1", "b 0", "b 0.5"},
+        {"z 2.6", "z −0.5", "0.5 · 1 = 0.5", "−1 · 1 = −1", "1 · 2 = 2", "0.25 · 2 = 0.5"},
+        {"a 2.6", "a −0.005"},
+        {"z 5.68", "p 5.68", "2 · 2.6 = 5.2", "4 · −0.005 = −0.02"},
+        {"t = 4", "L = ½ (p − t)² = 1.41"},
+        {"∂L/∂z = 1.68"},
+        {"∂L/∂w = 4.37", "∂L/∂w = −0.0084"},
+        {"∂L/∂z = 3.36", "∂L/∂z = 0.0672"},
+        {"∂L/∂w = 3.36", "∂L/∂w = 0.0672", "∂L/∂w = 6.72", "∂L/∂w = 0.134"},
+    )
+    before: set = set()
+    for step, texts in enumerate(added):
+        drawn = ElementTree.fromstring(show.small_network(network, [1, 2], 4, step))
+        told = {text.text: text for text in drawn.iter(f"{SVG}text")}
+        assert set(told) >= texts
+        new = {text for text, element in told.items() if element.get("font-weight")}
+        assert new == (texts if step else set())
+        assert new & before == set()
+        before = set(told)
+    places = {text: (float(told[text].get("x")), float(told[text].get("y"))) for text in told}
+    assert places["z 2.6"] == (330, 95)  # the upper hidden unit
+    assert places["∂L/∂z = 3.36"] == (330, 150)  # below it
+    assert places["2 · 2.6 = 5.2"] == pytest.approx((415, 116.6), abs=0.1)  # leads to the output
+    assert places["∂L/∂w = 4.37"] == pytest.approx((415, 134.6), abs=0.1)
+
+
+def test_a_valley_shows_the_first_steps_and_their_loss():
+    paths = {"a": [(-10, 1), (-5, 0.5), (0, 0)], "b": [(-10, 1), (-9, -1), (-8, 1)]}
+    drawn = ElementTree.fromstring(show.valley(paths, (1, 100), 1))
+    lines = [line.get("points") for line in drawn.iter(f"{SVG}polyline")]
+    assert lines == ["56.0,18.0 276.0,40.0", "56.0,18.0 100.0,106.0"]  # 44 pixels for 1, both ways
+    told = " ".join(text.text for text in drawn.iter(f"{SVG}text"))
+    assert "step 1: loss 25 " in told  # (1 * 25 + 100 * 0.25) / 2
+    assert "step 1: loss 90.5 " in told
+    for ellipse in drawn.iter(f"{SVG}ellipse"):  # equal loss: ten times as long as wide
+        assert float(ellipse.get("rx")) == pytest.approx(10 * float(ellipse.get("ry")), rel=0.05)
 
 
 def test_back_propagation_step_by_step_writes_each_number_once_it_is_known():
