@@ -54,8 +54,9 @@ def drawing(drawn: str, caption: str) -> None:
     svg = drawn
     if not drawn.startswith("<svg"):
         svg = (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
-    title = ElementTree.fromstring(svg).findtext("{*}title")
-    _display_image("image/svg+xml", svg, caption, title or caption)
+    root = ElementTree.fromstring(svg)
+    alt = root.findtext("{*}title") or root.get("aria-label") or caption
+    _display_image("image/svg+xml", svg, caption, alt)
 
 
 def side_by_side(caption: str, *tables: str) -> None:

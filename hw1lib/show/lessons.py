@@ -92,13 +92,14 @@ def small_network(net, x, t: float = 0, step: int = 8) -> str:
     (p,) = net.forward([x])[0]
     net.backward([t])
     places = [(70, 90), (70, 270)], [(330, 90), (330, 270)], [(580, 180)]
-    svg, texts = "", ""
+    svg, texts, said = "", "", []
 
     def write(x, y, text, since, colour=FORWARD):
         nonlocal texts
         if step >= since:
             bold = ' font-weight="bold"' if step == since > 0 else ""
             text = text.replace("-", "−")
+            said.append(text)
             texts += f'<text x="{x:g}" y="{y:g}" fill="{colour}"{bold}>{text}</text>'
 
     for (cx, cy), value in zip(places[0], x, strict=True):
@@ -125,9 +126,8 @@ def small_network(net, x, t: float = 0, step: int = 8) -> str:
     write(580, 116, f"L = ½ (p - t)² = {(p - t) ** 2 / 2:.3g}", 4)
     for cx, cy in (place for layer in places for place in layer):
         svg += f'<circle cx="{cx}" cy="{cy}" r="40" fill="white" stroke="#444"/>'
-    said = f"a network of two inputs, two hidden units and one output, step {step} of 8"
     look = 'text-anchor="middle" font-size="14" stroke="white" stroke-width="4"'
-    return _on_white(670, 350, f'{svg}<g {look} paint-order="stroke">{texts}</g>', said)
+    return _on_white(670, 350, f'{svg}<g {look} paint-order="stroke">{texts}</g>', ", ".join(said))
 
 
 def valley(paths: dict, curvature, step: int) -> str:
@@ -137,10 +137,11 @@ def valley(paths: dict, curvature, step: int) -> str:
     ``curvature`` times the squared weights; ellipses are lines of equal loss. Only what lies within
     -11 to 3 and ±1.4 is seen.
     """
-    curvature, svg = np.asarray(curvature, float), ""
+    curvature, svg, said = np.asarray(curvature, float), "", []
     for i, (name, path) in enumerate(paths.items()):
         path = np.asarray(path)[: step + 1]
         loss = float(curvature @ path[-1] ** 2) / 2
+        said.append(f"{name}: loss {loss:.3g}")
         svg += f'<text x="12" y="{158 * i + 18}" fill="{FORWARD}" font-weight="bold">{name}</text>'
         svg += f'<text x="300" y="{158 * i + 18}" fill="{FORWARD}">step {step}: '
         svg += f"loss {loss:.3g}</text>"
@@ -165,14 +166,15 @@ def valley(paths: dict, curvature, step: int) -> str:
     height = 158 * len(paths)
     svg += f'<text x="640" y="{height - 4}" text-anchor="end" fill="black">first weight across, '
     svg += "second weight up, one scale; cross: the minimum</text>"
-    said = f"{', '.join(paths)}: their first {step} steps through a narrow valley"
-    return _on_white(652, height + 4, f'<g font-size="13">{svg}</g>', said)
+    told = f"step {step} through a narrow valley: {'; '.join(said)}"
+    return _on_white(652, height + 4, f'<g font-size="13">{svg}</g>', told)
 
 
 def _on_white(width: int, height: int, inside: str, said: str) -> str:
     """Return an SVG whose colours were chosen for white, at most as wide as there is room."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    look = f'style="max-width:100%;height:auto" role="img" aria-label="{said}"'
+    look = 'font-family="sans-serif" style="max-width:100%;height:auto"'
+    look += f' role="img" aria-label="{said}"'
     white = f'<rect width="{width}" height="{height}" fill="white"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look}>{white}{inside}</svg>'
 
