@@ -239,24 +239,24 @@ def _network_221(pills: str, told: str) -> str:
     return f'<svg {size} {look} aria-label="{told}">{svg}{pills}</svg><div>{told}</div>'
 
 
-def softmax_bars(x, p) -> str:
+def softmax_bars(z, p) -> str:
     """Return logits, their exponentials and the probabilities (k,) as SVG: a row each class.
 
     Letters have the colour of the text around: it is dark on light or light on dark.
     """
-    x, p = np.asarray(x), np.asarray(p)
-    e = np.exp(x)
-    svg = '<text x="60" y="16" text-anchor="end">logit x</text>'
-    svg += '<text x="130" y="16" text-anchor="end">e^x</text>'
-    svg += '<text x="150" y="16">p = e^x / sum</text>'
-    for i in range(len(x)):
+    z, p = np.asarray(z), np.asarray(p)
+    e = np.exp(z)
+    svg = '<text x="60" y="16" text-anchor="end">logit z</text>'
+    svg += '<text x="130" y="16" text-anchor="end">e^z</text>'
+    svg += '<text x="150" y="16">p = e^z / sum</text>'
+    for i in range(len(z)):
         y, width = 26 + 26 * i, 200 * p[i]
-        svg += f'<text x="60" y="{y + 15}" text-anchor="end">x{i} = {x[i]:g}</text>'
+        svg += f'<text x="60" y="{y + 15}" text-anchor="end">z{i} = {z[i]:g}</text>'
         svg += f'<text x="130" y="{y + 15}" text-anchor="end">{e[i]:.2f}</text>'
         colour = to_hex(f"C{i}")
         svg += f'<rect x="150" y="{y}" width="{width:.1f}" height="20" fill="{colour}"/>'
         svg += f'<text x="{156 + width:.1f}" y="{y + 15}">{p[i]:.3f}</text>'
-    y = 26 * (len(x) + 1)
+    y = 26 * (len(z) + 1)
     svg += f'<path d="M80 {y}H130" stroke="currentColor"/>'
     svg += f'<text x="130" y="{y + 17}" text-anchor="end">{e.sum():.2f}</text>'
     said = ", ".join(f"{share:.3f}" for share in p)
@@ -287,7 +287,7 @@ def decision_regions(panels, names) -> Figure:
             ax.plot(*points.T, "osD^v"[code % 5], label=name, **look)
         ax.contour(a, b, winner, np.arange(len(names)) + 0.5, colors="black", linewidths=0.8)
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
-        ax.set(xlabel=f"{inputs[0]} (rescaled)", ylabel=f"{inputs[1]} (rescaled)")
+        ax.set(xlabel=inputs[0], ylabel=inputs[1])
         ax.grid(visible=False)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names))

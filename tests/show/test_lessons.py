@@ -119,8 +119,8 @@ def test_softmax_bars_are_as_long_as_the_probabilities():
     widths = [float(bar.get("width")) for bar in drawn.iter("rect")]
     assert widths == pytest.approx([141.1, 51.9, 7.0])  # of 200
     said = [text.text for text in drawn.iter("text")]
-    assert said[3:9] == ["x0 = 2", "7.39", "0.705", "x1 = 1", "2.72", "0.260"]
-    assert said[9:] == ["x2 = -1", "0.37", "0.035", "10.48"]
+    assert said[3:9] == ["z0 = 2", "7.39", "0.705", "z1 = 1", "2.72", "0.260"]
+    assert said[9:] == ["z2 = -1", "0.37", "0.035", "10.48"]
     assert drawn.get("fill") == "currentColor"  # of letters: JupyterLab's dark theme has light ones
 
 
@@ -133,6 +133,7 @@ def test_decision_regions_show_what_the_network_says_everywhere():
     X = np.random.default_rng(0).uniform(-1, 1, (500, 2))
     y = np.arange(500) % 3
     (ax,) = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc").axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("f000", "f005")  # as they are given
     zero, one, two = (np.ma.filled(mesh.get_array(), np.nan) for mesh in ax.collections[:3])
     x = np.linspace(*ax.get_xlim(), zero.shape[1])
     assert np.isfinite(zero)[:, x < 0.5].all()
