@@ -16,7 +16,6 @@ from hw1lib.show.lessons import (
     conv_layers,
     decision_regions,
     passes,
-    small_network,
     softmax_bars,
     valley,
 )

@@ -15,7 +15,7 @@ from hw1lib.show.display import ASSETS
 from hw1lib.show.plots import MARKERS, STYLES
 from hw1lib.show.tables import COLOURS, KEPT
 
-FORWARD, BACKWARD = "#005a8c", "#9c3a00"  # numbers of both passes, dark enough on white
+FORWARD, BACKWARD = "#005a8c", "#9c3a00"  # dark enough on white
 SMALL = 'fill="#555" font-size="11" text-anchor="middle"'
 MOST_SHEETS = 8  # of the maps of one layer so many are drawn
 ARROW = {"arrowstyle": "->", "color": "#444444"}
@@ -80,54 +80,6 @@ def cloud(points, pca, names) -> Figure:
     right.set(xticks=range(0, 181, 45), ylim=(0, None), title="Looking for the largest variance")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
-
-
-def small_network(net, x, t: float = 0, step: int = 8) -> str:
-    """Return a 2-2-1 network with one sample's numbers as SVG, as far as they are known by a step.
-
-    0: inputs and parameters; forward 1: hidden sums, 2: hidden outputs, 3: prediction, 4: loss
-    against the target ``t``; backward 5: dL/dz of the output, 6: dL/dw of its weights, 7: dL/dz of
-    the hidden units, 8: dL/dw of theirs. What a step adds is bold.
-    """
-    (p,) = net.forward([x])[0]
-    net.backward([t])
-    places = [(70, 90), (70, 270)], [(330, 90), (330, 270)], [(580, 180)]
-    svg, texts, said = "", "", []
-
-    def write(x, y, text, since, colour=FORWARD):
-        nonlocal texts
-        if step >= since:
-            bold = ' font-weight="bold"' if step == since > 0 else ""
-            text = text.replace("-", "−")
-            said.append(text)
-            texts += f'<text x="{x:g}" y="{y:g}" fill="{colour}"{bold}>{text}</text>'
-
-    for (cx, cy), value in zip(places[0], x, strict=True):
-        write(cx, cy + 5, f"x = {value:g}", 0)
-    A = np.asarray(x)
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        known, back = (1, 7) if layer == 0 else (3, 5)  # the steps that tell z, and dL/dz
-        for i, j in np.ndindex(W.shape):
-            start, end = np.array(places[layer][i]), np.array(places[layer + 1][j])
-            svg += '<path d="M{} {}L{} {}" stroke="#aaa"/>'.format(*start, *end)
-            cx, cy = 0.66 * start + 0.34 * end  # before two edges cross
-            product = f" · {A[i]:.3g} = {W[i, j] * A[i]:.3g}" if step >= known else ""
-            write(cx, cy - 4, f"{W[i, j]:g}{product}", known if product else 0)
-            gradient = net.weight_gradients[layer][i, j]
-            write(cx, cy + 14, f"∂L/∂w = {gradient:.3g}", back + 1, BACKWARD)
-        Z = A @ W + b
-        A = net.activation(Z) if layer == 0 else np.array([p])
-        for j, (cx, cy) in enumerate(places[layer + 1]):
-            write(cx, cy - 13, f"b {b[j]:g}", 0)
-            write(cx, cy + 5, f"z {Z[j]:.3g}", known)
-            write(cx, cy + 23, f"{'ap'[layer]} {A[j]:.3g}", 2 if layer == 0 else 3)
-            write(cx, cy + 60, f"∂L/∂z = {net.bias_gradients[layer][j]:.3g}", back, BACKWARD)
-    write(580, 96, f"t = {t:g}", 4)
-    write(580, 116, f"L = ½ (p - t)² = {(p - t) ** 2 / 2:.3g}", 4)
-    for cx, cy in (place for layer in places for place in layer):
-        svg += f'<circle cx="{cx}" cy="{cy}" r="40" fill="white" stroke="#444"/>'
-    look = 'text-anchor="middle" font-size="14" stroke="white" stroke-width="4"'
-    return _on_white(670, 350, f'{svg}<g {look} paint-order="stroke">{texts}</g>', ", ".join(said))
 
 
 def valley(paths: dict, curvature, step: int) -> str:

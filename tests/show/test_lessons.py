@@ -35,39 +35,6 @@ def test_a_cloud_s_components_feet_and_variances():
     assert curve[curve[:, 1].argmax(), 0] == pytest.approx(marks[0][0, 0], abs=1)
 
 
-def test_a_small_network_s_numbers_appear_one_step_after_the_other():
-    """z = (2.6, -0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, times 2, 4 * 0.01."""
-    config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
-    config |= {"output_activation": "identity", "loss": "l2"}
-    network = nn.Network(config, dtype=np.float64)
-    network.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
-    added = (
-        {"x = 1", "x = 2", "b 0.1", "b 0", "b 0.5"},
-        {"z 2.6", "z −0.5", "0.5 · 1 = 0.5", "−1 · 1 = −1", "1 · 2 = 2", "0.25 · 2 = 0.5"},
-        {"a 2.6", "a −0.005"},
-        {"z 5.68", "p 5.68", "2 · 2.6 = 5.2", "4 · −0.005 = −0.02"},
-        {"t = 4", "L = ½ (p − t)² = 1.41"},
-        {"∂L/∂z = 1.68"},
-        {"∂L/∂w = 4.37", "∂L/∂w = −0.0084"},
-        {"∂L/∂z = 3.36", "∂L/∂z = 0.0672"},
-        {"∂L/∂w = 3.36", "∂L/∂w = 0.0672", "∂L/∂w = 6.72", "∂L/∂w = 0.134"},
-    )
-    before: set = set()
-    for step, texts in enumerate(added):
-        drawn = ElementTree.fromstring(show.small_network(network, [1, 2], 4, step))
-        told = {text.text: text for text in drawn.iter(f"{SVG}text")}
-        assert set(told) >= texts
-        new = {text for text, element in told.items() if element.get("font-weight")}
-        assert new == (texts if step else set())
-        assert new & before == set()
-        before = set(told)
-    places = {text: (float(told[text].get("x")), float(told[text].get("y"))) for text in told}
-    assert places["z 2.6"] == (330, 95)  # the upper hidden unit
-    assert places["∂L/∂z = 3.36"] == (330, 150)  # below it
-    assert places["2 · 2.6 = 5.2"] == pytest.approx((415, 116.6), abs=0.1)  # leads to the output
-    assert places["∂L/∂w = 4.37"] == pytest.approx((415, 134.6), abs=0.1)
-
-
 def test_a_valley_shows_the_first_steps_and_their_loss():
     paths = {"a": [(-10, 1), (-5, 0.5), (0, 0)], "b": [(-10, 1), (-9, -1), (-8, 1)]}
     drawn = ElementTree.fromstring(show.valley(paths, (1, 100), 1))
