@@ -115,7 +115,7 @@ def valley(paths: dict, curvature, step: int) -> str:
         frame = f'x="12" y="{158 * i + 26}" width="628" height="124" viewBox="0 0 628 124"'
         svg += f'<svg {frame} fill="none"><rect width="628" height="124" fill="#f6f6f6"/>'
         svg += f"{panel}</svg>"
-    height = 158 * len(paths)
+    height = 158 * len(paths) + 14
     svg += f'<text x="640" y="{height - 4}" text-anchor="end" fill="black">first weight across, '
     svg += "second weight up, one scale; cross: the minimum</text>"
     told = f"step {step} through a narrow valley: {'; '.join(said)}"
