@@ -13,6 +13,7 @@ from hw1lib.show import report, running
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob(report.NOTEBOOK_NAMES))
 ANSWERS = FOLDER / "09_answers.ipynb"
+FOLDED = "jp-MarkdownHeadingCollapsed"  # JupyterLab hides what stands below such a heading
 # Where the reader finds each figure and table of the report, by its printed number
 HOME = {
     "01": ["2.1"],
@@ -169,7 +170,7 @@ def test_nothing_of_the_machine_is_stored_and_no_real_face(path):
     notebook = read(path)
     assert "widgets" not in notebook.metadata
     assert "version" not in notebook.metadata["language_info"]
-    others = [set(cell.metadata) - {"tags"} for cell in notebook.cells if not is_check(cell)]
+    others = [set(c.metadata) - {"tags", FOLDED} for c in notebook.cells if not is_check(c)]
     assert not any(others)
     assert [o for o in outputs(path) if running.WIDGET in o.get("data", {})] == []
     machine = r"/(home|root|Users|tmp|work|mnt|opt|usr)/|[A-Z]:\\\\|\bat 0x[0-9a-f]{6,}"
@@ -182,7 +183,7 @@ def test_nothing_of_the_machine_is_stored_and_no_real_face(path):
 
 @every_lesson
 def test_each_exercise_is_answered_under_its_number_and_title(path):
-    """From the exercise a link leads to its answer, and back; the answer is checked."""
+    """From the exercise a link leads to its answer, and back; it is folded, and checked."""
     number, exercises = path.stem[:2], read(path).cells[-1].source.partition("## Try it")[2]
     asked = re.findall(r"^(\d)\. \*\*(.+?)\*\* \((.+?)\)\.", exercises, re.MULTILINE)
     assert [int(i) for i, _, _ in asked] == list(range(1, len(asked) + 1))
@@ -195,6 +196,7 @@ def test_each_exercise_is_answered_under_its_number_and_title(path):
         back = f"[Back to the exercise]({path.name}#Try-it)"
         for words in (f"**{title}** ({duration}).", back, "<details><summary>Hint</summary>"):
             assert words in cells[at].source
+        assert cells[at].metadata.get(FOLDED) is True
         answer = list(takewhile(lambda c: "answer" in c.metadata.get("tags", []), cells[at + 1 :]))
         assert any(map(is_check, answer))
 
