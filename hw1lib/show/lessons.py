@@ -247,27 +247,30 @@ def decision_regions(panels, names) -> Figure:
 
 
 def passes(x, kernel, w, values, gradients) -> str:
-    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing``.
+    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing`` or ``steps``.
 
     Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
-    below it the gradient, as ``closed_form`` returns it.
+    below it the gradient, as ``closed_form`` returns it. Of either a part will do.
     """
     pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
     values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
-    gradients = gradients | {"output": gradients["error"]}
+    gradients = {"output" if name == "error" else name: g for name, g in gradients.items()}
     back = f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
 
     def numbered(name_drawn):
         name, x, y = name_drawn[1], name_drawn[2], float(name_drawn[3])
         step = 25 if name[0] in "cy" else 20  # clear of the circles
-        value = f"{values[name]:z.2f}".replace("-", "−")
-        text = f'<text x="{x}" y="{y - step:g}" font-size="13">{value}</text>'
+        text = ""
+        if name in values:
+            value = f"{values[name]:z.2f}".replace("-", "−")
+            text = f'<text x="{x}" y="{y - step:g}" font-size="13">{value}</text>'
         if name in gradients:
             gradient = f"{gradients[name]:z.2f}".replace("-", "−")
             text += f'<text x="{x}" y="{y + step:g}" {back}>{gradient}</text>'
         return name_drawn[0] + text
 
-    svg = (ASSETS / "question3.svg").read_text(encoding="utf-8").replace("question3-", "passes-")
+    svg = (ASSETS / "question3.svg").read_text(encoding="utf-8")
+    svg = svg.replace("question3-", f"passes-{len(values)}-{len(gradients)}-")  # several on a page
     svg = re.sub(r'<text class="(\w+)" x="(\S+)" y="(\S+)">.*?</text>', numbered, svg)
     legend = '<text x="882" y="24" font-size="13">above: value</text>'
     legend += f'<text x="882" y="44" {back}>below: gradient</text>'

@@ -139,6 +139,9 @@ def test_both_passes_are_written_above_and_below_the_names():
     assert ids
     assert not ids & others  # both stand on one page
     assert all(f"url(#{name})" in svg for name in ids)
+    part = show.passes(x, kernel, w, {"y1": forward["y1"]}, {})  # what is not known yet
+    assert not ids & set(re.findall(r'id="(.*?)"', part))
+    assert len(re.findall(r">−?\d\.\d\d<", part)) == 16 + 8 + 1
 
 
 @pytest.mark.parametrize(("picture", "cells"), [((3, 50, 40), "480"), ((1, 16, 16), "64")])
