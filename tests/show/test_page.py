@@ -7,7 +7,6 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from hw1lib import study
 from hw1lib.show import page as page_of
 from hw1lib.show import running
 
@@ -17,7 +16,6 @@ PIXEL = (  # a PNG
 )
 KINDS = {"png": "image/png", "md": "text/markdown", "html": "text/html", "text": "text/plain"}
 KINDS["widget"] = running.WIDGET
-QUESTION = "Is Xavier better than zero initialisation?"
 
 
 text = new_markdown_cell
@@ -65,7 +63,7 @@ def soup():
             shown(md="**Fig. 2.11, 2.12:** depth, $\\frac{a}{b_1}$. More."),
             shown(html="<table><tr><th></th></tr></table><table></table>"),
             shown(md="**Tables 3.4 and 3.5:** outputs"),
-            shown(html=f"<table><tr><th>{QUESTION}</th><td>yes</td></tr></table>"),
+            shown(html="<table><tr><th>a</th><td>yes</td></tr></table>"),
         ),
         text("## Summary"),
     ]
@@ -122,21 +120,43 @@ def test_a_caption_is_its_figures_and_the_reports_figures_are_listed(soup):
     ]
 
 
-def test_what_the_report_claims_is_at_the_top_with_its_verdict_and_a_link_to_it(soup):
-    claimed = study.compare(study.recorded()).query("claimed")
-    lines = {line.text.partition("? ")[0] + "?": line for line in soup.select(".findings li")}
-    assert set(claimed.index) <= set(lines)
-    for question, row in claimed.iterrows():
-        told = f"{row['verdict'].capitalize()}: {row['mean']:+.2f} years ({row['low']:+.2f} to"
-        assert told in lines[question].text
-    (link,) = soup.select(".findings a")  # the one that these notebooks show
-    assert soup.find(id=link["href"][1:]).th.text == link.text == QUESTION
+def test_what_has_the_tag_top_stands_there_too_without_its_code():
+    chart = code("draw()", shown(png=PIXEL), shown(md="**Fig. 2.1:** a chart"), tags=["top"])
+    claims = text("**Claims**\n\n| a |\n|---|\n| 1 |", metadata={"tags": ["top"]})
+    soup = page([text("# 1. T"), text("below"), chart, claims])
+    top = soup.select_one("header .top")
+    assert [img["alt"] for img in top.select("img")] == ['the "alt" text']
+    assert "a chart" in top.text
+    assert top.td.text == "1"
+    assert not re.search("draw|below", top.text)
+    assert not top.select("[id]")
+    assert len(soup.main.select("figure#fig-2\\.1, table")) == 2  # and in its place
+    assert page([text("# 1. T"), text("below")]).select_one(".top") is None
 
 
-def test_the_top_leads_to_the_page_on_trust_if_there_is_one():
-    soup = page([text("# 10. T"), text("## 10.1 One page")])
-    (link,) = soup.select(".findings a")
-    assert soup.find(id=link["href"][1:]).text == "10.1 One page"
+def test_the_short_version_has_question_picture_and_sentence():
+    figures = [shown(png=PIXEL), shown(md="**A:** first"), shown(png=PIXEL), shown(md="**B:** no")]
+    cells = [
+        text("# 1. Title\n\nWhat it is about.\n\n**What you will see**\n\n- much"),
+        text("## 1.1 Does it?\n\n**Guess first.** Will it?\n\nA long story."),
+        code("x = 1", *figures),
+        text("Another one.\n\nIn plain words: it does."),
+        text("## Summary\n\n- all of it\n\n## Try it\n\n1. Do.\n\nNot this."),
+    ]
+    short = [element.get_text(" ", strip=True) for element in main_of(*cells[1:]).select(".short")]
+    kept = page(cells).main.select(".short")
+    told = [element.get_text(" ", strip=True) for element in kept]
+    assert told == [
+        "1. Title",
+        "What it is about.",
+        "1.1 Does it?",
+        "Guess first. Will it?",
+        "A: first",
+        "In plain words: it does.",
+        "Summary",
+        "all of it",
+    ]
+    assert short[1:] == told[2:]
 
 
 def test_answers_are_folded_and_links_lead_into_their_notebook():
@@ -161,7 +181,7 @@ def test_cells_that_check_are_not_on_the_page_unless_they_fail():
 
 
 def test_code_output_and_facts_stay_text_and_tables_scroll(soup):
-    assert soup.header.dd.text == "mine & <yours>"
+    assert soup.footer.dd.text == "mine & <yours>"
     assert "x < 1  # <table> </script>" in soup.select_one("details.code pre").text
     assert soup.select_one("pre.output").text == "a <b> c\n"
     assert [table.parent["class"] for table in soup.find_all("table")] == [["scroll"]] * 4
