@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
             )
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
     add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
+    add[report]("numbers", nargs="*", metavar="NN", help="of these notebooks alone, such as 02")
+    folder = "a folder for each figure, too, as PNG, JPEG or SVG"
+    add[report]("--figures", type=Path, metavar="FOLDER", help=folder)
     add[report]("--store", action="store_true", help="also save the notebooks as run (drawn faces)")
     tests = "of ten disjoint tests (default: all)"
     add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
@@ -97,7 +100,7 @@ def prepare(options) -> None:
 
 
 def report(options) -> None:
-    """Run every notebook and write the report as one HTML page: 7 minutes at full scale."""
+    """Run the notebooks and write them as one HTML page: all in 7 minutes at full scale."""
     from hw1lib.show.report import build
 
     if options.store and os.environ.get("HW1_DATA"):
@@ -108,7 +111,17 @@ def report(options) -> None:
     if options.store:
         _check_can_write(NOTEBOOKS / "01.ipynb")
     prepare(options)
-    _say(build(NOTEBOOKS, output, options.store))
+    if options.figures:
+        _check_can_write(options.figures / "figure.png")
+    _say(
+        build(
+            NOTEBOOKS,
+            output,
+            options.store,
+            numbers=options.numbers,
+            figures=options.figures,
+        )
+    )
 
 
 def lab(options) -> None:
