@@ -1,4 +1,4 @@
-"""The command line: ``python -m hw1lib prepare | report | lab | reproduce | verify | confirm``."""
+"""The command line: ``python -m hw1lib prepare | report | lab | homework | ...``."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def main(arguments=None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
-    commands = parser.add_subparsers(
-        required=True, metavar="{prepare,report,lab,reproduce,verify,confirm}"
-    )
+    every = (prepare, report, lab, homework, check, reproduce, verify, confirm)
+    names = ",".join(command.__name__ for command in every)
+    commands = parser.add_subparsers(required=True, metavar=f"{{{names}}}")
     add = {}
-    for command in (prepare, report, lab, reproduce, verify, confirm):
+    for command in every:
         text = command.__doc__
         of_command = commands.add_parser(command.__name__, help=text, description=text)
         of_command.set_defaults(command=command, data=None)
         add[command] = of_command.add_argument
-        if command is not confirm:  # which takes two
+        if command not in (homework, check, confirm):  # which take none, or two
             add[command](
                 "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
             )
@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     folder = "a folder for each figure, too, as PNG, JPEG or SVG"
     add[report]("--figures", type=Path, metavar="FOLDER", help=folder)
     add[report]("--store", action="store_true", help="also save the notebooks as run (drawn faces)")
+    add[homework]("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    add[check]("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    seed = "of the numbers that functions are tried on (default: 0, as in the notebooks)"
+    add[check]("--seed", type=int, default=0, metavar="S", help=seed)
+    add[check]("--csv", type=Path, metavar="FILE", help="also write a table, a row a blank")
     tests = "of ten disjoint tests (default: all)"
     add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
     seeds = "networks a test (default: 3); where training is long, 1"
@@ -138,6 +143,30 @@ def lab(options) -> None:
     for name in ("MPLBACKEND", "JUPYTER_PATH"):  # of an IDE, of another Python's kernels
         os.environ.pop(name, None)
     LabApp.launch_instance(arguments)
+
+
+def homework(options) -> None:
+    """Write the homework, notebooks with blanks to fill in, into a folder of one's own."""
+    from hw1lib.homework import write
+
+    _say(f"{write(options.to)}: open it in JupyterLab: jupyter lab {options.to}")
+
+
+def check(options) -> None:
+    """Check notebooks of the homework: their points, and what is missing; in seconds."""
+    import pandas as pd
+
+    from hw1lib.homework import check_notebook
+
+    whole_number("--seed", options.seed, 0)
+    if options.csv:
+        _check_can_write(options.csv)
+    rows = []
+    for path in options.notebooks:
+        _say(path)
+        rows += check_notebook(path, options.seed)
+    if options.csv:
+        pd.DataFrame(rows).to_csv(options.csv, index=False)
 
 
 def reproduce(options) -> None:
