@@ -4,6 +4,7 @@ import ast
 import csv
 import os
 import re
+import runpy
 import sys
 import textwrap
 import time
@@ -149,13 +150,13 @@ def test_each_usual_mistake_is_refused_by_its_name(name):
 
 
 WRONG = {
-    "pass": "the result is None: is a `return` missing?",
+    "pass": "The result is None: is a `return` missing?",
     "return z * np.nan": "holds NaN or infinity",
     "return 'abc'": "must be real numbers, not 'abc'",
     "return z.T": "has the shape (4, 5); expected is (5, 4)",
     "return {1: 2}": "must be real numbers",
     "return z + 1j": "must be real numbers",
-    "while True: pass": "It took more than 2 seconds: a loop without an end?",
+    "while True: pass": "It took more than 2 seconds: a loop without an end",
     "while True: print('round and round')": "It took more than 2 seconds",
     "import os; os._exit(0)": "It ended Python",
     "exit()": "It ends with SystemExit",
@@ -165,9 +166,9 @@ WRONG = {
     "raise NotImplementedError()": "It is not written yet.",
     "z -= z.max(1)[:, None]; e = np.exp(z); return e / e.sum(1)[:, None]": "arguments are changed",
     "e = np.exp(z); return e / e.sum(0)": "the sum runs over the rows, not over the classes",
-    "e = np.exp(-z); return e / e.sum(1)[:, None]": "relative error 1.1; of right",
+    "e = np.exp(-z); return e / e.sum(1)[:, None]": "Relative error 1.1; of right",
     "e = np.exp(z); return 2 * e / e.sum(1)[:, None]": "it is twice the expected",
-    "e = np.exp(z); return e / e.sum(1)[:, None]": 'called with *checks.example("softmax", 1)',
+    "e = np.exp(z); return e / e.sum(1)[:, None]": 'Try it: softmax(*checks.example("softmax", 1))',
 }
 
 
@@ -209,9 +210,9 @@ def test_a_check_returns_the_function_or_its_stand_in(capsys, monkeypatch):
     assert stand_in is judge.BLANKS["l2"].stand_in
     assert checks.check("l2", stand_in) is stand_in  # run again without a new function
     told = capsys.readouterr().out
-    assert "l2: not yet, 1 point.\n  the result: relative error 1" in told
+    assert "l2: not yet, 1 point.\n  The result is 0; expected is" in told
     for passed in (stand_in, wrong):
-        with pytest.raises(AssertionError, match="l2: the result: relative error 1"):
+        with pytest.raises(AssertionError, match="l2: The result is 0; expected is"):
             checks.grade("l2", passed, seed=26)
     monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
     with pytest.raises(AssertionError, match="l2: "):
@@ -282,3 +283,16 @@ def test_what_is_no_homework_is_said(content, said, tmp_path, capsys):
         path.write_text(content)
     assert main(["check", str(path)]) == 1
     assert said in capsys.readouterr().err
+
+
+LESSON = HOMEWORK.parent / "notebooks" / "01_preprocess.ipynb"
+
+
+@pytest.mark.parametrize("path", [RELEASE / QUESTIONS[2], LESSON])
+def test_slides_are_one_a_heading(path):
+    notebook = nbformat.read(path, as_version=4)
+    headings = [c for c in notebook.cells if c.cell_type == "markdown" and c.source[0] == "#"]
+    slides = runpy.run_path(str(HOMEWORK / "slides.py"))["slides"](path)
+    assert slides.count("<section") >= len(headings) > 3
+    assert "as_printed" not in slides
+    assert "checks.check(" not in slides

@@ -95,4 +95,4 @@ def test_a_round_of_three_students(course):
     for student in scores:
         told = [course / "feedback" / student / "hw1" / f"{name[:-6]}.html" for name in QUESTIONS]
         assert all(path.exists() for path in told)
-    assert "relative error" in told[-1].read_text("utf-8")
+    assert "Relative error" in told[-1].read_text("utf-8")

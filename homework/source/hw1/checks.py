@@ -196,7 +196,10 @@ def _outputs_and_targets(rng):
     question=1,
     points=1,
     cases=_outputs_and_targets,
-    mistakes={"it is the root of the squares": lambda o, t: linalg.norm(o - t) / len(o)},
+    mistakes={
+        "it is the root of the squares": lambda o, t: linalg.norm(o - t) / len(o),
+        "it is the mean over all numbers, without the 1/2": lambda o, t: np.mean((o - t) ** 2),
+    },
 )
 def l2(o, t):
     """Return the mean L2 loss."""
@@ -355,9 +358,17 @@ def forward(X, weights, biases):
     return _network(weights, biases).outputs(X)
 
 
-def _backward(X, delta, weights, biases):
+class _NoSlope(type(_leaky)):  # type: ignore[misc]
+    """A leaky ReLU with a mistake: its derivative is 1."""
+
+    def derivative(self, z, a):
+        """Return 1."""
+        return np.ones_like(z)
+
+
+def _backward(X, delta, weights, biases, activation="leaky_relu"):
     """Return what ``backward`` does, fast: of these targets, delta is the L2 loss's own."""
-    net = _network(weights, biases)
+    net = _network(weights, biases, activation)
     net.backward(net.forward(X) - len(X) * delta)
     return _parts(net, net.gradient)
 
@@ -374,6 +385,10 @@ def _backward_cases(rng):
         "delta holds the mean's 1 / n already": lambda X, delta, W, b: _backward(
             X, delta / len(X), W, b
         ),
+        "the slope of the leaky ReLU is missing": lambda *given: _backward(*given, _NoSlope()),
+        "the lists run from the last layer to the first": lambda *given: [
+            part[::-1] for part in _backward(*given)
+        ],
         "the bias's derivative is a mean over the rows, not their sum": lambda X, delta, W, b: (
             _backward(X, delta, W, b)[0],
             _backward(X, delta / len(X), W, b)[1],
@@ -957,6 +972,7 @@ def _descents(rng):
         "the step goes up, not down": lambda X, t, f, w, rate, steps: descend(
             X, t, f, w, -rate, steps
         ),
+        "nothing is learned": lambda X, t, f, w, *rest: (f, w, descend(X, t, f, w, *rest)[2]),
         "only one step is made": lambda X, t, f, w, rate, steps: (
             *descend(X, t, f, w, rate, 1)[:2],
             descend(X, t, f, w, rate, steps)[2],

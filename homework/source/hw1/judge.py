@@ -89,8 +89,10 @@ def judge(name: str, function, seed: int = 0) -> tuple[bool, str]:
             if told == LEFT:
                 return False, told
             if told:
-                arguments = f'*checks.example("{name}", {case}{f", seed={seed}" if seed else ""})'
-                return False, f"{told}\nIt was called with {arguments}, {form}."
+                drawn = f", seed={seed}" if seed else ""
+                call = f'{name}(*checks.example("{name}", {case}{drawn}))'
+                kind = f", in {form}" if form != "float64" else ""
+                return False, f"{told[0].upper()}{told[1:]}\nTry it: {call}{kind}"
     return True, ""
 
 
@@ -173,7 +175,12 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
         error = float(np.abs(g - e).max(initial=0)) / size
     if error <= tolerance:
         return None
-    return f"{at}: relative error {error:.2g}; of right ones it is below {tolerance:.0e}.", g, e
+    place = np.unravel_index(np.abs(g - e).argmax(), e.shape)
+    where = f"[{', '.join(map(str, place))}]" if place else ""
+    said = (
+        f"{at}{where} is {g[place]:.5g}; expected is {e[place]:.5g}. Relative error {error:.2g}; "
+    )
+    return f"{said}of right ones it is below {tolerance:.0e}.", g, e
 
 
 def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
@@ -187,9 +194,11 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
         return ""
     if g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
         return "\nIt is the expected, transposed."
+    n = next((len(part) for part in given if isinstance(part, np.ndarray) and part.ndim > 1), 1)
+    if g.shape == (n,) and e.ndim == 1:
+        return "\nIt has a number for each row: the sum is over the wrong axis."
     if g.shape != e.shape or not e.any():
         return ""
-    n = next((len(part) for part in given if np.ndim(part) > 1), 1)
     k = e.shape[-1] if e.ndim else 1
     factors = {-1.0: "the sign is turned", 2.0: "it is twice the expected", 0.5: "it is half of it"}
     factors |= {n: f"it is {n} times the expected, the number of rows: the mean is forgotten"}
@@ -232,7 +241,10 @@ def ask(name: str, function, seed: int = 0) -> tuple[bool, str]:
     if line:
         return tuple(json.loads(line))
     if time.monotonic() - start >= PATIENCE:
-        return False, f"It took more than {PATIENCE:.0f} seconds: a loop without an end?"
+        return (
+            False,
+            f"It took more than {PATIENCE:.0f} seconds: a loop without an end, or a detour?",
+        )
     return False, "It ended Python: by exit, or for want of memory?"
 
 
@@ -242,7 +254,7 @@ def _start() -> subprocess.Popen:
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     atexit.register(worker.kill)
-    if worker.stdout is None or worker.stdout.readline() != b"ready\n":
+    if worker.stdout is None or worker.stdout.readline().strip() != b"ready":
         raise RuntimeError(f"the checks in {HERE} do not start: is hw1lib installed?")
     return worker
 
@@ -320,4 +332,6 @@ def points(question: int) -> None:
     for name, blank in asked.items():
         if name not in right:
             _, said = TOLD.get(name, (False, "Its check has not run."))
-            print(f"  {name} ({blank.points}): {(said.splitlines() or [''])[0]}")
+            lines = said.splitlines() or [""]
+            mistake = next((line for line in lines if "usual mistake" in line), lines[0])
+            print(f"  {name} ({blank.points}): {mistake}")
