@@ -14,6 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from hw1lib import homework
 from hw1lib.__main__ import main
 
 HOMEWORK = Path(__file__).resolve().parents[2] / "homework"
@@ -168,7 +169,7 @@ WRONG = {
     "e = np.exp(z); return e / e.sum(0)": "the sum runs over the rows, not over the classes",
     "e = np.exp(-z); return e / e.sum(1)[:, None]": "Relative error 1.1; of right",
     "e = np.exp(z); return 2 * e / e.sum(1)[:, None]": "it is twice the expected",
-    "e = np.exp(z); return e / e.sum(1)[:, None]": 'Try it: softmax(*checks.example("softmax", 1))',
+    "e = np.exp(z); return e / e.sum(1)[:, None]": 'cell: softmax(*checks.example("softmax", 1))',
 }
 
 
@@ -261,12 +262,23 @@ def test_homework_is_written_once_and_checked(tmp_path, capsys):
 
 def test_what_is_broken_in_a_notebook_costs_its_own_points_alone(tmp_path, capsys):
     broken = SOLVED | {"sums": "def sums(x, kernel)\n    return 1", "to_w": "while True: pass"}
+    broken["to_w22"] = "%matplotlib inline\n" + SOLVED["to_w22"] + "\nimport no_such_module"
+    squared = "HALF = 1 / np.float64(2)\nsquare = lambda x: x * x\n"
+    loss = "HALF * square(output - t)"
+    broken["outputs"] = squared + SOLVED["outputs"].replace("(output - t) ** 2 / 2", loss)
     path = fill(tmp_path, QUESTIONS[2], judge.BLANKS, broken)
     assert main(["check", str(path)]) == 0
     told = capsys.readouterr().out
     assert "code cell 2 can't be read: SyntaxError" in told
+    assert "can't be read: ModuleNotFoundError: No module named 'no_such_module'" in told
     assert "13 of 15 points, 8 of 10 blanks" in told
     assert "to_w (1): It is not in the notebook" in told
+
+
+def test_where_there_is_no_homework_that_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(homework, "HOMEWORK", tmp_path)
+    assert main(["homework", "--to", str(tmp_path / "mine")]) == 1
+    assert "an installed package has none; run this in a checkout" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

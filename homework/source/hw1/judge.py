@@ -91,8 +91,9 @@ def judge(name: str, function, seed: int = 0) -> tuple[bool, str]:
             if told:
                 drawn = f", seed={seed}" if seed else ""
                 call = f'{name}(*checks.example("{name}", {case}{drawn}))'
-                kind = f", in {form}" if form != "float64" else ""
-                return False, f"{told[0].upper()}{told[1:]}\nTry it: {call}{kind}"
+                kind = f" (there it was {form})" if form != "float64" else ""
+                told = f"{told[0].upper()}{told[1:]}"
+                return False, f"{told}\nTo see it, add to your cell: {call}{kind}"
     return True, ""
 
 
