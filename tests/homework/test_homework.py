@@ -196,6 +196,16 @@ def test_what_is_no_function_and_what_can_not_be_sent():
     assert "can't be sent to the check" in judge.ask("l2", lambda o, t: generator)[1]
 
 
+def test_an_array_will_do_where_a_list_is_asked_for():
+    losses = SOLVED["descend"].replace("w, losses", "w, np.array(losses)")
+    scope = {"__name__": "__main__", "np": np, "mean_gradient": checks.mean_gradient}
+    exec(losses, scope)
+    assert judge.judge("descend", scope["descend"]) == (True, "")
+    said = judge.judge("outputs", lambda c, w, t: np.tanh(c))[1]
+    assert said.startswith("The result must be 3 values, not a ndarray of 4.")
+    assert "3 values, not None" in judge.judge("outputs", lambda *given: None)[1]
+
+
 def test_a_right_function_that_prints_a_flood_is_right():
     source = SOLVED["l2"].replace("return", "print('x' * 10**6)\n    return")
     right, said = judge.ask("l2", function(source))
