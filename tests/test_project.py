@@ -31,6 +31,7 @@ PAGES = (
     "MODEL_CARD.md",
     "PROTOCOL.md",
     "tests/benchmarks/README.md",
+    "homework/README.md",
 )
 WRITTEN = ["README.md", "MODEL_CARD.md", "PROTOCOL.md", "tests/benchmarks/README.md"]  # by cog
 

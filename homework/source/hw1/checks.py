@@ -4,6 +4,7 @@ Below each ``@blank`` stands another way to the same numbers: SciPy, central dif
 network of hw1lib. A check compares with it; and it stands in for a blank that was left.
 """
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +34,7 @@ def drawn_faces(n=1000):
     from hw1lib.cache import cache_dir, cached
     from hw1lib.faces import standin
 
+    n = min(n, int(os.environ.get("HW1_FACES") or n))
     folder = cache_dir() / "homework"
     ds = faces.open(standin.make(folder / f"faces-{n}", n, progress=False), progress=False)
 
@@ -44,7 +46,8 @@ def drawn_faces(n=1000):
         return faces.block_mean(ds.images(slice(None)), 8).reshape(len(ds), -1)
 
     X = cached(f"homework/pixels-{n}.npy", make, save, np.load)
-    return X.astype(float), ds.labels["age"].to_numpy(float)
+    order = np.random.default_rng(0).permutation(len(X))
+    return X[order].astype(float), ds.labels["age"].to_numpy(float)[order]
 
 
 def _pixels(rng, n, d):
@@ -193,7 +196,10 @@ def _outputs_and_targets(rng):
     question=1,
     points=1,
     cases=_outputs_and_targets,
-    mistakes={"it is the root of the squares": lambda o, t: linalg.norm(o - t) / len(o)},
+    mistakes={
+        "it is the root of the squares": lambda o, t: linalg.norm(o - t) / len(o),
+        "it is the mean over all numbers, without the 1/2": lambda o, t: np.mean((o - t) ** 2),
+    },
 )
 def l2(o, t):
     """Return the mean L2 loss."""
@@ -329,7 +335,7 @@ def _draw(rng, *sizes):
 
 
 def _network_cases(rng):
-    nets = [(6, (4, 5, 3, 2)), (3, (2, 6, 1)), (4, (3, 2))]
+    nets = [(6, (4, 5, 3, 2)), (3, (2, 6, 1)), (4, (3, 2)), (3, (2, 3, 3, 3, 2))]
     return [[rng.normal(size=(n, sizes[0])), *_draw(rng, *sizes)] for n, sizes in nets]
 
 
@@ -352,9 +358,17 @@ def forward(X, weights, biases):
     return _network(weights, biases).outputs(X)
 
 
-def _backward(X, delta, weights, biases):
+class _NoSlope(type(_leaky)):  # type: ignore[misc]
+    """A leaky ReLU with a mistake: its derivative is 1."""
+
+    def derivative(self, z, a):
+        """Return 1."""
+        return np.ones_like(z)
+
+
+def _backward(X, delta, weights, biases, activation="leaky_relu"):
     """Return what ``backward`` does, fast: of these targets, delta is the L2 loss's own."""
-    net = _network(weights, biases)
+    net = _network(weights, biases, activation)
     net.backward(net.forward(X) - len(X) * delta)
     return _parts(net, net.gradient)
 
@@ -371,6 +385,10 @@ def _backward_cases(rng):
         "delta holds the mean's 1 / n already": lambda X, delta, W, b: _backward(
             X, delta / len(X), W, b
         ),
+        "the slope of the leaky ReLU is missing": lambda *given: _backward(*given, _NoSlope()),
+        "the lists run from the last layer to the first": lambda *given: [
+            part[::-1] for part in _backward(*given)
+        ],
         "the bias's derivative is a mean over the rows, not their sum": lambda X, delta, W, b: (
             _backward(X, delta, W, b)[0],
             _backward(X, delta / len(X), W, b)[1],
@@ -524,7 +542,7 @@ FILTER_1 = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]])  # read from Table 3.3
     question=2,
     points=1,
     cases=lambda rng: [
-        [*given] for given in [(7, 3, 2, 1), (4, 3, 1, 1), (9, 2, 3, 0), (8, 3, 2, 0), (5, 5, 4, 2)]
+        [*given] for given in [(9, 3, 1, 2), (7, 3, 2, 1), (9, 2, 3, 0), (8, 3, 2, 0), (5, 5, 4, 2)]
     ],
     mistakes={
         "the 1 at the end is missing": lambda n, k, s, p: output_size(n, k, s, p) - 1,
@@ -601,6 +619,7 @@ def _layer(pictures, kernels, biases, stride, padding, turned=False):
     cases=lambda rng: [
         [rng.normal(size=(2, 3, 6, 5)), rng.normal(size=(4, 3, 3, 2)), rng.normal(size=4), 2, 1],
         [rng.normal(size=(3, 1, 4, 4)), rng.normal(size=(2, 1, 3, 3)), rng.normal(size=2), 1, 0],
+        [rng.normal(size=(1, 2, 3, 4)), rng.normal(size=(1, 2, 2, 2)), rng.normal(size=1), 1, 0],
     ],
     mistakes={
         "the filters are turned": lambda *given: _layer(*given, turned=True),
@@ -701,6 +720,7 @@ def _gradient_cases(what):
             ((5, 6), (3, 2), 1, 1),
             ((7, 6), (3, 3), 2, 1),
             ((8, 5), (2, 2), 3, 0),
+            ((4, 3), (3, 3), 1, 2),
         ]:
             picture, kernel = rng.normal(size=shape), rng.normal(size=size)
             to_output = rng.normal(size=_convolve(picture, kernel, stride, padding).shape)
@@ -745,7 +765,7 @@ def picture_gradient(to_output, kernel, shape, stride, padding):
 
 
 def _hidden_filters(rng):
-    x, f = rng.normal(size=(5, 6)), rng.normal(size=(2, 3))
+    x, f = rng.normal(size=(5, 7)), rng.normal(size=(2, 3))
     return [
         [x, _convolve(x, f, 1, 0), (2, 3), 0],
         [PICTURE, TABLE_3_5, (3, 3), 1],
@@ -952,6 +972,7 @@ def _descents(rng):
         "the step goes up, not down": lambda X, t, f, w, rate, steps: descend(
             X, t, f, w, -rate, steps
         ),
+        "nothing is learned": lambda X, t, f, w, *rest: (f, w, descend(X, t, f, w, *rest)[2]),
         "only one step is made": lambda X, t, f, w, rate, steps: (
             *descend(X, t, f, w, rate, 1)[:2],
             descend(X, t, f, w, rate, steps)[2],

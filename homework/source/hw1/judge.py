@@ -27,13 +27,14 @@ import cloudpickle
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 8.0  # seconds for all cases of one check
+PATIENCE = 7.0  # seconds for all cases of one check
 FORMS: dict[str, Any] = {  # the first case is asked in all of them, the others in the first
     "float64": lambda x: np.array(x, np.float64),
     "float32": lambda x: np.array(x, np.float32),
     "float64 in Fortran order": lambda x: np.array(x, np.float64, order="F"),
     "float64, not contiguous": lambda x: np.repeat(np.array(x, np.float64), 2, axis=-1)[..., ::2],
 }
+LEFT = "It is not written yet."
 ELSEWHERE = {"scipy", "sklearn", "torch", "hw1lib", "checks", "judge"}  # it is solved there
 
 
@@ -85,9 +86,14 @@ def judge(name: str, function, seed: int = 0) -> tuple[bool, str]:
         for form in FORMS if case == 0 else ["float64"]:
             given = _each(FORMS[form], example(name, case, seed))
             told = _judge_call(asked, function, given, form)
+            if told == LEFT:
+                return False, told
             if told:
-                arguments = f'*checks.example("{name}", {case}{f", seed={seed}" if seed else ""})'
-                return False, f"{told}\nIt was called with {arguments}, {form}."
+                drawn = f", seed={seed}" if seed else ""
+                call = f'{name}(*checks.example("{name}", {case}{drawn}))'
+                kind = f" (there it was {form})" if form != "float64" else ""
+                told = f"{told[0].upper()}{told[1:]}"
+                return False, f"{told}\nTo see it, add to your cell: {call}{kind}"
     return True, ""
 
 
@@ -99,7 +105,7 @@ def _judge_call(asked: Blank, function, given: list, form: str) -> str:
     try:
         got = function(*given)
     except NotImplementedError:
-        return "It is not written yet."
+        return LEFT
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         line = f" in line {frame.lineno} of {frame.name}" if frame.lineno else ""
@@ -147,9 +153,10 @@ def _numbers(value):
 def _difference(got, expected, tolerance: float, at: str = "the result"):
     """Return None, or what is wrong and, where it is two arrays that differ, these."""
     if isinstance(expected, list | tuple):
-        if not isinstance(got, list | tuple) or len(got) != len(expected):
-            n = f" of {len(got)}" if isinstance(got, list | tuple) else ""
-            return (f"{at} must be {len(expected)} values, not a {type(got).__name__}{n}.",)
+        parted = isinstance(got, list | tuple) or (isinstance(got, np.ndarray) and got.ndim > 0)
+        if not parted or len(got) != len(expected):
+            kind = f"a {type(got).__name__} of {len(got)}" if parted else f"{got!r:.40}"
+            return (f"{at} must be {len(expected)} values, not {kind}.",)
         pairs = enumerate(zip(got, expected, strict=True))
         parts = (_difference(g, e, tolerance, f"{at}[{i}]") for i, (g, e) in pairs)
         return next(filter(None, parts), None)
@@ -170,7 +177,12 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
         error = float(np.abs(g - e).max(initial=0)) / size
     if error <= tolerance:
         return None
-    return f"{at}: relative error {error:.2g}; of right ones it is below {tolerance:.0e}.", g, e
+    place = np.unravel_index(np.abs(g - e).argmax(), e.shape)
+    where = f"[{', '.join(map(str, place))}]" if place else ""
+    said = (
+        f"{at}{where} is {g[place]:.5g}; expected is {e[place]:.5g}. Relative error {error:.2g}; "
+    )
+    return f"{said}of right ones it is below {tolerance:.0e}.", g, e
 
 
 def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
@@ -184,9 +196,11 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
         return ""
     if g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
         return "\nIt is the expected, transposed."
+    n = next((len(part) for part in given if isinstance(part, np.ndarray) and part.ndim > 1), 1)
+    if g.shape == (n,) and e.ndim == 1:
+        return "\nIt has a number for each row: the sum is over the wrong axis."
     if g.shape != e.shape or not e.any():
         return ""
-    n = next((len(part) for part in given if np.ndim(part) > 1), 1)
     k = e.shape[-1] if e.ndim else 1
     factors = {-1.0: "the sign is turned", 2.0: "it is twice the expected", 0.5: "it is half of it"}
     factors |= {n: f"it is {n} times the expected, the number of rows: the mean is forgotten"}
@@ -229,7 +243,10 @@ def ask(name: str, function, seed: int = 0) -> tuple[bool, str]:
     if line:
         return tuple(json.loads(line))
     if time.monotonic() - start >= PATIENCE:
-        return False, f"It took more than {PATIENCE:.0f} seconds: a loop without an end?"
+        return (
+            False,
+            f"It took more than {PATIENCE:.0f} seconds: a loop without an end, or a detour?",
+        )
     return False, "It ended Python: by exit, or for want of memory?"
 
 
@@ -239,7 +256,7 @@ def _start() -> subprocess.Popen:
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     atexit.register(worker.kill)
-    if worker.stdout is None or worker.stdout.readline() != b"ready\n":
+    if worker.stdout is None or worker.stdout.readline().strip() != b"ready":
         raise RuntimeError(f"the checks in {HERE} do not start: is hw1lib installed?")
     return worker
 
@@ -300,7 +317,7 @@ def check(name: str, function):
 def grade(name: str, function, seed: int) -> None:
     """Raise AssertionError if a function is not right, with other numbers than those of check."""
     if function is BLANKS[name].stand_in:
-        right, said = TOLD.get(name, (False, "It is not written yet."))
+        right, said = TOLD.get(name, (False, LEFT))
     else:
         right, said = TOLD[name] = ask(name, function, seed)
     if not right:
@@ -317,4 +334,6 @@ def points(question: int) -> None:
     for name, blank in asked.items():
         if name not in right:
             _, said = TOLD.get(name, (False, "Its check has not run."))
-            print(f"  {name} ({blank.points}): {(said.splitlines() or [''])[0]}")
+            lines = said.splitlines() or [""]
+            mistake = next((line for line in lines if "usual mistake" in line), lines[0])
+            print(f"  {name} ({blank.points}): {mistake}")
