@@ -152,7 +152,7 @@ def where_this_stands() -> pd.DataFrame:
         "128-64-1": ("width/64", "", features),
         "128-64-16-1": ("depth/64-16", "", features),
         "128-64-5": ("", "race/64", features),
-        "three convolutions, 64 (notebook 8)": ("conv/age", "conv/race", pictures),
+        "three convolutions, 64, three labels (notebook 8)": ("conv/age", "conv/race", pictures),
     }
     rows = {}
     for model, (age, race, differs) in models.items():
