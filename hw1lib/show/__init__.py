@@ -30,4 +30,11 @@ from hw1lib.show.plots import (
     training_curves,
 )
 from hw1lib.show.printed import as_printed
-from hw1lib.show.tables import convolution_step, padded_cells, pooled_cells, products, table
+from hw1lib.show.tables import (
+    beside,
+    convolution_step,
+    padded_cells,
+    pooled_cells,
+    products,
+    table,
+)
