@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw1lib import show, study
+from hw1lib.show.printed import digest
 from hw1lib.study import confirm
 
 SPEEDS = json.loads((Path(__file__).parent / "benchmarks" / "results.json").read_text("utf-8"))
@@ -144,3 +145,10 @@ def cost() -> str:
         f"JPEG to 128 features, and {6e7 * minutes / 8_000 / 16_200:.1f} µs in each epoch that "
         "trains 128-64-5, on [two cores](tests/benchmarks/README.md)."
     )
+
+
+def printed_cells() -> str:
+    """Return the digests of the notebooks' code cells, by which a reader's change is seen."""
+    notebooks = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+    cells = [cell for n in notebooks for cell in json.loads(n.read_text("utf-8"))["cells"]]
+    return "\n".join(digest("".join(c["source"])) for c in cells if c["cell_type"] == "code")
