@@ -25,11 +25,13 @@ from hw1lib.study.published import PUBLISHED
 from hw1lib.study.runs import COLUMNS, face_errors, fold_means, run
 from hw1lib.study.simple_models import baselines, compare_normalizers
 from hw1lib.study.tables import published_table
+from hw1lib.study.training import score
 from hw1lib.study.tuning import BEST, CONV_SETTINGS, FIRST_FOLDS, FOLDS, SETTINGS, tune
 
 LONG = 1000  # experiments of so many epochs get one network a fold
 RUNG_FOLDS = 3  # of each rung of the ladder, one network a fold
 KEY = ["experiment", "fold", "seed"]
+HUNDREDTHS = {"age": 100, "gender": 1, "race": 1}  # ages are recorded in hundredths of a year
 BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race", "conv/gender")
 
 
@@ -48,24 +50,15 @@ def record(
     l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
     simple.append(l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age"))
     runs = pd.concat([runs, *simple], ignore_index=True)
+    arrays = each_face(runs, data)
+    follows = from_each_face(runs, arrays, data)
     first = runs[runs["seed"] == 0]
-    groups, confusion = {}, {}
-    for name in BY_GROUP:
-        target = EXPERIMENTS[name].target
-        tested = face_errors(runs, name, data)
-        groups[name] = errors_by_label(tested, target).round(6)
-        if target == "race":
-            once = tested[tested["seed"] == 0].rename(columns={"race": "label"})
-            confusion[name] = once.groupby(["label", "predicted"]).size().rename("n").reset_index()
     kept = ds.preprocessor(progress=progress).explained_variance_ratio.round(6)
     variance = pd.Series(kept, np.arange(1, len(kept) + 1), name="ratio")
     return {
-        "runs": runs[COLUMNS[:-2]],
+        **follows,
         "curves": _stacked(first.set_index(KEY)["curve"].dropna(), KEY),
         "settings": settings_table(),
-        "bootstrap": _bootstraps(runs, data),
-        "groups": _stacked(groups),
-        "confusion": _stacked(confusion),
         "tuning": tune(ds, **how),
         "ladder": ladder(ds, folds[:RUNG_FOLDS], **how),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
@@ -73,7 +66,7 @@ def record(
         "variance": variance.rename_axis("component").reset_index(),
         "normalizers": compare_normalizers(ds, progress=progress),
         "provenance": provenance(ds),
-        "faces": each_face(runs, data),
+        "faces": arrays,
     }
 
 
@@ -152,27 +145,55 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
 
 
 def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
-    """Return what every printed number can be computed from again: no picture and no file name.
+    """Return what every recorded result is computed from: no picture and no file name.
 
     ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested, or -1); and
-    by "experiment:seed" what is predicted, in hundredths of a year, or the class: of faces that are
-    tested in no fold the least number there is.
+    by "experiment:seed" what is predicted of each face, in hundredths of a year (at most 327
+    years), or the class: of a face that is tested in no fold -32768.
     """
-    arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
+    arrays = {name: data.labels[name].to_numpy(np.int16) for name in TARGETS}
     arrays["group"] = np.asarray(data.groups, np.int32)
     arrays["fold"] = np.full(len(data), -1, np.int8)
-    tests = [test for _, _, test in data.folds()]
     for fold in runs["fold"].unique():
-        arrays["fold"][tests[fold]] = fold
+        arrays["fold"][data.folds()[fold][2]] = fold
     limits = np.iinfo(np.int16)
     for (name, seed), its in runs.groupby(["experiment", "seed"]):
         predicted = np.full(len(data), limits.min, np.int16)
-        factor = 100 if its["target"].iloc[0] == "age" else 1
+        factor = HUNDREDTHS[its["target"].iloc[0]]
         for fold, values in zip(its["fold"], its["predicted"], strict=True):
             rounded = np.rint(factor * np.asarray(values, float))
-            predicted[tests[fold]] = rounded.clip(limits.min + 1, limits.max)
+            predicted[data.folds()[fold][2]] = rounded.clip(limits.min + 1, limits.max)
         arrays[f"{name}:{seed}"] = predicted
     return arrays
+
+
+def from_each_face(runs: pd.DataFrame, arrays, data) -> dict[str, pd.DataFrame]:
+    """Return the tables ``runs, groups, confusion, bootstrap`` as ``each_face`` has them.
+
+    Of ``runs`` the columns stay that do not follow from what is predicted.
+    """
+    rows = []
+    for _, row in runs.iterrows():
+        test = data.folds()[row["fold"]][2]
+        predicted = arrays[f"{row['experiment']}:{row['seed']}"][test] / HUNDREDTHS[row["target"]]
+        true = data.labels[row["target"]].to_numpy()[test]
+        rows.append({**score(row["target"], true, predicted), "predicted": predicted})
+    again = pd.DataFrame(rows, runs.index)
+    runs = runs.assign(test=again["test"], mae=again["mae"], predicted=again["predicted"])
+    groups, confusion = {}, {}
+    for name in BY_GROUP:
+        target = EXPERIMENTS[name].target
+        tested = face_errors(runs, name, data)
+        groups[name] = errors_by_label(tested, target).round(6)
+        if target == "race":
+            once = tested[tested["seed"] == 0].rename(columns={"race": "label"})
+            confusion[name] = once.groupby(["label", "predicted"]).size().rename("n").reset_index()
+    return {
+        "runs": runs[COLUMNS[:-2]],
+        "groups": _stacked(groups),
+        "confusion": _stacked(confusion).astype({"predicted": int}),
+        "bootstrap": _bootstraps(runs, data),
+    }
 
 
 def provenance(ds: faces.FaceDataset) -> dict:
