@@ -22,7 +22,6 @@ from hw1lib.nn.conv import (
     conv2d_loops,
     max_pool2d,
     max_pool2d_backward,
-    max_pool2d_loops,
     pad,
 )
 from hw1lib.nn.gradcheck import gradcheck

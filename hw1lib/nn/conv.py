@@ -1,7 +1,6 @@
 """Convolution and max pooling (report, chapter 3), and their gradients.
 
-Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed. ``conv2d`` and
-``max_pool2d`` compute the same fast; the tests hold each pair equal, and to SciPy and PyTorch.
+Read ``conv2d_loops`` first: it says what ``conv2d`` computes fast. The tests hold the two equal.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw).
 ``conv2d`` and pooling of integers give integers. What networks train with (``correlate``,
@@ -37,7 +36,7 @@ class Pooled(NamedTuple):
     argmax: np.ndarray
 
 
-# -- the plain way -------------------------------------------------------------------------------
+# -- convolution ---------------------------------------------------------------------------------
 
 
 def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
@@ -49,24 +48,6 @@ def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np
             cell = x[n, c, row * stride + i, column * stride + j]
             out[n, f, row, column] += cell * w[f, c, i, j]
     return out if np.ndim(images) == 4 else out[0, 0]
-
-
-def max_pool2d_loops(images, size) -> Pooled:
-    """Compute what ``max_pool2d`` does: look at a square's cells in row order, keep the largest."""
-    x, size = _pictures("images", images), whole_number("size", size)
-    height, width = x.shape[-2:]
-    values = np.empty((*x.shape[:-2], height // size, width // size), x.dtype)
-    argmax = np.full(values.shape, -1)
-    for *picture, row, column in np.ndindex(values.shape):
-        at = (*picture, row, column)
-        for i, j in np.ndindex(size, size):
-            r, c = row * size + i, column * size + j
-            if argmax[at] < 0 or x[(*picture, r, c)] > values[at]:
-                values[at], argmax[at] = x[(*picture, r, c)], r * width + c
-    return Pooled(values, argmax)
-
-
-# -- convolution ---------------------------------------------------------------------------------
 
 
 def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
