@@ -14,23 +14,16 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import threadpool_limits
 
-from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
+from hw1lib.checks import FileError, UserError, numbers, real_number, whole_number
 from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.activations import ACTIVATIONS, Activation
+from hw1lib.nn.config import check_config, make_layers, named
 from hw1lib.nn.initializers import Random, Zero, as_initializer
-from hw1lib.nn.layers import Layer, conv_layers, dense_layers
 from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.schedules import as_schedule
 from hw1lib.progress import bar
-
-OTHER_NAMES = {"cross_entropy": "nll", "crossentropy": "nll", "log_loss": "logistic"}
-OTHER_NAMES |= {"bce": "logistic", "mse": "l2", "linear": "identity"}
-PARTS = {"activation", "output_activation", "loss"}  # of a config
-DENSE = PARTS | {"layers"}
-PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
 
 # The passes ignore NumPy's floating-point warnings: OpenBLAS sets the flags for nothing now and
 # then, and what is not finite is told by name where it matters.
@@ -69,89 +62,6 @@ class History:
         if not self.validation_loss:
             raise ValueError("there is no validation loss: fit(..., validation=(X, y)) records it")
         return int(np.argmin(self.validation_loss)) + 1
-
-
-def random_flip(pictures, rng) -> np.ndarray:
-    """Return pictures (n, C, H, W), each mirrored left to right with chance 1/2: for ``augment``.
-
-    A face in the mirror is as old as it was: for the network it is one more face (Krizhevsky et al.
-    2012, 4.1).
-    """
-    flipped = rng.random(len(pictures)) < 0.5
-    return np.where(flipped[:, None, None, None], pictures[..., ::-1], pictures)
-
-
-def random_shift(pictures, rng) -> np.ndarray:
-    """Return pictures (n, C, H, W), each moved by up to one cell down and across: for ``augment``.
-
-    At the border, the outermost cells are repeated.
-    """
-    height, width = pictures.shape[2:]
-    padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (n, C, 3, 3, H, W)
-    down, across = rng.integers(0, 3, (2, len(pictures)))
-    return windows[np.arange(len(pictures)), :, down, across]
-
-
-def check_config(config) -> dict:
-    """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
-    keys = set(config) if isinstance(config, dict) else set()
-    if keys - {"input_scale"} != DENSE and keys - {"batch_norm"} != PICTURES:
-        allowed = f"the keys {sorted(DENSE)} and perhaps input_scale, or for pictures "
-        allowed += f"{sorted(PICTURES)} and perhaps batch_norm"
-        raise ValueError(f"config must be a dictionary with {allowed}; not {config!r}")
-    config = dict(config)
-    for key, least in (("layers", 2), ("filters", 1), ("hidden", 0)):
-        if key in config:
-            config[key] = _sizes(key, config[key], least)
-    if "layers" in config:
-        whole_number("config['layers'][0], the inputs,", config["layers"][0])
-    else:
-        whole_number("config['outputs']", config["outputs"])
-        picture = config["picture"]
-        if not isinstance(picture, list | tuple) or len(picture) != 3:
-            raise ValueError(f"config['picture'] must be (C, H, W), not {picture!r}")
-        config["picture"] = [whole_number("each of config['picture']", size) for size in picture]
-    if "input_scale" in config:
-        scale = numbers("config['input_scale']", config["input_scale"])
-        inputs = config["layers"][0]
-        if scale.shape not in ((), (inputs,)) or not (scale > 0).all():
-            raise ValueError(f"config['input_scale'] must be a number > 0, or {inputs} of them")
-        config["input_scale"] = scale.tolist()
-    return config
-
-
-def _sizes(key: str, values, least: int) -> list:
-    if not isinstance(values, list | tuple) or len(values) < least:
-        raise ValueError(
-            f"config[{key!r}] must be a list of {least} or more numbers, not {values!r}"
-        )
-    name = f"each of config[{key!r}], if no layer,"
-    return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
-
-
-def _named(config, key: str, registry: dict, kind: type):
-    """Return what a name in the config stands for, or the object that is there instead."""
-    value = config[key]
-    if isinstance(value, kind):
-        return value
-    if OTHER_NAMES.get(value if isinstance(value, str) else "") in registry:
-        raise ValueError(f"config[{key!r}]: {value!r} is called {OTHER_NAMES[value]!r} here")
-    name = f"config[{key!r}], if no object of a class that inherits nn.{kind.__name__},"
-    return registry[one_of(name, value, registry)]
-
-
-def make_layers(config: dict) -> list[Layer]:
-    """Return the layers that a config describes."""
-    activation = _named(config, "activation", ACTIVATIONS, Activation)
-    if "picture" in config:
-        return conv_layers(config, activation)
-    return dense_layers(config["layers"], activation)
-
-
-def n_parameters(layers: list[Layer]) -> int:
-    """Return how many numbers these layers learn."""
-    return sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
 
 
 class Network:
@@ -200,12 +110,10 @@ class Network:
 
     def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008
         self.config = config = check_config(config)
-        self.activation = _named(config, "activation", ACTIVATIONS, Activation)
-        self.output_activation = _named(config, "output_activation", ACTIVATIONS, Activation)
-        self.loss = _named(config, "loss", LOSSES, Loss)
+        self.activation = named(config, "activation", ACTIVATIONS, Activation)
+        self.output_activation = named(config, "output_activation", ACTIVATIONS, Activation)
+        self.loss = named(config, "loss", LOSSES, Loss)
         needed = self.loss.output_activation
-        if needed:
-            one_of("the loss's output_activation", needed, ACTIVATIONS)
         if needed and not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
             said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
             raise ValueError(f"{said}, not {config['output_activation']!r}")
@@ -220,7 +128,8 @@ class Network:
         self.input_shape = tuple(config.get("picture") or config["layers"][:1])
         units = [layer.units for layer in self.layers if layer.units]
         self.n_outputs = units[-1] if units else self.input_shape[0]
-        self.parameters = np.zeros(n_parameters(self.layers), dtype)
+        shapes = [shape for layer in self.layers for shape in layer.shapes.values()]
+        self.parameters = np.zeros(sum(map(math.prod, shapes)), dtype)
         self.gradient = np.zeros_like(self.parameters)
         self._last = None  # what ``forward`` leaves for ``backward``
         self._connect()
@@ -317,11 +226,11 @@ class Network:
 
     # -- asking ----------------------------------------------------------------------------------
 
+    @quiet
     def preactivations(self, X) -> np.ndarray:
         """Return the output layer's weighted sums Z (n, n_outputs), before its activation."""
         return self._in_blocks(self._inputs(X))
 
-    @quiet
     def _in_blocks(self, X):
         rows = 128 if X.ndim == 4 else 1024  # at once: what they need stays in the cache
         blocks = [self._forward(X[i : i + rows])[0] for i in range(0, len(X), rows)]
@@ -454,7 +363,7 @@ class Network:
             rows = slice(start, start + batch_size)  # the last batch may be smaller
             batch = X.take(order[rows], axis=0)  # as X[order[rows]], but faster
             if augment is not None:
-                batch = self._augmented(augment, batch)
+                batch = self._checked(augment(batch, self.rng), "what augment returns")
             Z[rows], backwards = self._forward(batch, training=True)
             self._backward(backwards, self._output_delta(Z[rows], T[rows]))
             gradient = self.gradient
@@ -465,21 +374,14 @@ class Network:
             self.parameters += velocity
         return self._loss_and_metric(Z, T)
 
-    def _augmented(self, augment, batch):
-        new = self._checked(augment(batch, self.rng), "what augment returns")
-        if len(new) != len(batch):
-            raise ValueError(f"augment must return {len(batch)} rows for as many, not {len(new)}")
-        return new
-
     # -- files and copies ------------------------------------------------------------------------
 
     def save(self, path) -> Path:
-        """Write the network to an .npz file: its description and its parameters, no pickle."""
+        """Write the network to an .npz file: its description and its parameters, no pickle.
 
-        def refuse(thing):
-            raise ValueError(f"a file holds names and numbers; config holds the object {thing!r}")
-
-        config = json.dumps(self.config, default=refuse)
+        TypeError names the class if the description holds an object of your own.
+        """
+        config = json.dumps(self.config)
         arrays = {"config": np.array(config), "parameters": self.parameters}
         return write_npz(path, "network", arrays)
 
@@ -489,16 +391,13 @@ class Network:
 
         Its ``rng`` is new: the file holds none.
         """
-        kinds = ("network", "convolutional network")  # the second was a kind of its own once
-        arrays = read_npz(path, kinds, ("config", "parameters"))
+        arrays = read_npz(path, ("network",), ("config", "parameters"))
         try:
             config, parameters = json.loads(str(arrays["config"])), arrays["parameters"]
-            shape = (n_parameters(make_layers(check_config(config))),)
-            parameters = numbers("parameters", parameters, shape=shape)  # before memory is taken
             net = cls(config, Zero(), dtype=parameters.dtype)
-        except (ValueError, RecursionError) as error:  # the second of lists in lists in lists
+            net.parameters[...] = numbers("parameters", parameters, shape=net.parameters.shape)
+        except ValueError as error:
             raise FileError(f"{path}: not a network that this version can read: {error}") from error
-        net.parameters[...] = parameters
         return net
 
     def to_onnx(self, path) -> Path:
@@ -543,10 +442,5 @@ class Network:
 
     def _array(self, name, values, shape=None):
         """Return the values as an array of the network's dtype."""
-        array = numbers(name, values, shape=shape)
-        with np.errstate(over="ignore", under="ignore"):
-            # each row in one piece: fit takes them in random order
-            array = np.asarray(array, self.dtype, order="C")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite in {array.dtype}: it holds larger numbers")
-        return array
+        # each row in one piece: fit takes them in random order
+        return np.asarray(numbers(name, values, shape=shape), self.dtype, order="C")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from numbers import Integral
 
 from hw1lib.checks import real_number
 
@@ -16,11 +15,7 @@ class Schedule:
 
     def __post_init__(self):
         for field in fields(self):
-            value = getattr(self, field.name)
-            real_number(field.name, value, above=True)
-            # a plain number, also of NumPy's
-            plain = int(value) if isinstance(value, Integral) else float(value)
-            object.__setattr__(self, field.name, plain)
+            real_number(field.name, getattr(self, field.name), above=True)
 
     def __call__(self, epoch: int) -> float:
         """Return the learning rate of this epoch."""
