@@ -190,8 +190,8 @@ def reproduce(options) -> None:
 def verify(options) -> None:
     """Compute every recorded number again from each face's prediction; or train NAME again."""
     from hw1lib import faces
+    from hw1lib.study.runs import RECORDED
     from hw1lib.study.train_again import recorded_run, train_again
-    from hw1lib.study.verify import RECORDED
     from hw1lib.study.verify import verify as compare_all
 
     folder = (options.recording or RECORDED).expanduser()

@@ -17,14 +17,14 @@ import pandas as pd
 from hw1lib import faces
 from hw1lib.checks import FileError, UserError
 from hw1lib.files import write_text
-from hw1lib.study.comparisons import SAME
-from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
+from hw1lib.study.comparisons import SAME, UNITS
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED
 from hw1lib.study.record import provenance
 from hw1lib.study.runs import _code, face_errors, run
 from hw1lib.study.two_archives import CLOSER, TwoArchives
 
 SEEDS = (0, 1, 2)  # networks of each experiment
-UNITS = {"rmse": "years", "accuracy": "points"}  # of a difference
 DRAWS = 2000  # of the bootstrap
 
 

@@ -20,7 +20,8 @@ from hw1lib import faces
 from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, difference, errors_by_label, fold_differences
-from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER, TARGETS, TUNED
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER, TUNED
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.runs import COLUMNS, face_errors, fold_means, run
 from hw1lib.study.simple_models import baselines, compare_normalizers
@@ -153,9 +154,7 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
     """
     arrays = {name: data.labels[name].to_numpy(np.int16) for name in TARGETS}
     arrays["group"] = np.asarray(data.groups, np.int32)
-    arrays["fold"] = np.full(len(data), -1, np.int8)
-    for fold in runs["fold"].unique():
-        arrays["fold"][data.folds()[fold][2]] = fold
+    arrays["fold"] = tested_in(data, runs["fold"].unique())
     limits = np.iinfo(np.int16)
     for (name, seed), its in runs.groupby(["experiment", "seed"]):
         predicted = np.full(len(data), limits.min, np.int16)
@@ -165,6 +164,14 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
             predicted[data.folds()[fold][2]] = rounded.clip(limits.min + 1, limits.max)
         arrays[f"{name}:{seed}"] = predicted
     return arrays
+
+
+def tested_in(data, folds) -> np.ndarray:
+    """Return in which of these folds each face is tested, or -1."""
+    tested = np.full(len(data), -1, np.int8)
+    for fold in folds:
+        tested[data.folds()[fold][2]] = fold
+    return tested
 
 
 def from_each_face(runs: pd.DataFrame, arrays, data) -> dict[str, pd.DataFrame]:

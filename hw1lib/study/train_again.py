@@ -10,10 +10,11 @@ import pandas as pd
 
 from hw1lib import faces
 from hw1lib.checks import UserError, one_of
-from hw1lib.study.experiments import EXPERIMENTS, TARGETS
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS
 from hw1lib.study.record import each_face
+from hw1lib.study.runs import RECORDED
 from hw1lib.study.training import train_and_measure
-from hw1lib.study.verify import RECORDED
 
 # How far a test result may be from the recorded one on another processor, whose rounding carries
 # training elsewhere. Measured with OpenBLAS's kernels Haswell, Sandybridge and SkylakeX, each in a

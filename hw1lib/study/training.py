@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from hw1lib import faces, nn
 from hw1lib.checks import unmasked
-from hw1lib.study.experiments import TARGETS, Experiment
+from hw1lib.study.experiment import TARGETS, Experiment
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a logarithmic axis
 CURVES = ("train_loss", "validation_loss", "train_metric", "validation_metric")

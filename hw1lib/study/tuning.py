@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.nn import ExponentialDecay, LinearDecay
-from hw1lib.study.experiments import BASE, EXPERIMENTS, TARGETS, TUNED, Experiment
+from hw1lib.study.experiment import TARGETS, Experiment
+from hw1lib.study.experiments import BASE, EXPERIMENTS, TUNED
 from hw1lib.study.runs import run
 
 # The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds
