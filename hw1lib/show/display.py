@@ -49,13 +49,10 @@ def figure(figure: Figure, caption: str) -> None:
     _display_image(f"image/{kind}", content, caption, alt)
 
 
-def drawing(drawn: str, caption: str) -> None:
-    """Display a drawing with a caption: "network" (Fig. 2.2), "question3", or any as SVG."""
-    svg = drawn
-    if not drawn.startswith("<svg"):
-        svg = (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
-    root = ElementTree.fromstring(svg)
-    alt = root.findtext("{*}title") or root.get("aria-label") or caption
+def drawing(name: str, caption: str) -> None:
+    """Display a drawing with a caption: "network" (Fig. 2.2) or "question3"."""
+    svg = (ASSETS / f"{name}.svg").read_text(encoding="utf-8")
+    alt = ElementTree.fromstring(svg).findtext("{*}title", caption)
     _display_image("image/svg+xml", svg, caption, alt)
 
 

@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 
 from hw1lib.nn.gradients import PARAMETERS
 from hw1lib.show.display import ASSETS
-from hw1lib.show.plots import MARKERS, STYLES
 from hw1lib.show.tables import COLOURS, KEPT
 
 FORWARD, BACKWARD = "#005a8c", "#9c3a00"  # dark enough on white
@@ -72,9 +71,9 @@ def cloud(points, pca, names) -> Figure:
         share = 100 * pca.explained_variance_ratio[i]
         label = f"component {i + 1}: {share:.0f} % of the variance"
         ends = pca.center + 2 * np.sqrt(variance) * np.outer((-1, 1), axis)
-        left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=4, label=label)
+        left.plot(*ends.T, ("-", "--")[i], color=f"C{i}", linewidth=4, label=label)
         angle = np.degrees(np.arctan2(axis[1], axis[0])) % 180
-        right.plot(angle, variance, MARKERS[i], color=f"C{i}", markersize=8)
+        right.plot(angle, variance, "os"[i], color=f"C{i}", markersize=8)
     left.set(xlabel=names[0], ylabel=names[1], aspect="equal", title="The points")
     right.set(xlabel="direction (degrees from the horizontal)", ylabel="variance along it")
     right.set(xticks=range(0, 181, 45), ylim=(0, None), title="Looking for the largest variance")
@@ -247,7 +246,7 @@ def decision_regions(panels, names) -> Figure:
 
 
 def passes(x, kernel, w, values, gradients) -> str:
-    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing`` or ``steps``.
+    """Return the drawing of question 3 with numbers on it, as SVG for ``steps``.
 
     Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
     below it the gradient, as ``closed_form`` returns it. Of either a part will do.
