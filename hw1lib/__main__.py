@@ -118,15 +118,8 @@ def report(options) -> None:
     prepare(options)
     if options.figures:
         _check_can_write(options.figures / "figure.png")
-    _say(
-        build(
-            NOTEBOOKS,
-            output,
-            options.store,
-            numbers=options.numbers,
-            figures=options.figures,
-        )
-    )
+    chosen = {"numbers": options.numbers, "figures": options.figures}
+    _say(build(NOTEBOOKS, output, options.store, **chosen))
 
 
 def lab(options) -> None:
@@ -213,22 +206,15 @@ def confirm(options) -> None:
     from hw1lib import faces
     from hw1lib.study import confirm as confirmation
 
-    _check_jobs(options)
     output = options.output.expanduser()
     _check_can_write(output)
     confirmation.read(output)  # an error if it is another file
     train, test = (faces.open(path) for path in (options.train, options.test))
     held = confirmation.confirm(train, test, output, options.jobs, say=_say)
+    told = "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}"
     for row in held["result"]["claims"]:
-        _say(
-            "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}".format(**row)
-        )
+        _say(told.format(**row))
     _say(output)
-
-
-def _check_jobs(options) -> None:
-    if options.jobs == 0:
-        raise UserError("--jobs must be a number of processes, or -1 for one a core, not 0")
 
 
 def _set_environment(options) -> None:
@@ -254,11 +240,10 @@ def _check_notebooks() -> None:
 def _check_can_write(path: Path) -> None:
     """Raise FileError that names the file if it can't be written; its folder is made."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.is_file():  # beside a pipe or a device nothing is made
-            tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OSError as error:
         raise FileError(f"{path} can't be written: {error.strerror}") from error
 
