@@ -19,14 +19,9 @@ PAGE = NOTEBOOKS.parent / "report" / "index.html"
 
 def main(arguments=None) -> int:
     """Run one command; return the exit status."""
-    for name in ("stdout", "stderr"):  # nothing that is printed may end the work
-        stream = getattr(sys, name)
-        if stream is None:  # as in a service, whose worker processes then have none, either
-            stream = io.StringIO()
-            os.environ["PYTHONFAULTHANDLER"] = "0"
-        if hasattr(stream, "reconfigure"):
+    for stream in (sys.stdout, sys.stderr):  # nothing that is printed may end the work
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no "ф"
-        setattr(sys, name, stream)
     parser = _parser()
     options, others = parser.parse_known_args(arguments)
     if others and options.command is not lab:
@@ -56,9 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         of_command.set_defaults(command=command, data=None)
         add[command] = of_command.add_argument
         if command not in (homework, check, confirm):  # which take none, or two
-            add[command](
-                "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
-            )
+            data = "folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
+            add[command]("--data", help=data)
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
     add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
     add[report]("numbers", nargs="*", metavar="NN", help="of these notebooks alone, such as 02")
@@ -74,12 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
     seeds = "networks a test (default: 3); where training is long, 1"
     add[reproduce]("--seeds", type=int, default=3, metavar="N", help=seeds)
-    add[reproduce](
-        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
-    )
-    add[reproduce](
-        "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
-    )
+    for command in (reproduce, confirm):
+        of_cores = "processes (default: one a core)"
+        add[command]("--jobs", type=int, default=-1, metavar="N", help=of_cores)
+    reproduced = "a folder (default: reproduced, in the cache folder)"
+    add[reproduce]("--output", type=Path, help=reproduced)
     one = "an experiment: one of its networks is trained again (default: no training)"
     add[verify]("name", nargs="?", metavar="NAME", help=one)
     add[verify]("--fold", type=int, default=0, metavar="K", help="of NAME, 0 to 9 (default: 0)")
@@ -89,9 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     add[confirm]("--train", required=True, help="folder or archive: all of its faces train")
     add[confirm]("--test", required=True, help="folder or archive: its other faces test, once")
     add[confirm]("--output", type=Path, required=True, help="the JSON file of protocol and result")
-    add[confirm](
-        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
-    )
     return parser
 
 

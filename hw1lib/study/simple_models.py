@@ -31,22 +31,20 @@ def baselines(data: faces.Data, target: str, folds=range(10)) -> pd.DataFrame:
         models = {"mean": DummyRegressor(), "linear": LinearRegression()}
     else:
         models = {"largest": DummyClassifier(), "logistic": logistic_regression()}
-    jobs = [(f"{name}/{target}", models[name], fold) for name in models for fold in folds]
-    return pd.DataFrame([_fit(data, target, *job) for job in jobs], columns=COLUMNS)
+    rows = []
+    for name, model in models.items():
+        for fold in folds:
+            train, _, test = data.split(target, fold)
+            predicted = _predicted(model, train.X, train.y, test.X)
+            row = {"experiment": f"{name}/{target}", "target": target, "fold": fold, "seed": 0}
+            row |= {"drawn": data.drawn, "train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
+            rows.append(row | score(target, test.y, predicted) | {"predicted": predicted})
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def logistic_regression():
     """Return a new logistic regression on features that are equally wide."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-
-
-def _fit(data, target, name, model, fold) -> dict:
-    """Return one row of Runs."""
-    train, _, test = data.split(target, fold)
-    predicted = _predicted(model, train.X, train.y, test.X)
-    row = {"experiment": name, "target": target, "fold": fold, "seed": 0, "drawn": data.drawn}
-    row |= {"train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
-    return row | score(target, test.y, predicted) | {"predicted": predicted}
 
 
 def _predicted(model, X, y, X_test):
