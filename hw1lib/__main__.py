@@ -155,16 +155,21 @@ def check(options) -> None:
 def reproduce(options) -> None:
     """Run every experiment over folds, and record it: hours; interrupted, it goes on there."""
     from hw1lib import faces
-    from hw1lib.study.record import plan, record, summary, write_recording
+    from hw1lib.study import EXPERIMENTS
+    from hw1lib.study.record import record, summary, write_recording
 
     whole_number("--seeds", options.seeds)
     output = (options.output or cache_dir() / "reproduced").expanduser()
     _check_can_write(output / "runs.csv")
     ds = faces.open()
     _say(ds)
-    folds, seeds = range(options.folds), range(options.seeds)
-    _say(plan(folds, seeds))
-    results = record(ds, folds, seeds, options.jobs)
+    networks = (
+        f"{len(EXPERIMENTS)} experiments, {options.folds} tests, {options.seeds} networks each"
+    )
+    _say(
+        f"{networks} (where training is long, 1); those that the cache holds are not trained again"
+    )
+    results = record(ds, range(options.folds), range(options.seeds), options.jobs)
     write_recording(results, output)
     _say(summary(results))
     _say(output)

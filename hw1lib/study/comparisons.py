@@ -229,24 +229,16 @@ def same_settings(runs: pd.DataFrame) -> tuple[int, int]:
 
 
 def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
-    """Return every comparison whose two experiments are among the runs.
+    """Return every comparison whose two experiments are among the runs; the index is the questions.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        As ``run`` or ``recorded`` returns them.
-    of : str or tuple of str
-        Only those whose first experiment's name begins so; p values are corrected for all of them
-        nevertheless.
+    ``of`` takes those whose first experiment's name begins so, or in one of several ways; p values
+    are corrected for all of them nevertheless.
 
-    Returns
-    -------
-    DataFrame
-        Index the questions; the columns of ``Comparison``, ``else_differs, metric``, ``published``
-        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm,
-        verdict, margin`` (differences within it are of no use) and ``times_noise``, the mean in
-        ``own_noise``. Of the recorded runs the interval is the wider one of Student's t over the
-        folds and the bootstrap, and p the larger.
+    The columns are those of ``Comparison``, ``else_differs, metric``, ``published`` (difference, or
+    NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm, verdict, margin``
+    (differences within it are of no use) and ``times_noise``, the mean in ``own_noise``. Of the
+    recorded runs the interval is the wider one of Student's t over the folds and the bootstrap, and
+    p the larger.
     """
     held = set(runs["experiment"])
     bootstraps = recorded("bootstrap").set_index(["first", "second"]).to_dict("index")

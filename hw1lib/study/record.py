@@ -21,13 +21,13 @@ from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, difference, errors_by_label, fold_differences
 from hw1lib.study.experiment import TARGETS
-from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER, TUNED
+from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER
 from hw1lib.study.published import PUBLISHED
 from hw1lib.study.runs import COLUMNS, face_errors, fold_means, run
 from hw1lib.study.simple_models import baselines, compare_normalizers
 from hw1lib.study.tables import published_table
 from hw1lib.study.training import score
-from hw1lib.study.tuning import BEST, CONV_SETTINGS, FIRST_FOLDS, FOLDS, SETTINGS, tune
+from hw1lib.study.tuning import tune
 
 LONG = 1000  # experiments of so many epochs get one network a fold
 RUNG_FOLDS = 3  # of each rung of the ladder, one network a fold
@@ -69,28 +69,6 @@ def record(
         "provenance": provenance(ds),
         "faces": arrays,
     }
-
-
-def plan(folds=range(10), seeds=range(3)) -> str:
-    """Say how many networks ``record`` trains, and of which kinds."""
-    once = {replace(e, target=e.targets[0]) for e in EXPERIMENTS.values()}
-    pictures = sum(len(e.filters) > 0 for e in once)
-    long = sum(e.epochs >= LONG for e in once)
-    short = len(once) - pictures - long
-    rungs = len(set(LADDER.values()) - once)
-    tuning = len(TUNED) * (SETTINGS * FIRST_FOLDS + BEST * (FOLDS - FIRST_FOLDS))
-    lines = {
-        f"of {short} experiments on features": short * len(folds) * len(seeds),
-        f"of {long} experiments of {LONG:,} epochs or more": long * len(folds),
-        "on pictures, each for all labels": pictures * len(folds) * len(seeds),
-        f"on pictures, of {rungs} other rungs of the ladder": rungs * len(folds[:RUNG_FOLDS]),
-        f"to choose settings of {len(TUNED)} architectures": tuning,
-        "to choose settings on pictures": CONV_SETTINGS * FIRST_FOLDS,
-        "with near-duplicates on both sides": 10 * len(seeds),
-    }
-    text = "\n".join(f"{number:6,} {kind}" for kind, number in lines.items())
-    total = f"{sum(lines.values()):,} networks; those that the cache holds are not trained again:"
-    return f"{total}\n{text}"
 
 
 def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:

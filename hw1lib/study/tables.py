@@ -28,22 +28,14 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 def published_table(names, runs=None, known=None) -> pd.DataFrame:
     """Return mean test RMSE in years, or accuracy: published, recorded on UTKFace, of this run.
 
-    Parameters
-    ----------
-    names : str, iterable of str, or dict
-        Experiments, and baselines such as "linear/age", that were run, recorded or published; a
-        dict says what their rows are called. A row of the report with the settings of another
-        shows that one's run (``SAME_RUN``).
-    runs : DataFrame, optional
-        Of this run. Drawn faces have a column that says so: they are no match for the others.
-    known : DataFrame, optional
-        The recorded runs (default: ``recorded()``).
+    ``names`` are of experiments, and of baselines such as "linear/age", that were run, recorded or
+    published; a dict says what their rows are called. ``runs`` are of this run: drawn faces have a
+    column that says so, and are no match for the others. ``known`` are the recorded runs (default:
+    ``recorded()``).
 
-    Returns
-    -------
-    DataFrame
-        A row a name: means over the folds with their 95 % interval. A column says whose run it
-        is that a row shows, if it has another name. A column that would be empty is left out.
+    A row a name: means over the folds with their 95 % interval. A row of the report with the
+    settings of another shows that one's run (``SAME_RUN``), and a column says so. A column that
+    would be empty is left out.
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs

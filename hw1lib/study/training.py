@@ -95,12 +95,11 @@ def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partit
 def measure(experiment: Experiment, net: nn.Network, part: faces.Subset) -> dict[str, dict]:
     """Return ``score`` of each target of a network, and what is ``predicted``."""
     results: dict[str, dict] = {}
+    predicted = predict(experiment, net, part.X)
     labels = part.y.reshape(len(part.y), -1).T  # a row a target
-    for (target, predicted), true in zip(
-        predict(experiment, net, part.X).items(), labels, strict=True
-    ):
-        results[target] = dict(score(target, true, predicted))
-        results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted]
+    for target, true in zip(predicted, labels, strict=True):
+        results[target] = dict(score(target, true, predicted[target]))
+        results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted[target]]
     return results
 
 

@@ -186,14 +186,6 @@ def test_what_is_recorded_can_be_computed_again_from_each_face(small, faces_fold
     assert ladder["mean"].iloc[1] == pytest.approx(gap, abs=2e-5)
 
 
-def test_what_will_be_trained_is_said(small):
-    told = record.plan(range(2), range(2)).split("\n")
-    numbers = [int(line.split()[0].replace(",", "")) for line in told]
-    # three experiments, one long one, and of the ladder a step that is no experiment
-    assert numbers[1:5] == [3 * 2 * 2, 2, 0, 2 * 2]
-    assert numbers[0] == sum(numbers[1:])
-
-
 def test_near_duplicates_on_both_sides_flatter(table):
     some = table.iloc[:40].assign(age=table["age"][:40] + 40)  # far from what their features tell
     data = faces.Data.from_table(pd.concat([table, some, some, some], ignore_index=True))
