@@ -205,7 +205,7 @@ def confirm(options) -> None:
     _check_can_write(output)
     confirmation.read(output)  # an error if it is another file
     train, test = (faces.open(path) for path in (options.train, options.test))
-    held = confirmation.confirm(train, test, output, options.jobs, say=_say)
+    held = confirmation.confirm(train, test, output, options.jobs, _say)
     told = "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}"
     for row in held["result"]["claims"]:
         _say(told.format(**row))

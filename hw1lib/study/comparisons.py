@@ -100,9 +100,8 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
         for side, sign in ((first, 1), (second, -1)):
             errors = side.loc[side["fold"] == fold, "error"].to_numpy(np.float32)
             errors = errors.reshape(-1, n_faces)  # (networks, faces)
-            means = counts @ (errors**2).T / n_faces  # (n, networks)
-            metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-            totals += sign * metric.mean(axis=1)
+            squares = counts @ (errors**2).T / n_faces  # (n, networks)
+            totals += sign * TARGETS[target].result(squares).mean(axis=1)
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
     rarer = 1 + min((totals <= 0).sum(), (totals >= 0).sum())  # what was measured counts as a draw
     return float(low), float(high), min(1.0, 2 * float(rarer) / (n + 1))
@@ -127,9 +126,8 @@ def errors_by_group(tested: pd.DataFrame, groups, target: str) -> pd.DataFrame:
     """
     rows = {}
     for group, its in tested.groupby(np.asarray(groups)):
-        means = (its["error"] ** 2).groupby([its["fold"], its["seed"]]).mean()
-        metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-        folds = metric.groupby("fold").mean()
+        squares = (its["error"] ** 2).groupby([its["fold"], its["seed"]]).mean()
+        folds = TARGETS[target].result(squares).groupby("fold").mean()
         value, low, high = interval(folds)
         if len(folds) <= FEW_FOLDS:
             low = high = np.nan

@@ -36,6 +36,7 @@ from hw1lib.study.experiments import by_name
 from hw1lib.study.training import score, train_and_measure
 
 RECORDED = Path(__file__).with_name("recorded")
+KEY = ["experiment", "fold", "seed"]
 COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
 COLUMNS += ["epochs", "best_epoch", "seconds", "participation_ratio", "drawn", "curve", "predicted"]
 CANT_BE_SENT = (
@@ -216,10 +217,9 @@ def recorded(name: str = "runs"):
         raise ValueError(f"there is no recorded table {name!r}; there are {', '.join(names)}")
     table = pd.read_csv(RECORDED / f"{name}.csv")
     if name == "runs":
-        key = ["experiment", "fold", "seed"]
-        by_run = recorded("curves").groupby(key)
+        by_run = recorded("curves").groupby(KEY)
         curves = {run: curve.iloc[:, 3:].reset_index(drop=True) for run, curve in by_run}
-        runs = table[key].itertuples(index=False)
+        runs = table[KEY].itertuples(index=False)
         table["curve"] = [curves.get(tuple(run)) for run in runs]  # of one network a fold
     return table
 
@@ -234,7 +234,7 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
     chosen = runs[runs["experiment"].isin(names)]
     if "drawn" in chosen and len(chosen["drawn"].unique()) > 1:
         raise ValueError("runs on drawn faces stand among runs on others: choose by column drawn")
-    lost = chosen.loc[chosen["test"].isna(), ["experiment", "fold", "seed"]].to_numpy().tolist()
+    lost = chosen.loc[chosen["test"].isna(), KEY].to_numpy().tolist()
     if lost:
         raise ValueError(f"networks diverged, and can't be left out: experiment, fold, seed {lost}")
     return chosen

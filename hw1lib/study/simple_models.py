@@ -56,18 +56,18 @@ def _predicted(model, X, y, X_test):
 # -- normalisers ----------------------------------------------------------------------------------
 
 
-def compare_normalizers(ds: faces.FaceDataset, n: int = 3000, progress=True) -> pd.DataFrame:
+def compare_normalizers(ds: faces.FaceDataset, n: int = 3000) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
     A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
     age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
     rows = np.sort(np.random.default_rng(2).permutation(len(ds))[:n])
-    images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
+    images, labels = ds.images(rows, progress=True), ds.labels.iloc[rows]
     splits = list(KFold(min(10, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
-    for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
+    for name in bar(faces.NORMALIZERS, "normalizers"):
         preprocessor = faces.Preprocessor(n_components, name).fit(images, progress=False)
         X = preprocessor.transform(images)
         variance = round(float(preprocessor.explained_variance_ratio.sum()), 5)

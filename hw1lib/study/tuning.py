@@ -65,7 +65,7 @@ def untuned(name: str) -> Experiment:
     return known if known.filters else replace(BASE, hidden=known.hidden, target=known.target)
 
 
-def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
+def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1) -> pd.DataFrame:
     """Return what was tried for architectures of ``TUNED``, and on pictures, on ``run``'s data.
 
     Columns ``experiment, rank`` (0 is the best), ``learning_rate, weight_decay, whitening`` (of
@@ -76,10 +76,10 @@ def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True
     for name in names:
         experiment = untuned(name)
         tried = {str(i): each for i, each in enumerate(candidates(experiment))}
-        runs = _ranked(tried, ds, FIRST_FOLDS, n_jobs, progress)
+        runs = _ranked(tried, ds, FIRST_FOLDS, n_jobs)
         if not experiment.filters:
             best = runs["experiment"].unique()[:BEST]
-            again = _ranked({i: tried[i] for i in best}, ds, FOLDS, n_jobs, progress)
+            again = _ranked({i: tried[i] for i in best}, ds, FOLDS, n_jobs)
             runs = pd.concat([again, runs[~runs["experiment"].isin(best)]])
         settings = pd.DataFrame([tried[i].settings() for i in runs["experiment"]])
         table = settings.reindex(columns=TRIED)
@@ -90,10 +90,10 @@ def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True
     return pd.concat(tables, ignore_index=True)
 
 
-def _ranked(tried: dict[str, Experiment], ds, n_folds: int, n_jobs: int, progress: bool):
+def _ranked(tried: dict[str, Experiment], ds, n_folds: int, n_jobs: int) -> pd.DataFrame:
     """Return runs of what is tried on the first folds, each with its score, the best first."""
     folds = range(n_folds)
-    runs = run(tried, ds, folds, range(1), PARTITION, n_jobs, progress, may_diverge=True)
+    runs = run(tried, ds, folds, partition=PARTITION, n_jobs=n_jobs, may_diverge=True)
     (target,) = runs["target"].unique()
     runs["score"] = TARGETS[target].sign * runs["validation"]
     if any(experiment.filters for experiment in tried.values()):

@@ -20,11 +20,11 @@ from hw1lib import faces
 from hw1lib.checks import FileError
 from hw1lib.study.experiment import TARGETS
 from hw1lib.study.record import from_each_face, tested_in
-from hw1lib.study.runs import RECORDED
+from hw1lib.study.runs import KEY, RECORDED
 
 PAGES = ("README.md", "MODEL_CARD.md", "PROTOCOL.md")
 KEYS = {  # what tells a row of a table, and the numbers in it that are compared
-    "runs": (["experiment", "fold", "seed"], ["test", "mae"]),
+    "runs": (KEY, ["test", "mae"]),
     "groups": (["experiment", "kind", "group"], ["n", "value", "low", "high"]),
     "confusion": (["experiment", "label", "predicted"], ["n"]),
     "bootstrap": (["first", "second"], ["mean", "low", "high", "p"]),
