@@ -189,8 +189,8 @@ def verify(options) -> None:
         if table["differ"].any():
             raise UserError(f"{table['differ'].sum():,} of {table['numbers'].sum():,} differ")
         return
-    recorded_run(options.name, options.fold, options.seed, folder)  # an error if there is none
-    told, same = train_again(options.name, faces.open(), options.fold, options.seed, folder)
+    known = recorded_run(options.name, options.fold, options.seed, folder)
+    told, same = train_again(known, faces.open(), folder)
     _say(told)
     if not same:
         raise UserError("it does not come out")

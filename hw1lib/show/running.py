@@ -54,7 +54,7 @@ def read_notebook(path: Path):
         raise FileError(f"{path}: not a notebook: {error}") from error
 
 
-def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
+def run_notebooks(notebooks: dict) -> dict[Path, str]:
     """Run notebooks, one on each core and the longest first; return which failed, and how.
 
     ``notebooks`` are by their paths. The outputs are put into them; a kernel runs in its file's
@@ -62,7 +62,7 @@ def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
     """
     at_once = min(joblib.cpu_count(), len(notebooks))
     clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
-    finished = bar(None, "report", len(notebooks), progress, unit="notebook")
+    finished = bar(None, "report", len(notebooks), unit="notebook")
     with finished, ThreadPoolExecutor(at_once) as pool:
         running = {}
         for path in sorted(notebooks, key=_rank):
