@@ -19,14 +19,9 @@ PAGE = NOTEBOOKS.parent / "report" / "index.html"
 
 def main(arguments=None) -> int:
     """Run one command; return the exit status."""
-    for name in ("stdout", "stderr"):  # nothing that is printed may end the work
-        stream = getattr(sys, name)
-        if stream is None:  # as in a service, whose worker processes then have none, either
-            stream = io.StringIO()
-            os.environ["PYTHONFAULTHANDLER"] = "0"
-        if hasattr(stream, "reconfigure"):
+    for stream in (sys.stdout, sys.stderr):  # nothing that is printed may end the work
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no "ф"
-        setattr(sys, name, stream)
     parser = _parser()
     options, others = parser.parse_known_args(arguments)
     if others and options.command is not lab:
@@ -56,9 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         of_command.set_defaults(command=command, data=None)
         add[command] = of_command.add_argument
         if command not in (homework, check, confirm):  # which take none, or two
-            add[command](
-                "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
-            )
+            data = "folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
+            add[command]("--data", help=data)
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
     add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
     add[report]("numbers", nargs="*", metavar="NN", help="of these notebooks alone, such as 02")
@@ -74,12 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
     seeds = "networks a test (default: 3); where training is long, 1"
     add[reproduce]("--seeds", type=int, default=3, metavar="N", help=seeds)
-    add[reproduce](
-        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
-    )
-    add[reproduce](
-        "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
-    )
+    for command in (reproduce, confirm):
+        of_cores = "processes (default: one a core)"
+        add[command]("--jobs", type=int, default=-1, metavar="N", help=of_cores)
+    reproduced = "a folder (default: reproduced, in the cache folder)"
+    add[reproduce]("--output", type=Path, help=reproduced)
     one = "an experiment: one of its networks is trained again (default: no training)"
     add[verify]("name", nargs="?", metavar="NAME", help=one)
     add[verify]("--fold", type=int, default=0, metavar="K", help="of NAME, 0 to 9 (default: 0)")
@@ -89,9 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     add[confirm]("--train", required=True, help="folder or archive: all of its faces train")
     add[confirm]("--test", required=True, help="folder or archive: its other faces test, once")
     add[confirm]("--output", type=Path, required=True, help="the JSON file of protocol and result")
-    add[confirm](
-        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
-    )
     return parser
 
 
@@ -118,15 +108,8 @@ def report(options) -> None:
     prepare(options)
     if options.figures:
         _check_can_write(options.figures / "figure.png")
-    _say(
-        build(
-            NOTEBOOKS,
-            output,
-            options.store,
-            numbers=options.numbers,
-            figures=options.figures,
-        )
-    )
+    chosen = {"numbers": options.numbers, "figures": options.figures}
+    _say(build(NOTEBOOKS, output, options.store, **chosen))
 
 
 def lab(options) -> None:
@@ -172,16 +155,21 @@ def check(options) -> None:
 def reproduce(options) -> None:
     """Run every experiment over folds, and record it: hours; interrupted, it goes on there."""
     from hw1lib import faces
-    from hw1lib.study.record import plan, record, summary, write_recording
+    from hw1lib.study import EXPERIMENTS
+    from hw1lib.study.record import record, summary, write_recording
 
     whole_number("--seeds", options.seeds)
     output = (options.output or cache_dir() / "reproduced").expanduser()
     _check_can_write(output / "runs.csv")
     ds = faces.open()
     _say(ds)
-    folds, seeds = range(options.folds), range(options.seeds)
-    _say(plan(folds, seeds))
-    results = record(ds, folds, seeds, options.jobs)
+    networks = (
+        f"{len(EXPERIMENTS)} experiments, {options.folds} tests, {options.seeds} networks each"
+    )
+    _say(
+        f"{networks} (where training is long, 1); those that the cache holds are not trained again"
+    )
+    results = record(ds, range(options.folds), range(options.seeds), options.jobs)
     write_recording(results, output)
     _say(summary(results))
     _say(output)
@@ -190,8 +178,8 @@ def reproduce(options) -> None:
 def verify(options) -> None:
     """Compute every recorded number again from each face's prediction; or train NAME again."""
     from hw1lib import faces
+    from hw1lib.study.runs import RECORDED
     from hw1lib.study.train_again import recorded_run, train_again
-    from hw1lib.study.verify import RECORDED
     from hw1lib.study.verify import verify as compare_all
 
     folder = (options.recording or RECORDED).expanduser()
@@ -201,8 +189,8 @@ def verify(options) -> None:
         if table["differ"].any():
             raise UserError(f"{table['differ'].sum():,} of {table['numbers'].sum():,} differ")
         return
-    recorded_run(options.name, options.fold, options.seed, folder)  # an error if there is none
-    told, same = train_again(options.name, faces.open(), options.fold, options.seed, folder)
+    known = recorded_run(options.name, options.fold, options.seed, folder)
+    told, same = train_again(known, faces.open(), folder)
     _say(told)
     if not same:
         raise UserError("it does not come out")
@@ -213,22 +201,15 @@ def confirm(options) -> None:
     from hw1lib import faces
     from hw1lib.study import confirm as confirmation
 
-    _check_jobs(options)
     output = options.output.expanduser()
     _check_can_write(output)
     confirmation.read(output)  # an error if it is another file
     train, test = (faces.open(path) for path in (options.train, options.test))
-    held = confirmation.confirm(train, test, output, options.jobs, say=_say)
+    held = confirmation.confirm(train, test, output, options.jobs, _say)
+    told = "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}"
     for row in held["result"]["claims"]:
-        _say(
-            "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}".format(**row)
-        )
+        _say(told.format(**row))
     _say(output)
-
-
-def _check_jobs(options) -> None:
-    if options.jobs == 0:
-        raise UserError("--jobs must be a number of processes, or -1 for one a core, not 0")
 
 
 def _set_environment(options) -> None:
@@ -254,11 +235,10 @@ def _check_notebooks() -> None:
 def _check_can_write(path: Path) -> None:
     """Raise FileError that names the file if it can't be written; its folder is made."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.is_file():  # beside a pipe or a device nothing is made
-            tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OSError as error:
         raise FileError(f"{path} can't be written: {error.strerror}") from error
 

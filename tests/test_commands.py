@@ -80,7 +80,6 @@ def test_report_of_a_folder_of_notebooks(tmp_path, monkeypatch, capsys):
         (["verify", "width/63"], "NAME must be one of width/64, "),
         (["verify", "width/64", "--fold", "10"], "no network width/64, fold 10, seed 0 is"),
         (["verify", "--recording", "."], "the recording in . holds no faces' predictions"),
-        ([*CONFIRM, "result", "--jobs", "0"], "--jobs must be a number of processes, or -1"),
         ([*CONFIRM, "a file/x"], "a file/x can't be written: "),
         ([*CONFIRM, "a file"], "a file is there, and no file of this command: it is kept"),
     ],

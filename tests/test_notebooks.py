@@ -214,7 +214,7 @@ def test_few_faces_of_one_gender_and_one_race_are_enough(path, tmp_path, monkeyp
     monkeypatch.setenv("HW1_DATA", str(drawn))
     monkeypatch.setenv("HW1_SCALE", "quick")
     notebooks = {path: running.read_notebook(path)}
-    assert running.run_notebooks(notebooks, progress=False) == {}
+    assert running.run_notebooks(notebooks) == {}
 
 
 @pytest.mark.slow

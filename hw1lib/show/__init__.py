@@ -23,7 +23,6 @@ from hw1lib.show.pictures import around_grey, face_sheet
 from hw1lib.show.plots import (
     GENDERS,
     RACES,
-    by_group,
     forest,
     model_comparison,
     race_names,

@@ -12,24 +12,22 @@ from matplotlib.patches import Rectangle
 
 from hw1lib.nn.gradients import PARAMETERS
 from hw1lib.show.display import ASSETS
-from hw1lib.show.plots import MARKERS, STYLES
 from hw1lib.show.tables import COLOURS, KEPT
 
 FORWARD, BACKWARD = "#005a8c", "#9c3a00"  # dark enough on white
 SMALL = 'fill="#555" font-size="11" text-anchor="middle"'
 MOST_SHEETS = 8  # of the maps of one layer so many are drawn
 ARROW = {"arrowstyle": "->", "color": "#444444"}
-# Of a 2-2-1 network's circles (x1, x2, the hidden units, the output) and numbers, in pixels
-CIRCLES = (60, 90), (60, 310), (370, 90), (370, 310), (700, 200)
+# Of the numbers of a 2-2-1 network, in pixels
 PLACES = {
     **{"x1": (60, 90), "x2": (60, 310), "b1": (370, 90), "b2": (370, 310), "c": (700, 200)},
     **{"u11": (200, 78), "u12": (168, 155), "u21": (168, 221), "u22": (200, 298)},
     **{"z1": (316, 36), "a1": (424, 36), "z2": (316, 256), "a2": (424, 256)},
     **{"v1": (565, 143), "v2": (565, 233), "p": (700, 146), "L": (862, 200), "t": (862, 250)},
     **{"dz1": (308, 144), "da1": (436, 144), "dz2": (308, 364), "da2": (436, 364)},
-    **{"du11": (200, 106), "du12": (168, 183), "du21": (168, 249), "du22": (200, 326)},
-    **{"dv1": (565, 171), "dv2": (565, 261), "dp": (700, 254)},
+    "dp": (700, 254),
 }
+PLACES |= {f"d{name}": (x, y + 28) for name, (x, y) in PLACES.items() if name[0] in "uv"}
 # What each step of back-propagation computes, and how; "_" writes a negative factor in brackets
 STEPS = {
     "": "Given: inputs x, weights u and v, biases b and c, and the target t.",
@@ -72,9 +70,9 @@ def cloud(points, pca, names) -> Figure:
         share = 100 * pca.explained_variance_ratio[i]
         label = f"component {i + 1}: {share:.0f} % of the variance"
         ends = pca.center + 2 * np.sqrt(variance) * np.outer((-1, 1), axis)
-        left.plot(*ends.T, STYLES[i], color=f"C{i}", linewidth=4, label=label)
+        left.plot(*ends.T, ("-", "--")[i], color=f"C{i}", linewidth=4, label=label)
         angle = np.degrees(np.arctan2(axis[1], axis[0])) % 180
-        right.plot(angle, variance, MARKERS[i], color=f"C{i}", markersize=8)
+        right.plot(angle, variance, "os"[i], color=f"C{i}", markersize=8)
     left.set(xlabel=names[0], ylabel=names[1], aspect="equal", title="The points")
     right.set(xlabel="direction (degrees from the horizontal)", ylabel="variance along it")
     right.set(xticks=range(0, 181, 45), ylim=(0, None), title="Looking for the largest variance")
@@ -94,17 +92,15 @@ def valley(paths: dict, curvature, step: int) -> str:
         path = np.asarray(path)[: step + 1]
         loss = float(curvature @ path[-1] ** 2) / 2
         said.append(f"{name}: loss {loss:.3g}")
-        svg += f'<text x="12" y="{158 * i + 18}" fill="{FORWARD}" font-weight="bold">{name}</text>'
-        svg += f'<text x="300" y="{158 * i + 18}" fill="{FORWARD}">step {step}: '
-        svg += f"loss {loss:.3g}</text>"
+        top = 158 * i + 18
+        svg += _text(12, top, name, f'fill="{FORWARD}" font-weight="bold"')
+        svg += _text(300, top, f"step {step}: loss {loss:.3g}", f'fill="{FORWARD}"')
         panel = ""
         for height in 2.0 ** np.arange(-2, 9, 2):  # each line four times the loss of the next
             rx, ry = 44 * np.sqrt(2 * height / curvature)
             panel += f'<ellipse cx="496" cy="62" rx="{rx:.1f}" ry="{ry:.1f}" stroke="#aaa"/>'
-        for mark in (-10, -5, 0):
-            panel += f'<text x="{496 + 44 * mark}" y="121" {SMALL}>{mark}</text>'
-        for mark in (-1, 1):
-            panel += f'<text x="8" y="{66 - 44 * mark}" {SMALL}>{mark}</text>'
+        panel += "".join(_text(496 + 44 * mark, 121, mark, SMALL) for mark in (-10, -5, 0))
+        panel += "".join(_text(8, 66 - 44 * mark, mark, SMALL) for mark in (-1, 1))
         points = [f"{496 + 44 * x:.1f},{62 - 44 * y:.1f}" for x, y in path]
         panel += f'<polyline points="{" ".join(points)}" stroke="{FORWARD}"/>'
         for point in points:
@@ -112,14 +108,19 @@ def valley(paths: dict, curvature, step: int) -> str:
             panel += f'<circle cx="{x}" cy="{y}" r="2" fill="{FORWARD}"/>'
         panel += f'<circle cx="{x}" cy="{y}" r="5" fill="{BACKWARD}"/>'
         panel += '<path d="M491 62h10M496 57v10" stroke="black" stroke-width="2"/>'
-        frame = f'x="12" y="{158 * i + 26}" width="628" height="124" viewBox="0 0 628 124"'
+        frame = f'x="12" y="{top + 8}" width="628" height="124" viewBox="0 0 628 124"'
         svg += f'<svg {frame} fill="none"><rect width="628" height="124" fill="#f6f6f6"/>'
         svg += f"{panel}</svg>"
     height = 158 * len(paths) + 14
-    svg += f'<text x="640" y="{height - 4}" text-anchor="end" fill="black">first weight across, '
-    svg += "second weight up, one scale; cross: the minimum</text>"
+    axes = "first weight across, second weight up, one scale; cross: the minimum"
+    svg += _text(640, height - 4, axes, 'text-anchor="end" fill="black"')
     told = f"step {step} through a narrow valley: {'; '.join(said)}"
     return _on_white(652, height + 4, f'<g font-size="13">{svg}</g>', told)
+
+
+def _text(x, y, words, look: str = "") -> str:
+    """Return text for an SVG; ``look`` are its other attributes."""
+    return f'<text x="{x}" y="{y}" {look}'.rstrip() + f">{words}</text>"
 
 
 def _on_white(width: int, height: int, inside: str, said: str) -> str:
@@ -176,7 +177,7 @@ def _pill(name: str, number: str, kind: str, edge: bool = False) -> str:
     around = f'x="{x - width / 2 - 4:g}" y="{y - 15}" width="{width + 8}" height="30" rx="8"'
     line = f'<rect {around} fill="none" stroke="currentColor" stroke-width="2"/>' if edge else ""
     box = f'x="{x - width / 2:g}" y="{y - 11}" width="{width}" height="22" rx="6"'
-    letters = f'<text x="{x}" y="{y + 5}" fill="#000000">{text}</text>'
+    letters = _text(x, y + 5, text, 'fill="#000000"')
     return f'{line}<g style="{KEPT}"><rect {box} fill="{COLOURS[kind]}"/>{letters}</g>'
 
 
@@ -184,7 +185,7 @@ def _network_221(pills: str, told: str) -> str:
     edges = "M60 90L370 90M60 90L370 310M60 310L370 90M60 310L370 310"
     edges += "M370 90L700 200M370 310L700 200M700 200L862 200"
     svg = f'<path d="{edges}" stroke="#888888" stroke-width="1.5"/>'
-    for x, y in CIRCLES:
+    for x, y in (PLACES[name] for name in ("x1", "x2", "b1", "b2", "c")):
         svg += f'<circle cx="{x}" cy="{y}" r="40" fill="#eeeeee" stroke="#888888"/>'
     look = 'font-size="14" text-anchor="middle" style="max-width:100%;height:auto" role="img"'
     size = 'width="930" height="390" viewBox="0 0 930 390"'
@@ -198,19 +199,19 @@ def softmax_bars(z, p) -> str:
     """
     z, p = np.asarray(z), np.asarray(p)
     e = np.exp(z)
-    svg = '<text x="60" y="16" text-anchor="end">logit z</text>'
-    svg += '<text x="130" y="16" text-anchor="end">e^z</text>'
-    svg += '<text x="150" y="16">p = e^z / sum</text>'
+    right = 'text-anchor="end"'
+    svg = _text(60, 16, "logit z", right) + _text(130, 16, "e^z", right)
+    svg += _text(150, 16, "p = e^z / sum")
     for i in range(len(z)):
         y, width = 26 + 26 * i, 200 * p[i]
-        svg += f'<text x="60" y="{y + 15}" text-anchor="end">z{i} = {z[i]:g}</text>'
-        svg += f'<text x="130" y="{y + 15}" text-anchor="end">{e[i]:.2f}</text>'
+        svg += _text(60, y + 15, f"z{i} = {z[i]:g}", right)
+        svg += _text(130, y + 15, f"{e[i]:.2f}", right)
         colour = to_hex(f"C{i}")
         svg += f'<rect x="150" y="{y}" width="{width:.1f}" height="20" fill="{colour}"/>'
-        svg += f'<text x="{156 + width:.1f}" y="{y + 15}">{p[i]:.3f}</text>'
+        svg += _text(f"{156 + width:.1f}", y + 15, f"{p[i]:.3f}")
     y = 26 * (len(z) + 1)
     svg += f'<path d="M80 {y}H130" stroke="currentColor"/>'
-    svg += f'<text x="130" y="{y + 17}" text-anchor="end">{e.sum():.2f}</text>'
+    svg += _text(130, y + 17, f"{e.sum():.2f}", right)
     said = ", ".join(f"{share:.3f}" for share in p)
     size = f'width="410" height="{y + 26}" viewBox="0 0 410 {y + 26}"'
     look = f'fill="currentColor" font-size="14" role="img" aria-label="p = {said}"'
@@ -247,7 +248,7 @@ def decision_regions(panels, names) -> Figure:
 
 
 def passes(x, kernel, w, values, gradients) -> str:
-    """Return the drawing of question 3 with numbers on it, as SVG for ``drawing`` or ``steps``.
+    """Return the drawing of question 3 with numbers on it, as SVG for ``steps``.
 
     Above each name stands its value, as ``nn.gradients.forward`` returns it for x, kernel and w;
     below it the gradient, as ``closed_form`` returns it. Of either a part will do.
@@ -255,25 +256,22 @@ def passes(x, kernel, w, values, gradients) -> str:
     pixels = {f"x{r + 1}{c + 1}": x[r][c] for r, c in np.ndindex(4, 4)}
     values = values | pixels | dict(zip(PARAMETERS, [*w, *np.ravel(kernel)], strict=True))
     gradients = {"output" if name == "error" else name: g for name, g in gradients.items()}
-    back = f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
+    plain, back = 'font-size="13"', f'font-size="13" font-weight="bold" fill="{BACKWARD}"'
 
     def numbered(name_drawn):
         name, x, y = name_drawn[1], name_drawn[2], float(name_drawn[3])
         step = 25 if name[0] in "cy" else 20  # clear of the circles
-        text = ""
-        if name in values:
-            value = f"{values[name]:z.2f}".replace("-", "−")
-            text = f'<text x="{x}" y="{y - step:g}" font-size="13">{value}</text>'
-        if name in gradients:
-            gradient = f"{gradients[name]:z.2f}".replace("-", "−")
-            text += f'<text x="{x}" y="{y + step:g}" {back}>{gradient}</text>'
-        return name_drawn[0] + text
+        text = name_drawn[0]
+        for numbers, place, look in ((values, y - step, plain), (gradients, y + step, back)):
+            if name in numbers:
+                number = f"{numbers[name]:z.2f}".replace("-", "−")
+                text += _text(x, f"{place:g}", number, look)
+        return text
 
     svg = (ASSETS / "question3.svg").read_text(encoding="utf-8")
     svg = svg.replace("question3-", f"passes-{len(values)}-{len(gradients)}-")  # several on a page
     svg = re.sub(r'<text class="(\w+)" x="(\S+)" y="(\S+)">.*?</text>', numbered, svg)
-    legend = '<text x="882" y="24" font-size="13">above: value</text>'
-    legend += f'<text x="882" y="44" {back}>below: gradient</text>'
+    legend = _text(882, 24, "above: value", plain) + _text(882, 44, "below: gradient", back)
     return svg.replace("</svg>", f"{legend}</svg>")
 
 

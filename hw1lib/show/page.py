@@ -36,7 +36,7 @@ def to_html(notebooks, facts=None) -> str:
     section the title, what the reader is asked to guess, the first picture and the last sentence.
     """
     notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
-    page = _Page("\n".join(cell.source for notebook in notebooks for cell in notebook.cells))
+    page = _Page()
     exporter = HTMLExporter(
         template_name=ASSETS.name,
         extra_template_basedirs=[str(ASSETS.parent)],
@@ -59,8 +59,7 @@ def to_html(notebooks, facts=None) -> str:
 class _Page:
     """What the notebooks on one page share: ids, links, formulas, the index, and the top."""
 
-    def __init__(self, sources: str):
-        self.sources = sources
+    def __init__(self):
         self.taken: set[str] = set()  # ids
         self.figures: list[tuple[tuple, tuple[str, str, str]]] = []  # number; id, name, text
         self.formulas = Formulas()
@@ -161,14 +160,11 @@ class _Renderer(IPythonRenderer):
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
     def link(self, text, url, title=None):
-        name, _, fragment = url.removeprefix("./").partition("#")
+        name, _, fragment = url.partition("#")
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
-        if notebook and not fragment:
-            url = f"#{notebook[1]}"
-        elif fragment and (notebook or not name):
+        if notebook or not name:
             number = notebook[1] if notebook else self.page.number
-            written = f'<a id="{fragment}">' in self.page.sources  # as it is, not made of a heading
-            url = f"#{fragment}" if written else f"#{_slug(f'{number}-{fragment}')}"
+            url = "#" + _slug(f"{number}-{fragment}")  # as ``heading`` makes it
         return super().link(text, url, title)
 
     def table(self, text):

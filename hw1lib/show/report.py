@@ -46,7 +46,6 @@ def build(
     notebooks: Path,
     output: Path,
     store: bool = False,
-    progress: bool = True,
     facts: dict[str, str] | None = None,
     numbers=(),
     figures: Path | None = None,
@@ -69,7 +68,7 @@ def build(
         paths = [by_number[number] for number in sorted(set(numbers))]
     facts = this_run() if facts is None else facts
     done = {path: read_notebook(path) for path in paths}
-    failed = run_notebooks(done, progress)
+    failed = run_notebooks(done)
     for path in paths:
         if store and path not in failed:
             write_text(path, nbformat.writes(done[path]) + "\n")

@@ -16,14 +16,12 @@ from hw1lib.study.comparisons import (
     verdict_table,
     wilson,
 )
+from hw1lib.study.experiment import TARGETS, Experiment
 from hw1lib.study.experiments import (
     CONV_TUNED,
     EXPERIMENTS,
     RECONSTRUCTED,
-    TARGETS,
     TUNED,
-    Experiment,
-    Target,
     full_scale,
     limit_epochs,
 )

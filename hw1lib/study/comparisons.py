@@ -15,12 +15,14 @@ import pandas as pd
 from scipy import stats
 
 from hw1lib.checks import unmasked
-from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED
 from hw1lib.study.published import PUBLISHED, Published, read_table
 from hw1lib.study.runs import fold_means, of_experiments, recorded
 
-SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
-FEW_FOLDS = 2  # say too little about their spread
+SAME = {"rmse": 0.1, "accuracy": 0.5}  # differences within it are of no use to anyone
+UNITS = {"rmse": "years", "accuracy": "points"}  # of a difference
+FEW_FOLDS, FEW_FACES = 2, 20  # no more folds, or fewer faces, say too little
 # Of the two experiments the factor alone differs, fields of Experiment; or it is one of
 TUNED = "each tuned"  # with the same budget
 PICTURES = "pixels; each tuned"  # each with its own
@@ -58,8 +60,7 @@ def paired(values, reference) -> tuple[float, float, float]:
     """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair."""
     if len(values) != len(reference):
         raise ValueError(f"there must be pairs, not {len(values)} and {len(reference)} numbers")
-    unmasked("reference", reference)
-    return interval(np.asarray(unmasked("values", values), float) - np.asarray(reference, float))
+    return interval(np.ma.asarray(values, float) - np.ma.asarray(reference, float))
 
 
 def wilson(right: int, n: int) -> tuple[float, float, float]:
@@ -99,9 +100,8 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
         for side, sign in ((first, 1), (second, -1)):
             errors = side.loc[side["fold"] == fold, "error"].to_numpy(np.float32)
             errors = errors.reshape(-1, n_faces)  # (networks, faces)
-            means = counts @ (errors**2).T / n_faces  # (n, networks)
-            metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-            totals += sign * metric.mean(axis=1)
+            squares = counts @ (errors**2).T / n_faces  # (n, networks)
+            totals += sign * TARGETS[target].result(squares).mean(axis=1)
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
     rarer = 1 + min((totals <= 0).sum(), (totals >= 0).sum())  # what was measured counts as a draw
     return float(low), float(high), min(1.0, 2 * float(rarer) / (n + 1))
@@ -125,11 +125,9 @@ def errors_by_group(tested: pd.DataFrame, groups, target: str) -> pd.DataFrame:
     high`` (Student t over the folds; NaN for a group that one fold or two have).
     """
     rows = {}
-    groups = np.asarray(unmasked("groups", groups))
-    for group, its in tested.groupby(groups):
-        means = (its["error"] ** 2).groupby([its["fold"], its["seed"]]).mean()
-        metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-        folds = metric.groupby("fold").mean()
+    for group, its in tested.groupby(np.asarray(groups)):
+        squares = (its["error"] ** 2).groupby([its["fold"], its["seed"]]).mean()
+        folds = TARGETS[target].result(squares).groupby("fold").mean()
         value, low, high = interval(folds)
         if len(folds) <= FEW_FOLDS:
             low = high = np.nan
@@ -145,15 +143,15 @@ def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
     return pd.concat(tables, names=["kind", "group"]).reset_index()
 
 
-def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
+def by_label(table: pd.DataFrame, races, genders) -> dict[str, pd.DataFrame]:
     """Return what ``errors_by_label`` returns as a table for each kind, with names for codes.
 
-    Groups of fewer than ``least`` faces are left out; a table may be empty.
+    Groups of fewer than 20 faces are left out; a table may be empty.
     """
     names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
     tables = {}
     for kind, part in table.groupby("kind"):
-        part = part[part["n"] >= least].set_index("group")[["n", "value", "low", "high"]]
+        part = part[part["n"] >= FEW_FACES].set_index("group")[["n", "value", "low", "high"]]
         tables[str(kind)] = part.rename(index=names.get(str(kind), {}))
     return tables
 
@@ -167,7 +165,7 @@ def verdict(metric: str, low: float, high: float) -> str:
     if metric == "accuracy":  # where more is better
         low, high = -high, -low
     if -same <= low and high <= same:
-        return "the same within " + ("0.1 years" if metric == "rmse" else "0.5 points")
+        return f"the same within {same} {UNITS[metric]}"
     return "yes" if high < 0 else "no" if low > 0 else "inconclusive"
 
 
@@ -229,24 +227,16 @@ def same_settings(runs: pd.DataFrame) -> tuple[int, int]:
 
 
 def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
-    """Return every comparison whose two experiments are among the runs.
+    """Return every comparison whose two experiments are among the runs; the index is the questions.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        As ``run`` or ``recorded`` returns them.
-    of : str or tuple of str
-        Only those whose first experiment's name begins so; p values are corrected for all of them
-        nevertheless.
+    ``of`` takes those whose first experiment's name begins so, or in one of several ways; p values
+    are corrected for all of them nevertheless.
 
-    Returns
-    -------
-    DataFrame
-        Index the questions; the columns of ``Comparison``, ``else_differs, metric``, ``published``
-        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm,
-        verdict, margin`` (differences within it are of no use) and ``times_noise``, the mean in
-        ``own_noise``. Of the recorded runs the interval is the wider one of Student's t over the
-        folds and the bootstrap, and p the larger.
+    The columns are those of ``Comparison``, ``else_differs, metric``, ``published`` (difference, or
+    NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm, verdict, margin``
+    (differences within it are of no use) and ``times_noise``, the mean in ``own_noise``. Of the
+    recorded runs the interval is the wider one of Student's t over the folds and the bootstrap, and
+    p the larger.
     """
     held = set(runs["experiment"])
     bootstraps = recorded("bootstrap").set_index(["first", "second"]).to_dict("index")
@@ -287,7 +277,7 @@ COLUMNS += ["mean", "low", "high", "p", "holm", "verdict", "margin", "times_nois
 
 def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
     """Return ``compare``'s table to read; "*" marks a verdict that Holm's correction takes away."""
-    unit = compared["metric"].map({"rmse": "years", "accuracy": "points"})
+    unit = compared["metric"].map(UNITS)
     doubtful = compared["verdict"].isin(["yes", "no"]) & (compared["holm"] > 0.05)
     ends = zip(compared["low"], compared["high"], strict=True)
     columns = {

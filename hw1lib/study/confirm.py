@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +16,14 @@ import pandas as pd
 from hw1lib import faces
 from hw1lib.checks import FileError, UserError
 from hw1lib.files import write_text
-from hw1lib.study.comparisons import SAME
-from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
+from hw1lib.study.comparisons import SAME, UNITS
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED
 from hw1lib.study.record import provenance
 from hw1lib.study.runs import _code, face_errors, run
 from hw1lib.study.two_archives import CLOSER, TwoArchives
 
 SEEDS = (0, 1, 2)  # networks of each experiment
-UNITS = {"rmse": "years", "accuracy": "points"}  # of a difference
 DRAWS = 2000  # of the bootstrap
 
 
@@ -121,15 +120,8 @@ def protocol(train: faces.FaceDataset, test: faces.FaceDataset) -> dict:
     return json.loads(json.dumps(fixed))
 
 
-def confirm(
-    train: faces.FaceDataset,
-    test: faces.FaceDataset,
-    output,
-    n_jobs: int = -1,
-    progress: bool = True,
-    say: Callable[[str], Any] = print,
-) -> dict:
-    """Test ``CLAIMS``, write protocol and result to a file, and return them.
+def confirm(train: faces.FaceDataset, test: faces.FaceDataset, output, n_jobs: int, say) -> dict:
+    """Test ``CLAIMS``, write protocol and result to a file, and return them; ``say`` prints.
 
     The protocol is written before anything is trained. A file that holds another one is refused; of
     the same one, what was interrupted goes on, and what is finished is not done again.
@@ -151,9 +143,9 @@ def confirm(
         f"trained on all {len(train):,} faces of {train.source}, and tested once on those of the "
         f"{len(test):,} of {test.source} that have no near-duplicate there"
     )
-    both = TwoArchives(train, test, progress)
+    both = TwoArchives(train, test)
     say(f"{len(both.rows):,} faces are tested; left out: {both.left_out}")
-    runs = run(NAMES, both, [0], SEEDS, n_jobs=n_jobs, progress=progress)
+    runs = run(NAMES, both, [0], SEEDS, n_jobs=n_jobs)
     held["result"] = {"tested": len(both.rows), "left_out": both.left_out, **results(runs, both)}
     _write(held, output)
     return held

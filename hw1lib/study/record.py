@@ -20,79 +20,55 @@ from hw1lib import faces
 from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
 from hw1lib.study.comparisons import compare, difference, errors_by_label, fold_differences
-from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER, TARGETS, TUNED
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.runs import COLUMNS, face_errors, fold_means, run
+from hw1lib.study.runs import COLUMNS, KEY, face_errors, fold_means, run
 from hw1lib.study.simple_models import baselines, compare_normalizers
 from hw1lib.study.tables import published_table
 from hw1lib.study.training import score
-from hw1lib.study.tuning import BEST, CONV_SETTINGS, FIRST_FOLDS, FOLDS, SETTINGS, tune
+from hw1lib.study.tuning import tune
 
 LONG = 1000  # experiments of so many epochs get one network a fold
 RUNG_FOLDS = 3  # of each rung of the ladder, one network a fold
-KEY = ["experiment", "fold", "seed"]
 HUNDREDTHS = {"age": 100, "gender": 1, "race": 1}  # ages are recorded in hundredths of a year
 BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race", "conv/gender")
 
 
-def record(
-    ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
-) -> dict:
+def record(ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1) -> dict:
     """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
     short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG}
     long = {n: e for n, e in EXPERIMENTS.items() if e.epochs >= LONG}
-    how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
-    both = [run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)]
+    both = [run(short, ds, folds, seeds, n_jobs=n_jobs)]
+    both.append(run(long, ds, folds, seeds[:1], n_jobs=n_jobs))
     by_experiment = dict(list(pd.concat(both).groupby("experiment")))
     runs = pd.concat([by_experiment[name] for name in EXPERIMENTS])
-    data = ds.features(progress=progress)
+    data = ds.features()
     simple = [baselines(data, target, folds) for target in TARGETS]
-    l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
+    l2 = baselines(ds.features("l2"), "age", folds)  # the reconstructed get it
     simple.append(l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age"))
     runs = pd.concat([runs, *simple], ignore_index=True)
     arrays = each_face(runs, data)
     follows = from_each_face(runs, arrays, data)
     first = runs[runs["seed"] == 0]
-    kept = ds.preprocessor(progress=progress).explained_variance_ratio.round(6)
+    kept = ds.preprocessor().explained_variance_ratio.round(6)
     variance = pd.Series(kept, np.arange(1, len(kept) + 1), name="ratio")
     return {
         **follows,
         "curves": _stacked(first.set_index(KEY)["curve"].dropna(), KEY),
         "settings": settings_table(),
-        "tuning": tune(ds, **how),
-        "ladder": ladder(ds, folds[:RUNG_FOLDS], **how),
+        "tuning": tune(ds, n_jobs=n_jobs),
+        "ladder": ladder(ds, folds[:RUNG_FOLDS], n_jobs),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
-        "duplicate_leakage": duplicate_leakage(data, seeds, **how),
+        "duplicate_leakage": duplicate_leakage(data, seeds, n_jobs),
         "variance": variance.rename_axis("component").reset_index(),
-        "normalizers": compare_normalizers(ds, progress=progress),
+        "normalizers": compare_normalizers(ds),
         "provenance": provenance(ds),
         "faces": arrays,
     }
 
 
-def plan(folds=range(10), seeds=range(3)) -> str:
-    """Say how many networks ``record`` trains, and of which kinds."""
-    once = {replace(e, target=e.targets[0]) for e in EXPERIMENTS.values()}
-    pictures = sum(len(e.filters) > 0 for e in once)
-    long = sum(e.epochs >= LONG for e in once)
-    short = len(once) - pictures - long
-    rungs = len(set(LADDER.values()) - once)
-    tuning = len(TUNED) * (SETTINGS * FIRST_FOLDS + BEST * (FOLDS - FIRST_FOLDS))
-    lines = {
-        f"of {short} experiments on features": short * len(folds) * len(seeds),
-        f"of {long} experiments of {LONG:,} epochs or more": long * len(folds),
-        "on pictures, each for all labels": pictures * len(folds) * len(seeds),
-        f"on pictures, of {rungs} other rungs of the ladder": rungs * len(folds[:RUNG_FOLDS]),
-        f"to choose settings of {len(TUNED)} architectures": tuning,
-        "to choose settings on pictures": CONV_SETTINGS * FIRST_FOLDS,
-        "with near-duplicates on both sides": 10 * len(seeds),
-    }
-    text = "\n".join(f"{number:6,} {kind}" for kind, number in lines.items())
-    total = f"{sum(lines.values()):,} networks; those that the cache holds are not trained again:"
-    return f"{total}\n{text}"
-
-
-def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
+def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1) -> pd.DataFrame:
     """Return what each change of the network on pictures gained, a row a rung of ``LADDER``.
 
     Columns ``rung, changed, epochs, seconds`` (median), ``age`` (RMSE), ``mae`` (years), ``gender,
@@ -103,7 +79,7 @@ def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1, progress: bool = True)
     for target in TARGETS:
         learn_it = {rung: e for rung, e in LADDER.items() if target in e.targets}
         rungs = {rung: replace(e, target=target) for rung, e in learn_it.items()}
-        runs[target] = run(rungs, ds, folds, n_jobs=n_jobs, progress=progress)
+        runs[target] = run(rungs, ds, folds, n_jobs=n_jobs)
     rows: list[dict] = []
     for rung, experiment in LADDER.items():
         its = runs["age"][runs["age"]["experiment"] == rung]
@@ -154,9 +130,7 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
     """
     arrays = {name: data.labels[name].to_numpy(np.int16) for name in TARGETS}
     arrays["group"] = np.asarray(data.groups, np.int32)
-    arrays["fold"] = np.full(len(data), -1, np.int8)
-    for fold in runs["fold"].unique():
-        arrays["fold"][data.folds()[fold][2]] = fold
+    arrays["fold"] = tested_in(data, runs["fold"].unique())
     limits = np.iinfo(np.int16)
     for (name, seed), its in runs.groupby(["experiment", "seed"]):
         predicted = np.full(len(data), limits.min, np.int16)
@@ -166,6 +140,14 @@ def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
             predicted[data.folds()[fold][2]] = rounded.clip(limits.min + 1, limits.max)
         arrays[f"{name}:{seed}"] = predicted
     return arrays
+
+
+def tested_in(data, folds) -> np.ndarray:
+    """Return in which of these folds each face is tested, or -1."""
+    tested = np.full(len(data), -1, np.int8)
+    for fold in folds:
+        tested[data.folds()[fold][2]] = fold
+    return tested
 
 
 def from_each_face(runs: pd.DataFrame, arrays, data) -> dict[str, pd.DataFrame]:
@@ -252,9 +234,7 @@ def summary(results: dict) -> str:
     )
 
 
-def duplicate_leakage(
-    data: faces.Data, seeds=range(3), n_jobs: int = -1, progress: bool = True
-) -> pd.DataFrame:
+def duplicate_leakage(data: faces.Data, seeds=range(3), n_jobs: int = -1) -> pd.DataFrame:
     """Return the test RMSE of ``width/64`` with folds at random, and with near-duplicates together.
 
     Both are measured on the same faces: all, those with a near-duplicate, the others (``kind``).
@@ -265,7 +245,7 @@ def duplicate_leakage(
     squares = {}
     for kind, its_groups in (("random", np.arange(len(data))), ("together", groups)):
         dealt = replace(data, groups=its_groups)
-        runs = run("width/64", dealt, range(10), seeds, n_jobs=n_jobs, progress=progress)
+        runs = run("width/64", dealt, range(10), seeds, n_jobs=n_jobs)
         tested = face_errors(runs, "width/64", dealt)
         squares[kind] = (tested["error"] ** 2).groupby(level=0).mean()
     both = pd.DataFrame(squares).dropna()  # a face that found no room in a fold is in no test

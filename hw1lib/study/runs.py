@@ -18,7 +18,6 @@ import re
 import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -32,9 +31,12 @@ from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
 from hw1lib.progress import bar, processes
-from hw1lib.study.experiments import Experiment, by_name
+from hw1lib.study.experiment import Experiment
+from hw1lib.study.experiments import by_name
 from hw1lib.study.training import score, train_and_measure
 
+RECORDED = Path(__file__).with_name("recorded")
+KEY = ["experiment", "fold", "seed"]
 COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
 COLUMNS += ["epochs", "best_epoch", "seconds", "participation_ratio", "drawn", "curve", "predicted"]
 CANT_BE_SENT = (
@@ -208,19 +210,17 @@ def recorded(name: str = "runs"):
     files of study/recorded. ``"search"``, what comes near to the report's numbers, is of the first
     recording, of 26 November 2026; its code is gone.
     """
-    folder = resources.files("hw1lib.study").joinpath("recorded")
     if name == "provenance":
-        return json.loads(folder.joinpath("provenance.json").read_text())
-    names = sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".csv"))
+        return json.loads((RECORDED / "provenance.json").read_text())
+    names = sorted(path.stem for path in RECORDED.glob("*.csv"))
     if name not in names:
         raise ValueError(f"there is no recorded table {name!r}; there are {', '.join(names)}")
-    with folder.joinpath(f"{name}.csv").open() as file:
-        table = pd.read_csv(file)
+    table = pd.read_csv(RECORDED / f"{name}.csv")
     if name == "runs":
-        by_run = recorded("curves").groupby(["experiment", "fold", "seed"])
+        by_run = recorded("curves").groupby(KEY)
         curves = {run: curve.iloc[:, 3:].reset_index(drop=True) for run, curve in by_run}
-        runs = zip(table["experiment"], table["fold"], table["seed"], strict=True)
-        table["curve"] = [curves.get(run) for run in runs]  # of one network a fold
+        runs = table[KEY].itertuples(index=False)
+        table["curve"] = [curves.get(tuple(run)) for run in runs]  # of one network a fold
     return table
 
 
@@ -234,7 +234,7 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
     chosen = runs[runs["experiment"].isin(names)]
     if "drawn" in chosen and len(chosen["drawn"].unique()) > 1:
         raise ValueError("runs on drawn faces stand among runs on others: choose by column drawn")
-    lost = chosen.loc[chosen["test"].isna(), ["experiment", "fold", "seed"]].to_numpy().tolist()
+    lost = chosen.loc[chosen["test"].isna(), KEY].to_numpy().tolist()
     if lost:
         raise ValueError(f"networks diverged, and can't be left out: experiment, fold, seed {lost}")
     return chosen

@@ -31,22 +31,20 @@ def baselines(data: faces.Data, target: str, folds=range(10)) -> pd.DataFrame:
         models = {"mean": DummyRegressor(), "linear": LinearRegression()}
     else:
         models = {"largest": DummyClassifier(), "logistic": logistic_regression()}
-    jobs = [(f"{name}/{target}", models[name], fold) for name in models for fold in folds]
-    return pd.DataFrame([_fit(data, target, *job) for job in jobs], columns=COLUMNS)
+    rows = []
+    for name, model in models.items():
+        for fold in folds:
+            train, _, test = data.split(target, fold)
+            predicted = _predicted(model, train.X, train.y, test.X)
+            row = {"experiment": f"{name}/{target}", "target": target, "fold": fold, "seed": 0}
+            row |= {"drawn": data.drawn, "train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
+            rows.append(row | score(target, test.y, predicted) | {"predicted": predicted})
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def logistic_regression():
     """Return a new logistic regression on features that are equally wide."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-
-
-def _fit(data, target, name, model, fold) -> dict:
-    """Return one row of Runs."""
-    train, _, test = data.split(target, fold)
-    predicted = _predicted(model, train.X, train.y, test.X)
-    row = {"experiment": name, "target": target, "fold": fold, "seed": 0, "drawn": data.drawn}
-    row |= {"train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
-    return row | score(target, test.y, predicted) | {"predicted": predicted}
 
 
 def _predicted(model, X, y, X_test):
@@ -58,18 +56,18 @@ def _predicted(model, X, y, X_test):
 # -- normalisers ----------------------------------------------------------------------------------
 
 
-def compare_normalizers(ds: faces.FaceDataset, n: int = 3000, progress=True) -> pd.DataFrame:
+def compare_normalizers(ds: faces.FaceDataset, n: int = 3000) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
     A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
     age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
     rows = np.sort(np.random.default_rng(2).permutation(len(ds))[:n])
-    images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
+    images, labels = ds.images(rows, progress=True), ds.labels.iloc[rows]
     splits = list(KFold(min(10, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
-    for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
+    for name in bar(faces.NORMALIZERS, "normalizers"):
         preprocessor = faces.Preprocessor(n_components, name).fit(images, progress=False)
         X = preprocessor.transform(images)
         variance = round(float(preprocessor.explained_variance_ratio.sum()), 5)

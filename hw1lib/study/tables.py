@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.study.comparisons import FEW_FOLDS, interval
-from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS, Experiment
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import RECONSTRUCTED
 from hw1lib.study.published import OTHERS, PUBLISHED, SAME_RUN
 from hw1lib.study.runs import fold_means, recorded
 
@@ -27,22 +28,14 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
 def published_table(names, runs=None, known=None) -> pd.DataFrame:
     """Return mean test RMSE in years, or accuracy: published, recorded on UTKFace, of this run.
 
-    Parameters
-    ----------
-    names : str, iterable of str, or dict
-        Experiments, and baselines such as "linear/age", that were run, recorded or published; a
-        dict says what their rows are called, or holds Experiments as ``run`` takes them. A row of
-        the report with the settings of another shows that one's run (``SAME_RUN``).
-    runs : DataFrame, optional
-        Of this run. Drawn faces have a column that says so: they are no match for the others.
-    known : DataFrame, optional
-        The recorded runs (default: ``recorded()``).
+    ``names`` are of experiments, and of baselines such as "linear/age", that were run, recorded or
+    published; a dict says what their rows are called. ``runs`` are of this run: drawn faces have a
+    column that says so, and are no match for the others. ``known`` are the recorded runs (default:
+    ``recorded()``).
 
-    Returns
-    -------
-    DataFrame
-        A row a name: means over the folds with their 95 % interval. A column says whose run it
-        is that a row shows, if it has another name. A column that would be empty is left out.
+    A row a name: means over the folds with their 95 % interval. A row of the report with the
+    settings of another shows that one's run (``SAME_RUN``), and a column says so. A column that
+    would be empty is left out.
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs
@@ -56,16 +49,10 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
         if name in PUBLISHED:
             value = PUBLISHED[name].value
             printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
-        given = names[name] if isinstance(names, dict) else name
         both = [name, name + RECONSTRUCTED]
-        if isinstance(given, Experiment):  # a reader's own, that may be one of ours
-            same = [n for n, its in EXPERIMENTS.items() if its == given and n != name]
-            given = name
-        else:
-            same = [SAME_RUN[its] for its in both if its in SAME_RUN]
-            both = [SAME_RUN.get(its, its) for its in both]
-        properly, again = both
-        rows[given] = {
+        same = [SAME_RUN[its] for its in both if its in SAME_RUN]
+        properly, again = (SAME_RUN.get(its, its) for its in both)
+        rows[names[name] if isinstance(names, dict) else name] = {
             "published": printed,
             f"{faces}, reconstructed": _cell(known, again, metric),
             f"{faces}, trained properly": _cell(known, properly, metric),

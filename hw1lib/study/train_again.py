@@ -10,10 +10,10 @@ import pandas as pd
 
 from hw1lib import faces
 from hw1lib.checks import UserError, one_of
-from hw1lib.study.experiments import EXPERIMENTS, TARGETS
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS
 from hw1lib.study.record import each_face
 from hw1lib.study.training import train_and_measure
-from hw1lib.study.verify import RECORDED
 
 # How far a test result may be from the recorded one on another processor, whose rounding carries
 # training elsewhere. Measured with OpenBLAS's kernels Haswell, Sandybridge and SkylakeX, each in a
@@ -24,28 +24,25 @@ from hw1lib.study.verify import RECORDED
 DISTANCE = {"rmse": 0.3, "accuracy": 0.02}
 
 
-def recorded_run(name: str, fold: int, seed: int, folder=RECORDED) -> pd.Series:
+def recorded_run(name: str, fold: int, seed: int, folder: Path) -> pd.Series:
     """Return the row of a recorded network; UserError if there is none."""
     one_of("NAME", name, EXPERIMENTS)
-    runs = pd.read_csv(Path(folder) / "runs.csv")
+    runs = pd.read_csv(folder / "runs.csv")
     its = runs[(runs["experiment"] == name) & (runs["fold"] == fold) & (runs["seed"] == seed)]
     if its.empty:
         raise UserError(f"no network {name}, fold {fold}, seed {seed} is recorded in {folder}")
     return its.iloc[0]
 
 
-def train_again(name: str, ds: faces.FaceDataset, fold: int = 0, seed: int = 0, folder=RECORDED):
-    """Train a recorded network again; return a sentence, and whether it comes out.
+def train_again(known: pd.Series, ds: faces.FaceDataset, folder: Path) -> tuple[str, bool]:
+    """Train a ``recorded_run`` again; return a sentence, and whether it comes out.
 
-    Raises
-    ------
-    UserError
-        If there is no such network, or ``ds`` holds other faces than were recorded.
+    UserError says that ``ds`` holds other faces than were recorded.
     """
-    known = recorded_run(name, fold, seed, folder)
-    about = json.loads((Path(folder) / "provenance.json").read_text("utf-8"))["data"]
+    about = json.loads((folder / "provenance.json").read_text("utf-8"))["data"]
     if about["faces_fingerprint"] != ds.fingerprint:
         raise UserError(f"{ds.source}: these are not the {about['faces']:,} faces of the recording")
+    name, fold, seed = known["experiment"], int(known["fold"]), int(known["seed"])
     experiment = EXPERIMENTS[name]
     data = experiment.data(ds, fold, progress=True)
     result = train_and_measure(experiment, data, fold, seed, partition=0)
@@ -55,7 +52,7 @@ def train_again(name: str, ds: faces.FaceDataset, fold: int = 0, seed: int = 0, 
     row = pd.DataFrame([{**known, "predicted": result["predicted"]}])
     key = f"{name}:{seed}"
     test = data.folds()[fold][2]
-    with np.load(Path(folder) / "faces.npz", allow_pickle=False) as recorded:
+    with np.load(folder / "faces.npz", allow_pickle=False) as recorded:
         same = np.array_equal(each_face(row, data)[key][test], recorded[key][test])
     metric = TARGETS[experiment.target].metric
     near = abs(result["test"] - known["test"]) <= DISTANCE[metric]

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from hw1lib import faces, nn
 from hw1lib.checks import unmasked
-from hw1lib.study.experiments import TARGETS, Experiment
+from hw1lib.study.experiment import TARGETS, Experiment
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a logarithmic axis
 CURVES = ("train_loss", "validation_loss", "train_metric", "validation_metric")
@@ -95,12 +95,11 @@ def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partit
 def measure(experiment: Experiment, net: nn.Network, part: faces.Subset) -> dict[str, dict]:
     """Return ``score`` of each target of a network, and what is ``predicted``."""
     results: dict[str, dict] = {}
+    predicted = predict(experiment, net, part.X)
     labels = part.y.reshape(len(part.y), -1).T  # a row a target
-    for (target, predicted), true in zip(
-        predict(experiment, net, part.X).items(), labels, strict=True
-    ):
-        results[target] = dict(score(target, true, predicted))
-        results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted]
+    for target, true in zip(predicted, labels, strict=True):
+        results[target] = dict(score(target, true, predicted[target]))
+        results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted[target]]
     return results
 
 

@@ -6,13 +6,13 @@ The folds are those of another partition than the one that is reported.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hw1lib.nn import ExponentialDecay, LinearDecay
-from hw1lib.study.experiments import BASE, EXPERIMENTS, TARGETS, TUNED, Experiment
+from hw1lib.study.experiment import TARGETS, Experiment
+from hw1lib.study.experiments import BASE, EXPERIMENTS, TUNED
 from hw1lib.study.runs import run
 
 # The budget: 32 settings drawn at random from these ranges (Bergstra and Bengio 2012), on two folds
@@ -33,18 +33,19 @@ def candidates(experiment: Experiment) -> list[Experiment]:
     rng = np.random.default_rng(0)
     if experiment.filters:
         return [_on_pictures(experiment, rng) for _ in range(CONV_SETTINGS)]
+    return [_on_features(experiment, rng) for _ in range(SETTINGS)]
+
+
+def _on_features(experiment: Experiment, rng) -> Experiment:
     factor = 1 if experiment.target == "age" else RACE_RATE
-    tried = []
-    for _ in range(SETTINGS):
-        rate, weight_decay = np.exp(rng.uniform(*np.log([RATES, WEIGHT_DECAYS]).T))
-        decay, whitening = rng.uniform(*np.transpose([DECAYS, WHITENINGS]))
-        settings: dict[str, Any] = {
-            "learning_rate": ExponentialDecay(_rounded(rate * factor), _rounded(decay)),
-            "weight_decay": _rounded(weight_decay / factor),
-            "whitening": _rounded(whitening),
-        }
-        tried.append(replace(experiment, **settings))
-    return tried
+    rate, weight_decay = np.exp(rng.uniform(*np.log([RATES, WEIGHT_DECAYS]).T))
+    decay, whitening = rng.uniform(*np.transpose([DECAYS, WHITENINGS]))
+    return replace(
+        experiment,
+        learning_rate=ExponentialDecay(_rounded(rate * factor), _rounded(decay)),
+        weight_decay=_rounded(weight_decay / factor),
+        whitening=_rounded(whitening),
+    )
 
 
 def _on_pictures(experiment: Experiment, rng) -> Experiment:
@@ -64,7 +65,7 @@ def untuned(name: str) -> Experiment:
     return known if known.filters else replace(BASE, hidden=known.hidden, target=known.target)
 
 
-def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True) -> pd.DataFrame:
+def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1) -> pd.DataFrame:
     """Return what was tried for architectures of ``TUNED``, and on pictures, on ``run``'s data.
 
     Columns ``experiment, rank`` (0 is the best), ``learning_rate, weight_decay, whitening`` (of
@@ -74,31 +75,36 @@ def tune(ds, names=(*TUNED, "conv/age"), n_jobs: int = -1, progress: bool = True
     tables = []
     for name in names:
         experiment = untuned(name)
-        all_tried = {str(i): each for i, each in enumerate(candidates(experiment))}
-
-        def try_on(tried, n_folds, experiment=experiment):
-            folds = range(n_folds)
-            runs = run(tried, ds, folds, range(1), PARTITION, n_jobs, progress, may_diverge=True)
-            runs["score"] = TARGETS[experiment.target].sign * runs["validation"]
-            if experiment.filters:
-                runs["score"] = [_last_loss(curve) for curve in runs["curve"]]
-            lost = runs["score"].fillna(np.inf)  # what diverged is the worst
-            runs["mean"] = lost.groupby(runs["experiment"]).transform("mean")
-            return runs.sort_values("mean", kind="stable")
-
-        runs = try_on(all_tried, FIRST_FOLDS)
+        tried = {str(i): each for i, each in enumerate(candidates(experiment))}
+        runs = _ranked(tried, ds, FIRST_FOLDS, n_jobs)
         if not experiment.filters:
             best = runs["experiment"].unique()[:BEST]
-            others = runs[~runs["experiment"].isin(best)]
-            runs = pd.concat([try_on({i: all_tried[i] for i in best}, FOLDS), others])
-        settings = pd.DataFrame([all_tried[i].settings() for i in runs["experiment"]])
+            again = _ranked({i: tried[i] for i in best}, ds, FOLDS, n_jobs)
+            runs = pd.concat([again, runs[~runs["experiment"].isin(best)]])
+        settings = pd.DataFrame([tried[i].settings() for i in runs["experiment"]])
         table = settings.reindex(columns=TRIED)
         table.insert(0, "experiment", name)
         table.insert(1, "rank", pd.factorize(runs["experiment"])[0])
-        tables.append(
-            table.assign(**{c: runs[c].to_numpy() for c in ("fold", "validation", "score")})
-        )
+        results = runs[["fold", "validation", "score"]].reset_index(drop=True)
+        tables.append(table.join(results))
     return pd.concat(tables, ignore_index=True)
+
+
+def _ranked(tried: dict[str, Experiment], ds, n_folds: int, n_jobs: int) -> pd.DataFrame:
+    """Return runs of what is tried on the first folds, each with its score, the best first."""
+    folds = range(n_folds)
+    runs = run(tried, ds, folds, partition=PARTITION, n_jobs=n_jobs, may_diverge=True)
+    (target,) = runs["target"].unique()
+    runs["score"] = TARGETS[target].sign * runs["validation"]
+    if any(experiment.filters for experiment in tried.values()):
+        runs["score"] = [_last_loss(curve) for curve in runs["curve"]]
+    lost = runs["score"].fillna(np.inf)  # what diverged is the worst
+    runs["mean"] = lost.groupby(runs["experiment"]).transform("mean")
+    return runs.sort_values("mean", kind="stable")
+
+
+def _last_loss(curve) -> float:
+    return curve["validation_loss"].iloc[-1] if isinstance(curve, pd.DataFrame) else np.nan
 
 
 def tuning_noise(tuning: pd.DataFrame, first: str, second: str, n: int = 2000):
@@ -120,7 +126,3 @@ def tuning_noise(tuning: pd.DataFrame, first: str, second: str, n: int = 2000):
     differences = sign * (best[:, 0] - best[:, 1])
     low, high = np.quantile(differences, (0.025, 0.975))
     return float(differences.std()), float(low), float(high)
-
-
-def _last_loss(curve) -> float:
-    return curve["validation_loss"].iloc[-1] if isinstance(curve, pd.DataFrame) else np.nan

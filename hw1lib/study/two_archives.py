@@ -55,9 +55,9 @@ class TwoArchives:
         How many faces of ``test`` are not tested, for each reason.
     """
 
-    def __init__(self, train: faces.FaceDataset, test: faces.FaceDataset, progress: bool = True):
+    def __init__(self, train: faces.FaceDataset, test: faces.FaceDataset):
         self.train, self.test = train, test
-        X = train.features(progress=progress).X
+        X = train.features().X
         radius = duplicate_radius(X)
         preprocessor = train.preprocessor()
         known, seen = NearestNeighbors(radius=radius).fit(X), _features(preprocessor, test)

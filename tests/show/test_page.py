@@ -160,12 +160,11 @@ def test_the_short_version_has_question_picture_and_sentence():
 
 
 def test_answers_are_folded_and_links_lead_into_their_notebook():
-    exercise = [text("# 1. T"), text("## Try it\n\n1. Do. [Answer](02_a.ipynb#answer-01-1)")]
+    exercise = [text("# 1. T"), text("## Try it\n\n1. Do. [Answer](02_a.ipynb#Answer-01.1)")]
     answer = [code("1 + 1", tags=["answer"]), text("Because.", metadata={"tags": ["answer"]})]
-    question = '<a id="answer-01-1"></a>\n\n### 01.1 Do\n\n[Back](01_t.ipynb#try-it)'
+    question = "### Answer 01.1\n\n[Back](01_t.ipynb#Try-it)"
     soup = page(exercise, [text("# 2. Answers"), text(question), *answer, text("### 01.2 Next")])
-    assert soup.find("a", string="Answer")["href"] == "#answer-01-1"
-    assert soup.find("a", id="answer-01-1")
+    assert soup.find(id=soup.find("a", string="Answer")["href"][1:]).text == "Answer 01.1"
     assert soup.find(id=soup.find("a", string="Back")["href"][1:]).text == "Try it"
     (fold,) = soup.select("details.answer")
     assert not fold.has_attr("open")
@@ -219,19 +218,14 @@ def test_a_formula_stands_on_the_line_and_what_cannot_be_drawn_is_shown_as_writt
     assert main.find("code", class_="undrawn").text == r"\frac{1"
 
 
-def test_widgets_are_a_line_of_text_and_bars_are_gone():
-    bars = (
-        "reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]",
-        "0it [00:00, ?it/s]",
-        "HBox(children=(FloatProgress(value=0.0), HTML(value='')))",
-    )
-    outputs = [widget(said) for said in (*bars, "IntSlider(value=3)", "Output()")]
-    for said in (f"\r{bars[0]}\r", f"{bars[0]}\nUserWarning: careful\n"):
+def test_widgets_and_bars_are_gone():
+    bar = "reading:  40%|####      | 4/10 [00:00<00:00, 9.1face/s]"
+    outputs = [widget(said) for said in ("HBox(children=(FloatProgress(value=0.0)))", "Output()")]
+    for said in (f"\r{bar}\r", "0it [00:00, ?it/s]", f"{bar}\nUserWarning: careful\n"):
         outputs.append(new_output("stream", name="stderr", text=said))
     main = main_of(code("slider", *outputs))
-    assert main.text.count(running.INTERACTIVE.strip("*")) == 1
     assert [pre.text.strip() for pre in main.select("pre.stderr")] == ["UserWarning: careful"]
-    assert not re.search(r"%\||it/s|FloatProgress|IntSlider|Output\(", main.text)
+    assert not re.search(r"%\||it/s|FloatProgress|Output\(", main.text)
 
 
 def test_equal_notebooks_give_equal_pages_and_are_not_changed():

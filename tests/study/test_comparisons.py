@@ -10,7 +10,8 @@ from scipy import stats
 from hw1lib import study
 from hw1lib.study import COMPARISONS, TUNED, comparisons, interval
 from hw1lib.study.comparisons import Comparison, bootstrap, compare, else_differs, holm, verdict
-from hw1lib.study.experiments import BASE, EXPERIMENTS, OF_PICTURES
+from hw1lib.study.experiment import OF_PICTURES
+from hw1lib.study.experiments import BASE, EXPERIMENTS
 
 NAN = np.nan
 
@@ -229,8 +230,8 @@ def test_groups_have_names_and_small_ones_are_left_out():
     groups = {kind: each.index.tolist() for kind, each in tables.items()}
     assert groups == {"age decade": [0], "gender label": ["m"], "race label": ["z"]}
     assert tables["race label"].loc["z"].tolist() == [35, 1, 1, 1]
-    few = study.by_label(table, ("x", "y", "z"), ("f", "m"), least=36)
-    assert [len(each) for each in few.values()] == [0, 0, 0]  # a panel each, though empty
+    few = study.by_label(table.assign(n=19), ("x", "y", "z"), ("f", "m"))
+    assert [len(each) for each in few.values()] == [0, 0, 0]  # a table each, though empty
 
 
 def test_the_table_marks_what_does_not_survive():

@@ -45,7 +45,7 @@ def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatc
     chosen = {name: faces.NORMALIZERS[name] for name in ("standard", "minmax")}
     monkeypatch.setattr(faces, "NORMALIZERS", chosen)
     ds = faces.open(faces_folder, progress=False)
-    scores = study.compare_normalizers(ds, n=20, progress=False)
+    scores = study.compare_normalizers(ds, n=20)
     assert scores["normalizer"].tolist() == ["standard"] * 10 + ["minmax"] * 10
     rows = np.sort(np.random.default_rng(2).permutation(23)[:20])
     scaled = StandardScaler().fit_transform(ds.images(rows).astype(float))

@@ -18,7 +18,7 @@ def test_networks_on_pictures_are_tuned_by_the_loss_of_all_labels(data, monkeypa
     monkeypatch.setitem(EXPERIMENTS, "conv/age", small)
     monkeypatch.setattr(tuning, "CONV_SETTINGS", 3)
     on_pictures = replace(data, X=pictures)
-    table = tuning.tune(on_pictures, ["conv/age"], n_jobs=1, progress=False)
+    table = tuning.tune(on_pictures, ["conv/age"], n_jobs=1)
     assert table.groupby("rank").size().tolist() == [2, 2, 2]
     assert table.groupby("rank")["score"].mean().is_monotonic_increasing
     assert table["whitening"].isna().all()
@@ -55,7 +55,7 @@ def test_the_best_mean_over_all_folds_is_chosen(name, data, monkeypatch):
     first, *candidates = tuning.candidates(tuning.untuned(name))
     candidates.append(replace(first, learning_rate=ExponentialDecay(1e9, 0.5)))
     monkeypatch.setattr(tuning, "candidates", lambda experiment: candidates)
-    table = tuning.tune(data, [name], n_jobs=1, progress=False)
+    table = tuning.tune(data, [name], n_jobs=1)
     assert table.groupby("rank").size().tolist() == [3, 3, 3, 1, 1]
     last = table.iloc[-1]
     assert np.isnan(last["validation"])
