@@ -5,24 +5,27 @@ An archive is unpacked into the cache folder first, and that folder is read like
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 import os
 import tarfile
 import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import FileError
-from hw1lib.faces.pictures import open_face, read_name
+from hw1lib.faces.pictures import AN_ARCHIVE, open_face, read_name
 from hw1lib.files import make_folder, write_text
 from hw1lib.progress import bar
 
-VERSION = 6  # of what is kept about a folder or an archive in the cache
+VERSION = 5  # of what is kept about a folder or an archive in the cache
 MAX_BYTES = 1_000_000  # of one face: UTKFace's have about 5 kB
 MAX_TOTAL = 2_000_000_000  # of what an archive unpacks to: UTKFace's, to about 100 MB
 SAME_NAME = "another file of this name is read"
+TOO_LARGE = "it is too large for a face"
 WHERE = (
     "expected a folder that holds UTKFace's *.jpg.chip.jpg files (at any depth), or "
     'UTKFace.tar.gz, .tar or .zip as downloaded; to get it, see "Aligned&Cropped Faces" on '
@@ -53,8 +56,10 @@ def read_archive(archive: Path, progress: bool) -> tuple[Path, dict]:
     def fill(partial: Path) -> None:
         files = partial / "files"
         files.mkdir()
-        _unpack(archive, files, progress)
-        _save_index(_index(files, _walk(files), progress), partial / "index.json")
+        refused = _unpack(archive, files, progress)
+        index = _index(files, _walk(files), progress)
+        index["skipped"] = sorted(index["skipped"] + refused)
+        _save_index(index, partial / "index.json")
 
     key = _digest(str(archive.absolute()), state.st_size, state.st_mtime_ns)
     folder = make_folder(cache_dir() / "archives" / key, fill, size=state.st_size)
@@ -124,7 +129,7 @@ def _index(folder: Path, files: list[tuple[str, int, int]], progress: bool) -> d
             if not content:
                 raise ValueError("it is empty")
             if len(content) > MAX_BYTES:
-                raise ValueError("it is too large for a face")
+                raise ValueError(TOO_LARGE)
             open_face(io.BytesIO(content), check_only=True)
         except OSError as error:
             skipped.append([path, f"it can't be read: {error.strerror or error}"])
@@ -146,12 +151,21 @@ def _index(folder: Path, files: list[tuple[str, int, int]], progress: bool) -> d
 # -- archives --------------------------------------------------------------------------------------
 
 
-def _unpack(archive: Path, folder: Path, progress: bool) -> None:
-    """Write what an archive holds into a folder, and nothing anywhere else."""
+def _unpack(archive: Path, folder: Path, progress: bool) -> list[list[str]]:
+    """Write an archive's faces and archives into a folder; return the others, with the reason.
+
+    Nothing but plain files is made, and all of them below ``folder``.
+    """
+    refused, room = {}, MAX_TOTAL
     try:
         # A tar is asked for first: one that ends in a zip would be taken for that.
-        unpack = _unpack_tar if tarfile.is_tarfile(archive) else _unpack_zip
-        return unpack(archive, folder, progress)
+        members = _tar_members(archive) if tarfile.is_tarfile(archive) else _zip_members(archive)
+        for name, open_member in bar(members, f"unpacking {archive.name}", progress=progress):
+            try:
+                room -= _write(folder, name, open_member, room)
+            except ValueError as error:
+                refused[name] = str(error)
+        return [[name, reason] for name, reason in refused.items()]
     except Exception as error:  # these modules raise a dozen kinds over damaged archives
         if getattr(error, "errno", None) is not None:  # of the disk; gzip's have no number
             raise
@@ -160,31 +174,62 @@ def _unpack(archive: Path, folder: Path, progress: bool) -> None:
     raise FileError(printable(said))
 
 
-def _unpack_tar(archive: Path, folder: Path, progress: bool) -> None:
+def _tar_members(archive: Path) -> Iterator[tuple[str, Callable]]:
+    """Yield the name of each member, and what opens it; the last of one name counts, as for tar."""
     with tarfile.open(archive) as tar:
-        members = []
+        members = {}
         for member in tar:
             if member.size < 0:  # tarfile would go round in circles
                 raise tarfile.ReadError("a header in it is damaged")
-            members.append(member)
-        _check_total(sum(member.size for member in members))
+            members[member.name] = member
         # tarfile takes a cut or damaged header for the end; and gzip checks its sum at the very end
         tar.fileobj.seek(tar.offset)
         end = tar.fileobj.read(MAX_BYTES)
         if not tarfile.BLOCKSIZE <= len(end) < MAX_BYTES or end.strip(b"\0"):
             raise tarfile.ReadError("it is cut, or something follows its end")
-        # "data" refuses devices, and what leads out of the folder
-        tar.extractall(folder, bar(members, "unpacking", progress=progress), filter="data")
+        for name, member in members.items():
+            if not member.isdir():
+                yield name, functools.partial(_open_tar_member, tar, member)
 
 
-def _unpack_zip(archive: Path, folder: Path, progress: bool) -> None:
+def _open_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo):
+    try:
+        file = tar.extractfile(member)  # of a link, the member that it leads to
+    except (KeyError, RecursionError) as error:
+        raise ValueError("it is a link to what is no face of the archive") from error
+    if file is None:
+        raise ValueError("it is a device, not a file")
+    return file
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, Callable]]:
+    """Yield the name of each member, and what opens it; the last of one name counts."""
     with zipfile.ZipFile(archive) as zipped:
-        members = zipped.infolist()
-        _check_total(sum(member.file_size for member in members))
-        for member in bar(members, "unpacking", progress=progress):
-            zipped.extract(member, folder)  # below the folder, whatever its name
+        for name in dict.fromkeys(zipped.namelist()):
+            if not name.endswith(("/", "\\")):
+                yield name, functools.partial(zipped.open, name)
 
 
-def _check_total(size: int) -> None:
-    if size > MAX_TOTAL:
-        raise tarfile.ReadError(f"it holds more than {MAX_TOTAL / 1e9:g} GB")
+def _write(folder: Path, name: str, open_member: Callable, room: int) -> int:
+    """Write a member of an archive, return its size; ValueError with the reason if left out."""
+    path = name.replace("\\", "/")
+    if path.startswith("/") or ".." in path.split("/") or PureWindowsPath(name).drive:
+        raise ValueError("its path leads out of the archive")
+    labels, remark = read_name(_name(name))
+    if labels is None and remark != AN_ARCHIVE:
+        raise ValueError(remark)
+    target = folder / path
+    if target.exists():
+        raise ValueError(SAME_NAME)
+    with open_member() as source:
+        block = source.read(MAX_BYTES + 1)
+        if len(block) > MAX_BYTES and remark != AN_ARCHIVE:
+            raise ValueError(TOO_LARGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "xb") as file:
+            while block:
+                if file.tell() + len(block) > room:
+                    raise tarfile.ReadError(f"it holds more than {MAX_TOTAL / 1e9:g} GB")
+                file.write(block)
+                block = source.read(MAX_BYTES)
+            return file.tell()

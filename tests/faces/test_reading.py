@@ -28,6 +28,9 @@ from hw1lib.checks import FileError
 from hw1lib.faces import reading
 from hw1lib.faces.pictures import AN_ARCHIVE, open_face
 
+LEADS_OUT = "its path leads out of the archive"
+NO_TARGET = "it is a link to what is no face of the archive"
+
 
 def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
     member = tarfile.TarInfo(name)
@@ -161,31 +164,37 @@ def test_nothing_leaves_the_cache_folder(tmp_path, cache):
         f"..\\..\\33_0_0_{STAMP}": coded(),
         f"C:\\34_0_0_{STAMP}": coded(),
     }
-    tarred = [
-        *([item] for item in evil.items()),
-        [special(f"40_0_0_{STAMP}", tarfile.SYMTYPE, str(secret))],
-        [special(f"41_0_0_{STAMP}", tarfile.LNKTYPE, str(secret))],
-        [special(f"42_0_0_{STAMP}", tarfile.LNKTYPE, "../../../../secret")],
-        [special(f"43_0_0_{STAMP}", tarfile.FIFOTYPE)],
-        [special(f"44_0_0_{STAMP}", tarfile.CHRTYPE)],
-        [special("faces", tarfile.SYMTYPE, str(tmp_path)), (f"faces/45_0_0_{STAMP}", coded())],
+    members = [
+        *made_up(2).items(),
+        *evil.items(),
+        special(f"40_0_0_{STAMP}", tarfile.SYMTYPE, str(secret)),
+        special(f"41_0_0_{STAMP}", tarfile.LNKTYPE, str(secret)),
+        special(f"42_0_0_{STAMP}", tarfile.LNKTYPE, "../../../../secret"),
+        special(f"43_0_0_{STAMP}", tarfile.FIFOTYPE),
+        special(f"44_0_0_{STAMP}", tarfile.CHRTYPE),
+        special("faces", tarfile.SYMTYPE, str(tmp_path)),
+        (f"faces/45_0_0_{STAMP}", coded()),  # through the link, if that were made
     ]
     archives = [
-        write_tar(tmp_path / f"{i}.tar", [*made_up(2).items(), *members], "w")
-        for i, members in enumerate(tarred)
+        write_tar(tmp_path / "evil.tar.gz", members),
+        write_zip(tmp_path / "evil.zip", made_up(2) | evil),
     ]
-    archives.append(write_zip(tmp_path / "evil.zip", made_up(2) | evil))
     before = set(tmp_path.rglob("*"))
-    for archive in archives:
-        try:
-            assert not set(opened(archive).labels.age) & {40, 41, 42, 43, 44}
-        except FileError as error:
-            assert "not an archive of faces" in str(error)  # noqa: PT017
+    tarred, zipped = map(opened, archives)
     for path in set(tmp_path.rglob("*")) - before:
-        assert path.resolve().is_relative_to(cache)
+        assert path.is_relative_to(cache)
+        assert not path.is_symlink()
+    assert sorted(tarred.labels.age) == [20, 21, 45]
+    assert sorted(zipped.labels.age) == [20, 21]
+    for name in evil:
+        assert reasons(tarred)[name] == reasons(zipped)[name] == LEADS_OUT
+    for n in (40, 41, 42):
+        assert reasons(tarred)[f"{n}_0_0_{STAMP}"] == NO_TARGET
+    for n in (43, 44):
+        assert reasons(tarred)[f"{n}_0_0_{STAMP}"] == "it is a device, not a file"
 
 
-def test_large_files_are_not_read_into_memory(tmp_path):
+def test_large_files_are_neither_written_nor_read_into_memory(tmp_path, cache):
     name, size = f"30_0_0_{STAMP}", 30_000_000
     folder = write_folder(tmp_path / "faces", made_up())
     with open(folder / name, "wb") as file:
@@ -200,11 +209,14 @@ def test_large_files_are_not_read_into_memory(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < size / 3
+    assert sum(path.stat().st_size for path in cache.rglob("*.jpg")) < 1e6
 
 
 def test_what_unpacks_to_too_much_is_refused_whole(tmp_path, cache, monkeypatch):
+    names = [f"{age}_0_0_{STAMP}" for age in range(10, 16)]
+    links = [special(name, tarfile.LNKTYPE, names[0]) for name in names[1:]]  # each is a face
     bombs = [
-        write_tar(tmp_path / "bomb.tar", made_up() | {"notes.txt": bytes(5_000_001)}),
+        write_tar(tmp_path / "bomb.tar", [(names[0], coded() + bytes(900_000)), *links]),
         write_zip(tmp_path / "bomb.zip", {"a.zip": bytes(5_000_001)}, zipfile.ZIP_DEFLATED),
     ]
     with monkeypatch.context() as patch:
@@ -213,7 +225,7 @@ def test_what_unpacks_to_too_much_is_refused_whole(tmp_path, cache, monkeypatch)
             with pytest.raises(FileError, match=rf"{bomb}.*it holds more than 0\.005 GB"):
                 opened(bomb)
     assert not list(cache.glob("archives/*"))
-    assert len(opened(bombs[0])) == 4
+    assert len(opened(bombs[0])) == 6
 
 
 def damaged_archives(folder):
@@ -314,8 +326,10 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, cache):
     archive = write_zip(tmp_path / "faces.zip", made_up())
 
     def on_a_full_disk(path, mode):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open(path, mode)
 
-    monkeypatch.setattr(zipfile, "open", on_a_full_disk, raising=False)
+    monkeypatch.setattr(reading, "open", on_a_full_disk, raising=False)
     with pytest.raises(FileError, match=r"/archives/.* \(No space .*\): it needs about 1 MB"):
         opened(archive)
