@@ -226,11 +226,11 @@ class Network:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    @quiet
     def preactivations(self, X) -> np.ndarray:
         """Return the output layer's weighted sums Z (n, n_outputs), before its activation."""
         return self._in_blocks(self._inputs(X))
 
+    @quiet
     def _in_blocks(self, X):
         rows = 128 if X.ndim == 4 else 1024  # at once: what they need stays in the cache
         blocks = [self._forward(X[i : i + rows])[0] for i in range(0, len(X), rows)]
@@ -377,11 +377,12 @@ class Network:
     # -- files and copies ------------------------------------------------------------------------
 
     def save(self, path) -> Path:
-        """Write the network to an .npz file: its description and its parameters, no pickle.
+        """Write the network to an .npz file: its description and its parameters, no pickle."""
 
-        TypeError names the class if the description holds an object of your own.
-        """
-        config = json.dumps(self.config)
+        def refuse(thing):
+            raise ValueError(f"a file holds names and numbers; config holds the object {thing!r}")
+
+        config = json.dumps(self.config, default=refuse)
         arrays = {"config": np.array(config), "parameters": self.parameters}
         return write_npz(path, "network", arrays)
 
@@ -391,7 +392,8 @@ class Network:
 
         Its ``rng`` is new: the file holds none.
         """
-        arrays = read_npz(path, ("network",), ("config", "parameters"))
+        kinds = ("network", "convolutional network")  # the second was a kind of its own once
+        arrays = read_npz(path, kinds, ("config", "parameters"))
         try:
             config, parameters = json.loads(str(arrays["config"])), arrays["parameters"]
             net = cls(config, Zero(), dtype=parameters.dtype)
@@ -442,5 +444,10 @@ class Network:
 
     def _array(self, name, values, shape=None):
         """Return the values as an array of the network's dtype."""
-        # each row in one piece: fit takes them in random order
-        return np.asarray(numbers(name, values, shape=shape), self.dtype, order="C")
+        array = numbers(name, values, shape=shape)
+        with np.errstate(over="ignore", under="ignore"):
+            # each row in one piece: fit takes them in random order
+            array = np.asarray(array, self.dtype, order="C")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite in {array.dtype}: it holds larger numbers")
+        return array

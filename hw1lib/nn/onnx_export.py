@@ -41,11 +41,15 @@ def to_onnx(net, path, classes=None) -> Path:
 
     Raises
     ------
+    ImportError
+        If ``onnx`` is not installed.
     ValueError
-        If an activation or a layer has no operator in ONNX.
+        If an activation or a layer has no operator in ONNX, or classes are dates.
     """
-    from onnx import TensorProto, checker, helper, numpy_helper
-
+    try:
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError as error:
+        raise ImportError("to_onnx needs the package onnx: pip install onnx") from error
     nodes, constants = [], []
 
     def constant(name, values):
@@ -77,6 +81,8 @@ def to_onnx(net, path, classes=None) -> Path:
     results = [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", net.n_outputs])]
     if classes is not None:
         names = np.array(np.asarray(classes).tolist())  # of Python's numbers and texts
+        if names.dtype.kind not in "biufU":
+            raise ValueError(f"classes must be numbers or texts for ONNX, not {classes}")
         is_text = names.dtype.kind == "U"
         kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(names.dtype)
         constant("classes", names.astype(object) if is_text else names)

@@ -1,5 +1,7 @@
 """Networks and estimators leave as ONNX: onnxruntime predicts the same."""
 
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -43,3 +45,13 @@ def test_estimators_take_their_scaling_along(tmp_path):
         assert_allclose(outputs, model.predict_proba(X), rtol=1e-4, atol=1e-5)
         assert result.tolist() == model.predict(X).tolist()
         assert len(set(result.tolist())) > 1
+    dates = np.datetime64("2024-01-01") + codes
+    with pytest.raises(ValueError, match="classes must be numbers or texts for ONNX"):
+        NetworkClassifier(epochs=1).fit(X, dates).to_onnx(tmp_path / "dates.onnx")
+
+
+def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch, network, configs):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match="pip install onnx"):
+        network(configs["age"]).to_onnx(tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
