@@ -92,7 +92,9 @@ def _shifted(z):
     return z
 
 
-@np.errstate(under="ignore")  # what is far below the largest is 0
+@np.errstate(
+    under="ignore"
+)  # what is far below the largest is 0: no error, if a caller asks for some
 def softmax(z):
     """Return ``exp(z_i) / sum_j exp(z_j)`` over each row of ``z`` (n, k)."""
     e = np.exp(_shifted(z))

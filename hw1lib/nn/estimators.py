@@ -7,6 +7,8 @@ root mean square 1, and trains it; ``predict`` asks it. A fitted pipeline is kep
 
 from __future__ import annotations
 
+import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,12 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hw1lib.checks import real_number, unmasked
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
+
+UNEVEN = 1000  # times the spread of another column: such columns can't be learnt from together
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -61,7 +66,18 @@ class _NetworkEstimator(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y):
-        """Train a new network on ``X`` (n, n_features) and ``y`` (n,); return the estimator."""
+        """Train a new network on ``X`` (n, n_features) and ``y`` (n,); return the estimator.
+
+        A fit that fails, or is interrupted, leaves what an earlier one learned.
+        """
+        unmasked("X", X)  # scikit-learn would take what is hidden
+        unmasked("y", y)
+        fitted = copy.copy(self)
+        fitted._train(X, y)
+        self.__dict__ = fitted.__dict__  # all at once
+        return self
+
+    def _train(self, X, y):
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], y_numeric=not is_classifier(self)
         )
@@ -73,17 +89,32 @@ class _NetworkEstimator(BaseEstimator):
             "activation": self.activation,
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
-            # a norm by BLAS does not overflow where squares would
-            "input_scale": float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0,
         }
+        with np.errstate(all="ignore"):
+            spread = X.std(axis=0)
+        spread = spread[spread > 0]
+        if len(spread) and spread.max() > UNEVEN * spread.min():
+            warnings.warn(
+                f"some columns of X spread over {UNEVEN:,} times as much as others, and drown "
+                "them: put a StandardScaler before the network, see sklearn.pipeline",
+                stacklevel=3,
+            )
+        # a norm by BLAS does not overflow where squares would
+        config["input_scale"] = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
         validation = None
         if self.early_stopping:
-            X, Xv, T, Tv = train_test_split(
-                X, T, test_size=self.validation_fraction, random_state=random, stratify=codes
-            )
+            real_number("validation_fraction", self.validation_fraction, above=True, below=1)
+            try:
+                X, Xv, T, Tv = train_test_split(
+                    X, T, test_size=self.validation_fraction, random_state=random, stratify=codes
+                )
+            except ValueError as error:
+                share = f"validation_fraction={self.validation_fraction!r}"
+                rows = "the rows" if codes is None else "each class"
+                raise ValueError(f"early_stopping keeps {share} of {rows}: {error}") from error
             validation = (Xv, Tv)
-        network = Network(config, self.initializer, random.randint(2**31), X.dtype)
-        self.history_ = network.fit(
+        self.network_ = Network(config, self.initializer, random.randint(2**31), X.dtype)
+        self.history_ = self.network_.fit(
             X,
             T,
             validation=validation,
@@ -95,15 +126,14 @@ class _NetworkEstimator(BaseEstimator):
             patience=self.patience if self.early_stopping else None,
             progress=False,
         )
-        self.network_ = network
-        return self
 
     def _encode(self, y):
         """Return the targets (n, n_outputs), and the class codes (n,) or None."""
         return y[:, None], None
 
     def _outputs(self, X):
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
+        unmasked("X", X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         return self.network_.outputs(X)
 
@@ -114,7 +144,7 @@ class _NetworkEstimator(BaseEstimator):
         probabilities) and, of a classifier, ``labels``. What stands before it in a pipeline, such
         as a StandardScaler, is not in the file: apply it to the rows first.
         """
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
         return to_onnx(self.network_, path, getattr(self, "classes_", None))
 
 

@@ -36,7 +36,8 @@ class Random(Initializer):
     sigma: float = 0.1
 
     def __post_init__(self):
-        real_number("sigma", self.sigma)
+        sigma = real_number("sigma", self.sigma)  # a plain number, also of NumPy's
+        object.__setattr__(self, "sigma", sigma)
 
     def std(self, fan_in, fan_out):
         return self.sigma

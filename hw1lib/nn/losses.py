@@ -101,6 +101,11 @@ class NLL(Loss):
         return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
 
     def encode(self, y, n_outputs):
+        if np.asarray(y).dtype.kind in "USO":
+            raise ValueError(
+                "y must be class codes, whole numbers from 0; names of classes are what "
+                "nn.estimators.NetworkClassifier takes"
+            )
         y = numbers("y", y)
         if y.ndim == 1:
             return one_hot(y, n_outputs)

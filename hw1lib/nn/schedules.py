@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 from hw1lib.checks import real_number
 
@@ -15,7 +16,11 @@ class Schedule:
 
     def __post_init__(self):
         for field in fields(self):
-            real_number(field.name, getattr(self, field.name), above=True)
+            value = getattr(self, field.name)
+            real_number(field.name, value, above=True)
+            # a plain number, also of NumPy's
+            plain = int(value) if isinstance(value, Integral) else float(value)
+            object.__setattr__(self, field.name, plain)
 
     def __call__(self, epoch: int) -> float:
         """Return the learning rate of this epoch."""

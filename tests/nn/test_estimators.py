@@ -1,5 +1,7 @@
 """Network behind scikit-learn's interface: its own checks, and the places it is meant for."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -75,16 +77,86 @@ def test_each_has_a_learning_rate_of_its_own(model, rate):
     assert model(epochs=1, learning_rate=0.5).fit(X, y).history_.learning_rate == [0.5]
 
 
+def alone(X, y):
+    return X, np.r_[["alone"], y[1:]]
+
+
 @pytest.mark.parametrize(
-    ("parameters", "word"),
+    ("parameters", "change", "word"),
     [
-        ({"initializer": "large"}, "must be one of zero, random"),
-        ({"hidden_layer_sizes": (0,)}, "layers"),
+        ({"initializer": "large"}, None, "must be one of zero, random"),
+        ({"hidden_layer_sizes": (0,)}, None, "layers"),
+        ({"early_stopping": True, "validation_fraction": 5}, None, "validation_fraction must be"),
+        ({"early_stopping": True}, alone, "validation_fraction=0.1 of each class: The least"),
+        ({}, lambda X, y: (np.ma.masked_greater(X, 2), y), "X must not hold masked"),
+        ({}, lambda X, y: (X, np.ma.masked_equal(y, "low")), "y must not hold masked"),
     ],
 )
-def test_what_cannot_be_fitted_is_named_and_nothing_is_fitted(classes, parameters, word):
-    model = NetworkClassifier(**parameters)
+def test_what_cannot_be_fitted_is_named(classes, parameters, change, word):
+    X, y = change(*classes) if change else classes
     with pytest.raises(ValueError, match=word):
-        model.fit(*classes)
+        NetworkClassifier(**parameters).fit(X, y)
+
+
+def test_masked_values_are_not_predicted(classes):
+    model = NetworkClassifier(epochs=1).fit(*classes)
+    with pytest.raises(ValueError, match="X must not hold masked values"):
+        model.predict(np.ma.masked_greater(classes[0], 2))
+
+
+class Stop(BaseException):
+    """What Ctrl+C raises, but not for pytest."""
+
+
+def interrupt(fan_in, fan_out, rng):
+    raise Stop
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"activation": "nonsense"}, ValueError),
+        ({"initializer": interrupt}, Stop),
+        ({"learning_rate": 1e30}, nn.TrainingDiverged),
+    ],
+)
+def test_a_fit_that_fails_leaves_what_was_there(classes, change, error):
+    X, y = classes
+    model = NetworkClassifier(epochs=3, random_state=0).fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(error):
+        model.set_params(**change).fit(X[:, :4], np.char.add("no ", y))
+    assert_array_equal(model.predict(X), before)
+    fresh = NetworkClassifier(**change)
+    with pytest.raises(error):
+        fresh.fit(X, y)
     with pytest.raises(NotFittedError):
-        model.predict(classes[0])
+        fresh.predict(X)
+
+
+def test_columns_that_would_drown_the_others_are_told_once():
+    X, y = make_regression(60, 3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NetworkRegressor(epochs=1).fit(X * [1, 1, 500], y)
+        constant = np.column_stack([X, np.ones(60)])  # spreads not at all
+        make_pipeline(StandardScaler(), NetworkRegressor(epochs=1)).fit(constant * 1e6, y)
+    with pytest.warns(UserWarning, match="put a StandardScaler before") as told:
+        NetworkRegressor(epochs=1, learning_rate=1e-9).fit(X * [1, 1, 5000], y)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_names_of_classes_and_names_of_other_libraries_lead_on():
+    X = np.eye(3)
+    config = {"layers": [3, 3], "activation": "relu", "output_activation": "softmax"}
+    net = nn.Network(config | {"loss": "nll"})
+    for names in (["low", "high", "low"], np.array(["low", "high", "low"], object)):
+        with pytest.raises(ValueError, match=r"whole numbers from 0; .*NetworkClassifier"):
+            net.fit(X, names, progress=False)
+    with pytest.raises(ValueError, match=r"config\['loss'\]: 'cross_entropy' is called 'nll' here"):
+        nn.Network(config | {"loss": "cross_entropy"})
+    with pytest.raises(ValueError, match="'linear' is called 'identity' here"):
+        nn.Network(config | {"output_activation": "linear", "loss": "l2"})
+    with pytest.raises(ValueError, match="must be one of"):
+        nn.Network(config | {"activation": "mse", "loss": "nll"})  # no activation

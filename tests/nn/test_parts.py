@@ -76,9 +76,11 @@ def test_learning_rates_by_hand():
 
 
 def test_names_and_numbers_stand_for_objects_that_compare_and_show_themselves():
-    assert as_initializer("random") == nn.Random(0.1)
-    assert repr(nn.Random(0.1)) == "Random(sigma=0.1)"
-    assert repr(as_schedule(np.float32(0.25))) == repr(nn.Constant(0.25)) == "Constant(rate=0.25)"
+    assert as_initializer("random") == nn.Random(np.float64(0.1))
+    assert repr(nn.Random(np.float64(0.1))) == "Random(sigma=0.1)"
+    assert as_schedule(np.float32(0.25)) == nn.Constant(0.25)
+    decay = nn.StepDecay(np.float64(0.1), every=np.int64(3))
+    assert repr(decay) == "StepDecay(rate=0.1, drop=0.5, every=3)"
     assert as_initializer(round) is as_schedule(round) is round  # any function
 
 
