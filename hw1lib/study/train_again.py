@@ -16,11 +16,10 @@ from hw1lib.study.record import each_face
 from hw1lib.study.training import train_and_measure
 
 # How far a test result may be from the recorded one on another processor, whose rounding carries
-# training elsewhere. Measured with OpenBLAS's kernels Haswell, Sandybridge and SkylakeX, each in a
-# command of its own, on tests of 2,000 of 20,000 drawn faces: three networks each of width/64 and
-# depth/64-16 were up to 0.11 years apart, of race/64 up to 0.0075. On tests of 150 of 1,500 faces
-# it was more: width/64 0.12, depth/64-16 0.32, race/64 0.027; one conv/age 0.74, its race 0.033
-# (which was not tried on 20,000, where it takes long).
+# training elsewhere. Measured with OpenBLAS's kernels Haswell and Sandybridge for SkylakeX, each in
+# a command of its own, on UTKFace: width/64 and depth/64-16 were up to 0.05 years apart, race/64 up
+# to 0.0085, conv/age 0.03 years. On 20,000 drawn faces, three networks each, it was up to 0.11
+# years and 0.0075.
 DISTANCE = {"rmse": 0.3, "accuracy": 0.02}
 
 
