@@ -9,6 +9,9 @@ from hw1lib.checks import numbers, one_of, whole_number
 from hw1lib.nn.activations import ACTIVATIONS, Activation
 from hw1lib.nn.layers import Apply, BatchNorm, Conv, Dense, Flatten, Layer, MaxPool
 
+# What other libraries call a loss or an activation, and what it is called here.
+OTHER_NAMES = {"cross_entropy": "nll", "crossentropy": "nll", "log_loss": "logistic"}
+OTHER_NAMES |= {"bce": "logistic", "mse": "l2", "linear": "identity"}
 PARTS = {"activation", "output_activation", "loss"}
 DENSE = PARTS | {"layers"}
 PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
@@ -48,10 +51,13 @@ def _sizes(key: str, values, least: int) -> list:
 
 def named(config, key: str, registry: dict, kind: type):
     """Return what a name in the config stands for, or the object that is there instead."""
-    if isinstance(config[key], kind):
-        return config[key]
+    value = config[key]
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str) and OTHER_NAMES.get(value) in registry:
+        raise ValueError(f"config[{key!r}]: {value!r} is called {OTHER_NAMES[value]!r} here")
     name = f"config[{key!r}], if no object of a class that inherits nn.{kind.__name__},"
-    return registry[one_of(name, config[key], registry)]
+    return registry[one_of(name, value, registry)]
 
 
 def make_layers(config: dict) -> list[Layer]:
