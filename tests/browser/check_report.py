@@ -27,7 +27,7 @@ def load(browser, file):
 
     def load(length="whole", **options):
         context = browser.new_context(**options)
-        context.add_init_script(f"localStorage.length || localStorage.setItem('length', '{length}')")
+        context.add_init_script(f"localStorage.setItem('length', '{length}')")
         contexts.append(context)
         page = context.new_page()
         page.failures = []
