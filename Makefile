@@ -61,7 +61,7 @@ format: $(READY)  ## mend lint and format, renew the pages' tables, strip from n
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout $(STRIP) notebooks/*.ipynb
-	$(BIN)/cog -r $(COG) README.md MODEL_CARD.md tests/benchmarks/README.md
+	$(BIN)/cog -r $(COG) README.md MODEL_CARD.md PROTOCOL.md tests/benchmarks/README.md hw1lib/show/assets/printed_cells.txt
 
 $(READY): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hw1lib needs Python 3.11 or later; set PYTHON=python3.x"; exit 1; }

@@ -1,4 +1,4 @@
-"""The command line: ``python -m hw1lib prepare | report | lab | reproduce``."""
+"""The command line: ``python -m hw1lib prepare | report | lab | homework | ...``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,9 @@ PAGE = NOTEBOOKS.parent / "report" / "index.html"
 
 def main(arguments=None) -> int:
     """Run one command; return the exit status."""
-    for name in ("stdout", "stderr"):  # nothing that is printed may end the work
-        stream = getattr(sys, name)
-        if stream is None:  # as in a service, whose worker processes then have none, either
-            stream = io.StringIO()
-            os.environ["PYTHONFAULTHANDLER"] = "0"
-        if hasattr(stream, "reconfigure"):
+    for stream in (sys.stdout, sys.stderr):  # nothing that is printed may end the work
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no "ф"
-        setattr(sys, name, stream)
     parser = _parser()
     options, others = parser.parse_known_args(arguments)
     if others and options.command is not lab:
@@ -46,29 +41,47 @@ def main(arguments=None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hw1lib", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{prepare,report,lab,reproduce}")
+    every = (prepare, report, lab, homework, check, reproduce, verify, confirm)
+    names = ",".join(command.__name__ for command in every)
+    commands = parser.add_subparsers(required=True, metavar=f"{{{names}}}")
     add = {}
-    for command in (prepare, report, lab, reproduce):
+    for command in every:
         text = command.__doc__
         of_command = commands.add_parser(command.__name__, help=text, description=text)
-        of_command.set_defaults(command=command)
+        of_command.set_defaults(command=command, data=None)
         add[command] = of_command.add_argument
-        add[command](
-            "--data", help="folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
-        )
+        if command not in (homework, check, confirm):  # which take none, or two
+            data = "folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
+            add[command]("--data", help=data)
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
     add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
+    add[report]("numbers", nargs="*", metavar="NN", help="of these notebooks alone, such as 02")
+    folder = "a folder for each figure, too, as PNG, JPEG or SVG"
+    add[report]("--figures", type=Path, metavar="FOLDER", help=folder)
     add[report]("--store", action="store_true", help="also save the notebooks as run (drawn faces)")
+    add[homework]("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    add[check]("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    seed = "of the numbers that functions are tried on (default: 0, as in the notebooks)"
+    add[check]("--seed", type=int, default=0, metavar="S", help=seed)
+    add[check]("--csv", type=Path, metavar="FILE", help="also write a table, a row a blank")
     tests = "of ten disjoint tests (default: all)"
     add[reproduce]("--folds", type=int, default=10, choices=range(1, 11), metavar="N", help=tests)
     seeds = "networks a test (default: 3); where training is long, 1"
     add[reproduce]("--seeds", type=int, default=3, metavar="N", help=seeds)
-    add[reproduce](
-        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
-    )
-    add[reproduce](
-        "--output", type=Path, help="a folder (default: reproduced, in the cache folder)"
-    )
+    for command in (reproduce, confirm):
+        of_cores = "processes (default: one a core)"
+        add[command]("--jobs", type=int, default=-1, metavar="N", help=of_cores)
+    reproduced = "a folder (default: reproduced, in the cache folder)"
+    add[reproduce]("--output", type=Path, help=reproduced)
+    one = "an experiment: one of its networks is trained again (default: no training)"
+    add[verify]("name", nargs="?", metavar="NAME", help=one)
+    add[verify]("--fold", type=int, default=0, metavar="K", help="of NAME, 0 to 9 (default: 0)")
+    add[verify]("--seed", type=int, default=0, metavar="S", help="of NAME (default: 0)")
+    recording = "a folder that reproduce wrote (default: the package's own)"
+    add[verify]("--recording", type=Path, metavar="FOLDER", help=recording)
+    add[confirm]("--train", required=True, help="folder or archive: all of its faces train")
+    add[confirm]("--test", required=True, help="folder or archive: its other faces test, once")
+    add[confirm]("--output", type=Path, required=True, help="the JSON file of protocol and result")
     return parser
 
 
@@ -82,7 +95,7 @@ def prepare(options) -> None:
 
 
 def report(options) -> None:
-    """Run every notebook and write the report as one HTML page: 7 minutes at full scale."""
+    """Run the notebooks and write them as one HTML page: all in 7 minutes at full scale."""
     from hw1lib.show.report import build
 
     if options.store and os.environ.get("HW1_DATA"):
@@ -93,7 +106,10 @@ def report(options) -> None:
     if options.store:
         _check_can_write(NOTEBOOKS / "01.ipynb")
     prepare(options)
-    _say(build(NOTEBOOKS, output, options.store))
+    if options.figures:
+        _check_can_write(options.figures / "figure.png")
+    chosen = {"numbers": options.numbers, "figures": options.figures}
+    _say(build(NOTEBOOKS, output, options.store, **chosen))
 
 
 def lab(options) -> None:
@@ -112,9 +128,34 @@ def lab(options) -> None:
     LabApp.launch_instance(arguments)
 
 
+def homework(options) -> None:
+    """Write the homework, notebooks with blanks to fill in, into a folder of one's own."""
+    from hw1lib.homework import write
+
+    _say(f"{write(options.to)}: open it in JupyterLab: jupyter lab {options.to}")
+
+
+def check(options) -> None:
+    """Check notebooks of the homework: their points, and what is missing; in seconds."""
+    import pandas as pd
+
+    from hw1lib.homework import check_notebook
+
+    whole_number("--seed", options.seed, 0)
+    if options.csv:
+        _check_can_write(options.csv)
+    rows = []
+    for path in options.notebooks:
+        _say(path)
+        rows += check_notebook(path, options.seed)
+    if options.csv:
+        pd.DataFrame(rows).to_csv(options.csv, index=False)
+
+
 def reproduce(options) -> None:
     """Run every experiment over folds, and record it: hours; interrupted, it goes on there."""
     from hw1lib import faces
+    from hw1lib.study import EXPERIMENTS
     from hw1lib.study.record import record, summary, write_recording
 
     whole_number("--seeds", options.seeds)
@@ -122,9 +163,52 @@ def reproduce(options) -> None:
     _check_can_write(output / "runs.csv")
     ds = faces.open()
     _say(ds)
+    networks = (
+        f"{len(EXPERIMENTS)} experiments, {options.folds} tests, {options.seeds} networks each"
+    )
+    _say(
+        f"{networks} (where training is long, 1); those that the cache holds are not trained again"
+    )
     results = record(ds, range(options.folds), range(options.seeds), options.jobs)
     write_recording(results, output)
     _say(summary(results))
+    _say(output)
+
+
+def verify(options) -> None:
+    """Compute every recorded number again from each face's prediction; or train NAME again."""
+    from hw1lib import faces
+    from hw1lib.study.runs import RECORDED
+    from hw1lib.study.train_again import recorded_run, train_again
+    from hw1lib.study.verify import verify as compare_all
+
+    folder = (options.recording or RECORDED).expanduser()
+    if options.name is None:
+        table = compare_all(folder)
+        _say(table.to_string())
+        if table["differ"].any():
+            raise UserError(f"{table['differ'].sum():,} of {table['numbers'].sum():,} differ")
+        return
+    known = recorded_run(options.name, options.fold, options.seed, folder)
+    told, same = train_again(known, faces.open(), folder)
+    _say(told)
+    if not same:
+        raise UserError("it does not come out")
+
+
+def confirm(options) -> None:
+    """Test five claims once on faces that nobody here has seen, as PROTOCOL.md says."""
+    from hw1lib import faces
+    from hw1lib.study import confirm as confirmation
+
+    output = options.output.expanduser()
+    _check_can_write(output)
+    confirmation.read(output)  # an error if it is another file
+    train, test = (faces.open(path) for path in (options.train, options.test))
+    held = confirmation.confirm(train, test, output, options.jobs, _say)
+    told = "{claim}: {difference:+.2f} {unit} ({low:+.2f} to {high:+.2f}), {verdict}"
+    for row in held["result"]["claims"]:
+        _say(told.format(**row))
     _say(output)
 
 
@@ -151,11 +235,10 @@ def _check_notebooks() -> None:
 def _check_can_write(path: Path) -> None:
     """Raise FileError that names the file if it can't be written; its folder is made."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.is_file():  # beside a pipe or a device nothing is made
-            tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OSError as error:
         raise FileError(f"{path} can't be written: {error.strerror}") from error
 

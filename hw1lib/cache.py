@@ -35,16 +35,9 @@ def cache_dir() -> Path:
 def cached(name: str, make: Callable[[], Any], save: Callable, load: Callable) -> Any:
     """Return what the cache holds under a name; what is not there, or is damaged, is made first.
 
-    Parameters
-    ----------
-    name : str
-        Of the file, below ``cache_dir()``. It must change with all that the content depends on.
-    make : callable
-        ``make()`` returns the content.
-    save : callable
-        ``save(content, path)`` writes it to a file.
-    load : callable
-        ``load(path)`` reads it back. ValueError and EOFError say that the file is damaged.
+    The name is a file's, below ``cache_dir()``: it must change with all that the content depends
+    on. ``make()`` returns the content, ``save(content, path)`` writes it, and ``load(path)`` reads
+    it; its ValueError and EOFError say that the file is damaged.
     """
     path = cache_dir() / name
     with contextlib.suppress(FileNotFoundError, ValueError, EOFError):

@@ -8,7 +8,6 @@ import glob
 import os
 import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,15 +24,15 @@ PATIENCE = 3  # seconds: who waits longer for another run is told
 def write_atomically(path, write: Callable) -> Path:
     """Call ``write(temporary path)``, then rename: a reader finds the old file or the new, whole.
 
-    A link stays a link, and what it leads to is written. A file keeps its permissions. A pipe or a
-    device is written to as it is.
+    A link stays a link, and what it leads to is written. A file keeps its permissions. A folder, a
+    pipe or a device is left alone.
     """
+    target = Path(os.path.realpath(path))
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if os.path.exists(path) and not os.path.isfile(path):
-            _write_through(path, write)
-        else:
-            _replace(Path(os.path.realpath(path)), write)
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path} can't be written: it is no file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, write)
     except UserError:
         raise
     except OSError as error:
@@ -41,17 +40,8 @@ def write_atomically(path, write: Callable) -> Path:
     return Path(path)
 
 
-def _write_through(path, write: Callable) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / "content"
-        write(temporary)
-        with open(temporary, "rb") as content, open(path, "wb") as out:
-            shutil.copyfileobj(content, out)
-
-
 def _replace(target: Path, write: Callable) -> None:
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.partial")  # short: names have a limit
-    target.parent.mkdir(parents=True, exist_ok=True)  # a link may lead to where nothing is yet
     try:
         if target.exists():
             temporary.touch(0o600)  # what others may not read, they never may
@@ -60,12 +50,7 @@ def _replace(target: Path, write: Callable) -> None:
             with contextlib.suppress(OSError, AttributeError):  # of others, and Windows
                 os.chown(temporary, target.stat().st_uid, target.stat().st_gid)
             shutil.copymode(target, temporary)
-        try:
-            temporary.replace(target)
-        except OSError as error:
-            if error.errno != errno.EBUSY:  # a file that is mounted, as into a container
-                raise
-            shutil.copyfile(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -90,12 +75,7 @@ def write_npz(path, kind: str, arrays: dict[str, np.ndarray]) -> Path:
 def read_npz(path, kinds: tuple[str, ...], names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Return the named arrays of a file that ``write_npz`` wrote; no pickle is ever loaded.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    FileError
-        Naming the file, if it is damaged, of none of these kinds, or of a later version.
+    FileError names a file that is damaged, of none of these kinds, or of a later version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -118,21 +98,9 @@ def read_npz(path, kinds: tuple[str, ...], names: tuple[str, ...]) -> dict[str, 
 def make_folder(folder, fill: Callable, size: int = 0) -> Path:
     """Return ``folder``; if there is none yet, or an empty one, fill it out of sight and rename it.
 
-    Of two runs at once, one waits and then finds the folder done. What a killed run left is
-    thrown away.
-
-    Parameters
-    ----------
-    folder : path-like
-    fill : callable
-        ``fill(partial)`` writes everything into the new, empty folder ``partial``.
-    size : int
-        Bytes that are needed, about; named when the disk is full.
-
-    Raises
-    ------
-    FileError
-        Naming the folder, if it can't be written.
+    ``fill(partial)`` writes everything into the new, empty folder ``partial``; ``size`` are the
+    bytes that it needs, about, named when the disk is full. Of two runs at once, one waits and then
+    finds the folder done. What a killed run left is thrown away.
     """
     folder = Path(os.path.realpath(folder))  # a link stays a link
     if folder.exists() and not folder.is_dir():

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from hw1lib import show, study
+from hw1lib.show.printed import digest
+from hw1lib.study import confirm
 
 SPEEDS = json.loads((Path(__file__).parent / "benchmarks" / "results.json").read_text("utf-8"))
 FEW = 20  # groups of fewer faces are left out
@@ -29,10 +31,22 @@ def experiments(*others: str) -> str:
 
 
 def verdicts() -> str:
-    """Return what the report concludes, and the check of a setting beside itself."""
+    """Return what the report concludes, and the same under other settings."""
     compared = study.compare(study.recorded())
-    shown = compared["claimed"] | compared.index.str.startswith(("A/A", "..."))
-    return markdown(study.verdict_table(compared[shown]), "question")
+    shown = compared["claimed"] | compared.index.str.startswith("...")
+    table = study.verdict_table(compared[shown]).drop(columns="margin")
+    return markdown(table, "question")
+
+
+def same_settings() -> str:
+    runs = study.recorded()
+    excluded, pairs = study.same_settings(runs[runs["epochs"] > 0])
+    return (
+        f"There are {len(study.COMPARISONS)} such questions, the notebooks' other ones too. As a "
+        f"check, each setting was compared with itself: of {pairs} intervals between networks that "
+        f"differ in their seed alone, {excluded} exclude 0 ({100 * excluded / pairs:.0f} %, where "
+        "5 % would be no surprise)."
+    )
 
 
 def recorded(*names: str) -> str:
@@ -46,8 +60,37 @@ def networks(*names: str) -> str:
         target = study.TARGETS[experiment.target]
         layers = "-".join(map(str, [128, *experiment.hidden, target.outputs]))
         settings = {"predicts": experiment.target, "layers": layers, "loss": target.loss}
+        if experiment.filters:
+            blocks = "-".join(map(str, experiment.filters))
+            settings = {"predicts": ", ".join(experiment.targets), "loss": "the three together"}
+            settings["layers"] = f"40x40x3, filters {blocks}, {experiment.hidden[0]}-8"
         rows[f"`{name}`"] = settings | {"epochs": experiment.epochs}
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), "experiment")
+
+
+def claims() -> str:
+    """Return what is confirmed or refuted on other faces, and by which margin it would matter."""
+    rows = {}
+    for claim in confirm.CLAIMS:
+        target = study.TARGETS[study.EXPERIMENTS[claim.first].target]
+        measured = {"rmse": "RMSE of age", "accuracy": "accuracy, race label"}[target.metric]
+        row = {"first": f"`{claim.first}`", "second": f"`{claim.second}`", "measured": measured}
+        row["claimed sign"] = "negative" if target.sign > 0 else "positive"
+        rows[claim.claim] = row | {
+            "margin": f"{confirm.SAME[target.metric]} {confirm.UNITS[target.metric]}"
+        }
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"), "claim")
+
+
+def confirmed_settings() -> str:
+    """Return the settings of what is trained for these claims."""
+    names = ["hidden", "filters", "epochs", "learning_rate", "weight_decay", "whitening"]
+    names += ["initializer", "output_bias", "normalizer"]
+    rows = {f"`{name}`": study.EXPERIMENTS[name].settings() for name in confirm.NAMES}
+    table = pd.DataFrame.from_dict(rows, orient="index")[names].map(
+        lambda value: "-" if isinstance(value, float) and pd.isna(value) else value
+    )
+    return markdown(table.rename(columns=lambda name: name.replace("_", " ")), "experiment")
 
 
 def groups(*names: str) -> str:
@@ -74,9 +117,10 @@ def labels() -> str:
         f"{noise['near_duplicates']:,.0f} faces have a near-duplicate. {noise['faces']:.0f} are, "
         f"but for rounding, the same picture as another; of the {noise['pairs']:.0f} pairs of "
         f"these, {differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in "
-        "the race label. If that is typical, an age label is off by "
-        f"{noise['age_spread']:.1f} years (root mean square), and {100 * noise['race_wrong']:.0f} "
-        "% of the race labels are wrong: no network can do better on them."
+        "the race label. If that is typical, and two labels of a face err independently, an age "
+        f"label is off by {noise['age_spread']:.1f} years (root mean square), and "
+        f"{100 * noise['race_wrong']:.0f} % of the race labels are wrong. Neither is sure: many "
+        "labels may be copies of each other (notebook 10)."
     )
 
 
@@ -101,3 +145,10 @@ def cost() -> str:
         f"JPEG to 128 features, and {6e7 * minutes / 8_000 / 16_200:.1f} µs in each epoch that "
         "trains 128-64-5, on [two cores](tests/benchmarks/README.md)."
     )
+
+
+def printed_cells() -> str:
+    """Return the digests of the notebooks' code cells, by which a reader's change is seen."""
+    notebooks = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+    cells = [cell for n in notebooks for cell in json.loads(n.read_text("utf-8"))["cells"]]
+    return "\n".join(digest("".join(c["source"])) for c in cells if c["cell_type"] == "code")

@@ -36,8 +36,6 @@ HIDING = np.ma.array([1.0, 999.0], mask=[False, True])
         (lambda: study.participation_ratio(HIDING[None]), "must not hold masked values"),
         (lambda: study.paired(HIDING, [1, 2]), "must not hold masked values"),
         (lambda: study.paired([1, 2], HIDING), "must not hold masked values"),
-        (lambda: study.errors_by_group(HIDING, [0, 1], "age"), "must not hold masked values"),
-        (lambda: study.errors_by_group([0, 1], HIDING, "age"), "must not hold masked values"),
     ],
 )
 def test_what_is_wrong_is_said(check, message):

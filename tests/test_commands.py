@@ -20,6 +20,7 @@ from hw1lib.faces import standin
 
 FACES = 60
 ROOT = Path(__file__).parents[1]
+CONFIRM = ["confirm", "--train", "no such place", "--test", "x", "--output"]
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,11 @@ def test_report_of_a_folder_of_notebooks(tmp_path, monkeypatch, capsys):
         (["report", "--output", "a file/index.html"], "a file/index.html can't be written: "),
         (["reproduce", "--seeds", "0"], "--seeds must be a whole number >= 1, not 0"),
         (["reproduce", "--output", "a file"], "can't be written: "),
+        (["verify", "width/63"], "NAME must be one of width/64, "),
+        (["verify", "width/64", "--fold", "10"], "no network width/64, fold 10, seed 0 is"),
+        (["verify", "--recording", "."], "the recording in . holds no faces' predictions"),
+        ([*CONFIRM, "a file/x"], "a file/x can't be written: "),
+        ([*CONFIRM, "a file"], "a file is there, and no file of this command: it is kept"),
     ],
 )
 @pytest.mark.usefixtures("nothing_long")

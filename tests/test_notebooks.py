@@ -3,7 +3,6 @@
 import re
 from itertools import pairwise, takewhile
 from pathlib import Path
-from statistics import median
 
 import nbformat
 import pytest
@@ -14,6 +13,7 @@ from hw1lib.show import report, running
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob(report.NOTEBOOK_NAMES))
 ANSWERS = FOLDER / "09_answers.ipynb"
+FOLDED = "jp-MarkdownHeadingCollapsed"  # JupyterLab hides what stands below such a heading
 # Where the reader finds each figure and table of the report, by its printed number
 HOME = {
     "01": ["2.1"],
@@ -78,16 +78,31 @@ def test_it_is_stored_as_run_from_top_to_bottom_without_a_failure(path):
     assert [o.text for o in outputs(path) if o.get("name") == "stderr"] == []
 
 
+def is_check(cell):
+    return "check" in cell.metadata.get("tags", [])
+
+
 @every_notebook
-def test_code_cells_are_short_and_the_first_alone_imports(path):
-    sources = [cell.source for cell in code_cells(path) if cell.source.strip()]
-    lines = [len(source.splitlines()) for source in sources]
-    assert max(lines) <= 25
+def test_visible_cells_teach_and_the_first_alone_imports(path):
+    sources = [c.source for c in code_cells(path) if c.source.strip() and not is_check(c)]
+    assert [source for source in sources if len(source.splitlines()) > 12] == []
+    proofs = re.compile(r"^\s*assert |NBVAL|as_printed|Markdown\(f", re.MULTILINE)
+    assert [source for source in sources if proofs.search(source)] == []
     if path != ANSWERS:
-        assert median(lines) <= 8
         importing = [re.findall("^(?:from|import) ", source, re.MULTILINE) for source in sources]
         assert [i for i, found in enumerate(importing) if found] == [0]
         assert len(importing[0]) <= 6
+
+
+@every_notebook
+def test_checks_are_folded_silent_and_hold_what_stands_above(path):
+    checks = [cell for cell in code_cells(path) if is_check(cell)]
+    assert len(checks) >= 5
+    for cell in checks:
+        assert cell.metadata.get("jupyter") == {"source_hidden": True}, cell.source
+        assert cell.source.startswith("with show.as_printed():\n"), cell.source
+        assert re.search(r"^\s+assert ", cell.source, re.MULTILINE), cell.source
+        assert cell.outputs == [], cell.source
 
 
 @every_notebook
@@ -155,7 +170,8 @@ def test_nothing_of_the_machine_is_stored_and_no_real_face(path):
     notebook = read(path)
     assert "widgets" not in notebook.metadata
     assert "version" not in notebook.metadata["language_info"]
-    assert [cell.id for cell in notebook.cells if set(cell.metadata) - {"tags"}] == []
+    others = [set(c.metadata) - {"tags", FOLDED} for c in notebook.cells if not is_check(c)]
+    assert not any(others)
     assert [o for o in outputs(path) if running.WIDGET in o.get("data", {})] == []
     machine = r"/(home|root|Users|tmp|work|mnt|opt|usr)/|[A-Z]:\\\\|\bat 0x[0-9a-f]{6,}"
     for text in [cell.source for cell in notebook.cells] + shown(path):
@@ -167,7 +183,7 @@ def test_nothing_of_the_machine_is_stored_and_no_real_face(path):
 
 @every_lesson
 def test_each_exercise_is_answered_under_its_number_and_title(path):
-    """From the exercise a link leads to its answer, and back; the answer asserts something."""
+    """From the exercise a link leads to its answer, and back; it is folded, and checked."""
     number, exercises = path.stem[:2], read(path).cells[-1].source.partition("## Try it")[2]
     asked = re.findall(r"^(\d)\. \*\*(.+?)\*\* \((.+?)\)\.", exercises, re.MULTILINE)
     assert [int(i) for i, _, _ in asked] == list(range(1, len(asked) + 1))
@@ -180,9 +196,9 @@ def test_each_exercise_is_answered_under_its_number_and_title(path):
         back = f"[Back to the exercise]({path.name}#Try-it)"
         for words in (f"**{title}** ({duration}).", back, "<details><summary>Hint</summary>"):
             assert words in cells[at].source
+        assert cells[at].metadata.get(FOLDED) is True
         answer = list(takewhile(lambda c: "answer" in c.metadata.get("tags", []), cells[at + 1 :]))
-        assert answer[-1].cell_type == "markdown"
-        assert any(re.search(r"^\s*assert ", c.source, re.MULTILINE) for c in answer)
+        assert any(map(is_check, answer))
 
 
 # -- with lopsided faces of another folder, and as readers change them -----------------------------
@@ -198,7 +214,7 @@ def test_few_faces_of_one_gender_and_one_race_are_enough(path, tmp_path, monkeyp
     monkeypatch.setenv("HW1_DATA", str(drawn))
     monkeypatch.setenv("HW1_SCALE", "quick")
     notebooks = {path: running.read_notebook(path)}
-    assert running.run_notebooks(notebooks, progress=False) == {}
+    assert running.run_notebooks(notebooks) == {}
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ import yaml
 from cogapp import Cog
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from PIL import Image
+from sklearn.datasets import load_iris
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hw1lib"
@@ -27,8 +29,12 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "MODEL_CARD.md",
+    "PROTOCOL.md",
     "tests/benchmarks/README.md",
+    "homework/README.md",
 )
+WRITTEN = ["README.md", "MODEL_CARD.md", "PROTOCOL.md", "tests/benchmarks/README.md"]  # by cog
+WRITTEN += ["hw1lib/show/assets/printed_cells.txt"]
 
 
 def page(name):
@@ -122,10 +128,24 @@ def test_importing_brings_nothing_heavy(what, heavy):
 
 def test_the_readme_names_every_notebook_and_its_example_prints_what_it_says(capsys):
     assert all(path.stem in page("README.md") for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    (example,) = examples("README.md")
+    example = examples("README.md")[0]
     exec(compile(example, "README.md", "exec"), {})
     told = re.findall(r"\d\.\d\d", example.rpartition("  # ")[2])
     assert re.findall(r"\d\.\d\d", capsys.readouterr().out) == told
+
+
+def test_the_readme_s_table_and_picture_of_one_s_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HW1_FACES", "200")
+    flowers = load_iris(as_frame=True)
+    names = flowers.target.map(dict(enumerate(flowers.target_names)))
+    flowers.data.assign(species=names).to_csv("flowers.csv", index=False)
+    Image.new("RGB", (320, 240), "grey").save("me.jpg")
+    for example in examples("README.md")[1:]:
+        exec(compile(example, "README.md", "exec"), {})
+    score, age = re.findall(r"-?\d+\.?\d*", capsys.readouterr().out)
+    assert float(score) > 0.9
+    assert -50 < float(age) < 150  # years, of a network and a picture that have nothing in common
 
 
 @pytest.mark.parametrize("number", range(len(examples("CONTRIBUTING.md"))))
@@ -137,7 +157,7 @@ def test_contributing_s_examples_run_as_written(number, tmp_path, monkeypatch):
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
 
 
-@pytest.mark.parametrize("name", ["README.md", "MODEL_CARD.md", "tests/benchmarks/README.md"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_numbers_of_a_page_are_those_recorded(name, capsys):
     """Else `make format` writes them."""
     assert "[[[cog" in page(name)

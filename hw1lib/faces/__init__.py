@@ -6,12 +6,13 @@ from hw1lib.faces.data import (
     Subset,
     batches,
     folds,
+    input_scale,
     label_noise,
     near_duplicates,
     rescale,
 )
 from hw1lib.faces.dataset import FaceDataset
-from hw1lib.faces.pictures import block_mean
+from hw1lib.faces.pictures import block_mean, from_picture
 from hw1lib.faces.preprocess import NORMALIZERS, Preprocessor
 
 open = FaceDataset.open

@@ -127,13 +127,15 @@ class Data:
             self._dealt[partition] = dealt
         return dealt
 
-    def split(self, target: str, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
+    def split(self, target, fold: int = 0, partition: int = 0) -> tuple[Subset, ...]:
         """Return the training, validation and test faces of a fold: 81, 9 and 10 %.
 
-        ``target`` is age, gender or race; ``fold`` is one of the ten disjoint tests, from 0, the
-        same faces for every target.
+        ``target`` is age, gender or race, or a list of them, a column of y each; ``fold`` is one of
+        the ten disjoint tests, from 0, the same faces for every target.
         """
-        y = self.labels[one_of("target", target, LABELS[1:])].to_numpy()
+        for name in [target] if isinstance(target, str) else target:
+            one_of("target", name, LABELS[1:])
+        y = self.labels[target].to_numpy()
         if whole_number("fold", fold, 0) >= N_FOLDS:
             raise ValueError(f"fold must be from 0 to {N_FOLDS - 1}, not {fold}")
         parts = self.folds(partition)[fold]
@@ -216,9 +218,10 @@ def folds(groups, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     if len(groups) < N_FOLDS:
         raise UserError(f"ten folds need at least {N_FOLDS} faces, not {len(groups)}")
     whole_number("seed", seed, 0)
+    # the first number tells the streams apart: NumPy takes [0], [0, 0] and [0, 0, 0] for the same
     n_test, members = round(len(groups) / N_FOLDS), _members(groups)
     tests: list[list[int]] = [[] for _ in range(N_FOLDS)]
-    for group in np.random.default_rng([seed]).permutation(len(members)):
+    for group in np.random.default_rng([1, seed]).permutation(len(members)):
         rows = members[group].tolist()
         for test in tests:  # the first that has room for all; what finds none is always trained on
             if len(test) + len(rows) <= n_test:
@@ -229,43 +232,55 @@ def folds(groups, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
         rest = np.setdiff1d(np.arange(len(groups)), test)
         n_validation = max(1, round(len(rest) / 10))
         validation: list[int] = []
-        for group in np.random.default_rng([seed, fold]).permutation(np.unique(groups[rest])):
+        for group in np.random.default_rng([2, seed, fold]).permutation(np.unique(groups[rest])):
             if len(validation) + len(members[group]) <= n_validation:
                 validation += members[group].tolist()
         train = np.setdiff1d(rest, validation)
-        train = np.random.default_rng([seed, fold, 1]).permutation(train)
+        train = np.random.default_rng([3, seed, fold]).permutation(train)
         if not (test and validation and len(train)):
             raise UserError("too many faces are near-duplicates: a fold would be empty")
         drawn.append((train, np.array(validation), np.array(test)))
     return drawn
 
 
-def rescale(
-    train: Subset, *others: Subset, whitening: float = 0.0, input_rms: float = 1.0
-) -> tuple[Subset, ...]:
-    """Bring features to a size that a network trains well on, as the training part alone tells.
-
-    Bytes are returned as they are: a network divides them by 255 itself.
+def input_scale(X, whitening: float = 0.0, input_rms: float = 1.0) -> np.ndarray:
+    """Return what features are divided by to be of a size that a network trains well on.
 
     Parameters
     ----------
+    X : ndarray, (n, n_features)
+        Of the training faces, which alone may tell.
     whitening : float
         Each feature is first divided by (its standard deviation) ** whitening: 0 keeps the
         proportions that PCA gives, 1 makes all features equally wide, 0.5 lies between.
     input_rms : float
-        Then all are divided by one number, so that their root mean square over the training part
-        is this.
+        Then all are divided by one number, so that their root mean square is this.
+
+    Returns
+    -------
+    ndarray, (n_features,), float32
+        For the config of a ``nn.Network``, which then takes features as they are.
     """
     real_number("whitening", whitening)
     real_number("input_rms", input_rms, above=True)
-    if train.X.dtype == np.uint8:
-        return train, *others
-    std = train.X.std(axis=0, dtype=np.float64)
+    std = X.std(axis=0, dtype=np.float64)
     if not std.any():
         raise ValueError("no feature varies over the training part")
     scale = np.where(std > 0, std, 1) ** whitening
-    rms = np.sqrt(np.mean((train.X / scale) ** 2))
-    scale = (scale * rms / input_rms).astype(np.float32)
+    rms = np.sqrt(np.mean((X / scale) ** 2))
+    return (scale * rms / input_rms).astype(np.float32)
+
+
+def rescale(
+    train: Subset, *others: Subset, whitening: float = 0.0, input_rms: float = 1.0
+) -> tuple[Subset, ...]:
+    """Divide the features of all by the ``input_scale`` of the training part.
+
+    Bytes are returned as they are: a network divides them by 255 itself.
+    """
+    if train.X.dtype == np.uint8:
+        return train, *others
+    scale = input_scale(train.X, whitening, input_rms)
     return tuple(Subset(X / scale, y) for X, y in (train, *others))
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from hw1lib.cache import cache_dir, cached
-from hw1lib.checks import FileError, UserError, one_of, whole_number
+from hw1lib.checks import FileError, UserError, one_of
 from hw1lib.faces import standin
 from hw1lib.faces.chunks import AGAIN, LABELS, load_features
 from hw1lib.faces.data import N_FOLDS, Data, near_duplicates
-from hw1lib.faces.pictures import AN_ARCHIVE, N_PIXELS, SIZE, block_mean, open_face
+from hw1lib.faces.pictures import AN_ARCHIVE, N_PIXELS, block_mean, open_face
 from hw1lib.faces.preprocess import BLOCK_FACES, NORMALIZERS, Preprocessor
 from hw1lib.faces.reading import WHERE, printable, read_archive, read_folder
 from hw1lib.progress import bar
@@ -178,22 +178,22 @@ class FaceDataset:
 
         return cached(f"features/{self._key()}-groups.npy", find, _save_array, np.load)
 
-    def pictures(self, cell: int = 4, progress: bool = True) -> Data:
+    def pictures(self, cell: int = 4, margin: int = 0, progress: bool = True) -> Data:
         """Return all faces as small pictures: made the first time, then read as they are needed.
 
-        X is (n, 3, 200 // cell, 200 // cell), uint8: see ``block_mean``.
+        X is (n, 3, side, side), uint8, side = (200 - 2 margin) / cell: see ``block_mean``.
         """
-        side = SIZE // whole_number("cell", cell)
 
         def make() -> np.ndarray:
+            side = block_mean(self.images(slice(1)), cell, margin).shape[-1]
             pictures = np.empty((len(self), 3, side, side), np.uint8)
             starts = range(0, len(self), BLOCK_FACES)
             for start in bar(starts, "pictures", progress=progress):
                 rows = slice(start, start + BLOCK_FACES)
-                pictures[rows] = block_mean(self.images(rows), cell)
+                pictures[rows] = block_mean(self.images(rows), cell, margin)
             return pictures
 
-        name = f"pictures/{self.fingerprint}-{CODE}-{side}.npy"
+        name = f"pictures/{self.fingerprint}-{CODE}-{cell}-{margin}.npy"
         X = cached(name, make, _save_array, functools.partial(np.load, mmap_mode="r"))
         return Data(X, self.labels, self.groups, self.drawn)
 

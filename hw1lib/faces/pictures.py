@@ -7,10 +7,10 @@ import threading
 import warnings
 
 import numpy as np
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from hw1lib.checks import whole_number
+from hw1lib.checks import FileError, whole_number
 
 SIZE = 200  # pixels, either way
 N_PIXELS = SIZE * SIZE * 3  # 120,000 numbers a face
@@ -75,14 +75,34 @@ def open_face(source, check_only: bool = False) -> np.ndarray:
         raise ValueError(f"it can't be read as a JPEG picture: {reason}") from error
 
 
-def block_mean(images, cell: int = 4) -> np.ndarray:
+def from_picture(source) -> np.ndarray:
+    """Read a picture of your own, of any size: the square in its middle, scaled to 200 x 200.
+
+    ``source`` is a file's path, or an open file, of any kind that Pillow reads. Returns one row as
+    ``FaceDataset.images`` has them, (1, 120000), uint8: for ``Preprocessor.transform``, or for
+    ``block_mean``. UTKFace's faces are centred and upright; crop yours likewise. FileError if there
+    is no picture.
+    """
+    try:
+        with Image.open(source) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FileError(f"{source} can't be read as a picture: {error}") from error
+    square = ImageOps.fit(upright, (SIZE, SIZE), Image.Resampling.LANCZOS)
+    return np.asarray(square).reshape(1, N_PIXELS)
+
+
+def block_mean(images, cell: int = 4, margin: int = 0) -> np.ndarray:
     """Return smaller pictures: the mean of each square of ``cell`` x ``cell`` pixels, rounded.
 
-    From ``FaceDataset.images``, (n, 120000), to (n, 3, 200 // cell, 200 // cell), uint8: red, green
-    and blue apart, as ``nn.Network`` takes them.
+    From ``FaceDataset.images``, (n, 120000), without the ``margin`` pixels at each side, to
+    (n, 3, side, side), uint8, side = (200 - 2 margin) / cell: red, green and blue apart, as
+    ``nn.Network`` takes them.
     """
-    if SIZE % whole_number("cell", cell):
-        raise ValueError(f"cell must be a divisor of {SIZE}, not {cell}")
-    side = SIZE // cell
-    squares = images.reshape(-1, side, cell, side, cell, 3)
+    side, rest = divmod(SIZE - 2 * whole_number("margin", margin, 0), whole_number("cell", cell))
+    if rest or side < 1:
+        raise ValueError(f"cell must be a divisor of {SIZE} - 2 * margin, not {cell}")
+    inner = slice(margin, SIZE - margin)
+    middle = images.reshape(-1, SIZE, SIZE, 3)[:, inner, inner]
+    squares = middle.reshape(-1, side, cell, side, cell, 3)
     return np.rint(squares.mean(axis=(2, 4))).astype(np.uint8).transpose(0, 3, 1, 2)

@@ -140,7 +140,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         if images.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {images.shape[1]} features, but Preprocessor is expecting "
-                f"{self.n_features_in_} features as input: the pixels of what it was fitted on"
+                f"{self.n_features_in_} features as input: the pixels of what it was fitted on; "
+                "faces.from_picture(path) makes such a row of a picture"
             )
         return self._features(images)
 
@@ -243,6 +244,9 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 def _check_images(images) -> np.ndarray:
     """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no such table."""
     images = unmasked("images", images)
+    if getattr(images, "ndim", 0) > 2:
+        said = f"images must be rows of pixels, (n, n_pixels), not {np.shape(images)}"
+        raise ValueError(f"{said}; faces.from_picture(path) makes such a row of a picture")
     return check_array(images, dtype=(np.float32, np.uint8), input_name="images")
 
 

@@ -15,19 +15,26 @@ from hw1lib.nn.activations import (
     Softmax,
     Tanh,
 )
+from hw1lib.nn.augment import random_flip, random_shift
 from hw1lib.nn.conv import (
     conv2d,
     conv2d_backward,
     conv2d_loops,
     max_pool2d,
     max_pool2d_backward,
-    max_pool2d_loops,
     pad,
-    recover_filter,
 )
 from hw1lib.nn.gradcheck import gradcheck
 from hw1lib.nn.initializers import INITIALIZERS, He, Initializer, Random, Xavier, Zero
-from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, Layer, MaxPool
-from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, one_hot
-from hw1lib.nn.network import History, Network, TrainingDiverged, random_flip
-from hw1lib.nn.schedules import Constant, ExponentialDecay, InverseTimeDecay, Schedule, StepDecay
+from hw1lib.nn.layers import Apply, BatchNorm, Conv, Dense, Flatten, Layer, MaxPool
+from hw1lib.nn.losses import L2, LOSSES, NLL, Logistic, Loss, WeightedSum, one_hot
+from hw1lib.nn.network import History, Network, TrainingDiverged
+from hw1lib.nn.recover import recover_filter
+from hw1lib.nn.schedules import (
+    Constant,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LinearDecay,
+    Schedule,
+    StepDecay,
+)

@@ -1,7 +1,6 @@
 """Convolution and max pooling (report, chapter 3), and their gradients.
 
-Read ``conv2d_loops`` and ``max_pool2d_loops`` first: they say what is computed. ``conv2d`` and
-``max_pool2d`` compute the same fast; the tests hold each pair equal, and to SciPy and PyTorch.
+Read ``conv2d_loops`` first: it says what ``conv2d`` computes fast. The tests hold the two equal.
 
 A picture is (H, W) with a filter (kh, kw), or a batch is (N, C, H, W) with filters (F, C, kh, kw).
 ``conv2d`` and pooling of integers give integers. What networks train with (``correlate``,
@@ -19,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from hw1lib.checks import numbers, one_of, whole_number
 
 MODES = ("correlation", "convolution")
-# Numbers in one block of columns: 1 MB of float64, if a window fits; it stays in a core's cache.
+# Numbers in one block of columns: 1 MB of float64, if a row fits; it stays in a core's cache.
 BLOCK = 2**17
 
 
@@ -37,17 +36,7 @@ class Pooled(NamedTuple):
     argmax: np.ndarray
 
 
-class Recovered(NamedTuple):
-    """What ``recover_filter`` returns."""
-
-    filter: np.ndarray  # (kh, kw); integers if ``integer``
-    rank: int  # independent equations among the windows
-    unique: bool  # the rank is the number of unknowns: no other filter does as well
-    integer: bool  # these integers give the output exactly
-    residual: float  # largest difference between the output and what the filter gives
-
-
-# -- the plain way -------------------------------------------------------------------------------
+# -- convolution ---------------------------------------------------------------------------------
 
 
 def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
@@ -59,24 +48,6 @@ def conv2d_loops(images, filters, stride=1, padding=0, mode="correlation") -> np
             cell = x[n, c, row * stride + i, column * stride + j]
             out[n, f, row, column] += cell * w[f, c, i, j]
     return out if np.ndim(images) == 4 else out[0, 0]
-
-
-def max_pool2d_loops(images, size) -> Pooled:
-    """Compute what ``max_pool2d`` does: look at a square's cells in row order, keep the largest."""
-    x, size = _pictures("images", images), whole_number("size", size)
-    height, width = x.shape[-2:]
-    values = np.empty((*x.shape[:-2], height // size, width // size), x.dtype)
-    argmax = np.full(values.shape, -1)
-    for *picture, row, column in np.ndindex(values.shape):
-        at = (*picture, row, column)
-        for i, j in np.ndindex(size, size):
-            r, c = row * size + i, column * size + j
-            if argmax[at] < 0 or x[(*picture, r, c)] > values[at]:
-                values[at], argmax[at] = x[(*picture, r, c)], r * width + c
-    return Pooled(values, argmax)
-
-
-# -- convolution ---------------------------------------------------------------------------------
 
 
 def conv2d(images, filters, stride=1, padding=0, mode="correlation") -> np.ndarray:
@@ -172,30 +143,24 @@ def images_gradient(
 
 
 def _columns(padded: np.ndarray, size, stride: int):
-    """Yield the windows block by block, as columns: several pictures, or a part of one.
+    """Yield the windows block by block, as columns: several pictures, or some rows of one.
 
     Each block is the slice of the pictures, the slice of the output's cells (row by row, so out of
     oh*ow), and the columns (b, C*kh*kw, cells); these are overwritten by the next block.
     """
     windows = _windows(padded, size, stride).transpose(0, 1, 4, 5, 2, 3)  # a view, no copy
     n, c, kh, kw, oh, ow = windows.shape
-    fit = max(1, BLOCK // (c * kh * kw))  # so many windows go into a block
-    # whole pictures, or whole rows of one, or a part of a row: its cells are always neighbours
+    fit = BLOCK // (c * kh * kw)  # so many windows go into a block; a row does in any case
     pictures = max(1, fit // (oh * ow))
     rows = max(1, min(oh, fit // ow))
-    width = min(ow, fit)
-    memory = np.empty(pictures * c * kh * kw * rows * width, padded.dtype)
+    memory = np.empty(pictures * c * kh * kw * rows * ow, padded.dtype)
     for start in range(0, n, pictures):
         for row in range(0, oh, rows):
-            for column in range(0, ow, width):
-                part = windows[start : start + pictures]
-                part = part[..., row : row + rows, column : column + width]
-                columns = memory[: part.size].reshape(part.shape)
-                columns[...] = part
-                first = row * ow + column
-                cells = slice(first, first + math.prod(part.shape[-2:]))
-                flat = columns.reshape(len(part), c * kh * kw, -1)
-                yield slice(start, start + pictures), cells, flat
+            part = windows[start : start + pictures, ..., row : row + rows, :]
+            columns = memory[: part.size].reshape(part.shape)
+            columns[...] = part
+            flat = columns.reshape(len(part), c * kh * kw, -1)
+            yield slice(start, start + pictures), slice(row * ow, (row + rows) * ow), flat
 
 
 # -- max pooling ---------------------------------------------------------------------------------
@@ -254,40 +219,16 @@ def max_pool_backward(grad: np.ndarray, argmax: np.ndarray, shape) -> np.ndarray
     return pictures
 
 
-# -- recovering a filter -------------------------------------------------------------------------
+# -- windows and arguments ------------------------------------------------------------------------
 
 
-def recover_filter(picture, output, stride=1, padding=0) -> Recovered:
-    """Find the filter that turned ``picture`` (H, W) into ``output`` (oh, ow), by least squares.
+def patch_matrix(picture, size, stride=1, padding=0) -> np.ndarray:
+    """Return each window of (H, W) as a row: times the filter, it is conv2d.
 
-    The report never prints filters 2 and 3; its Tables 3.5 and 3.6 fix them. Of the filter sizes
-    that the shapes allow (several, if stride > 1), the largest is taken: a smaller filter is one of
-    those, with zeros at its end. If ``rank`` is below the number of unknowns, it is one of many
-    that fit: the shortest, or that rounded to whole numbers if it then still fits.
+    ``size`` is that of the filter: (kh, kw), or one number for both.
     """
-    x, y = pad(picture, padding), _pictures("output", output)
-    if x.ndim != 2 or y.ndim != 2:
-        shapes = f"{np.shape(picture)} and {y.shape}"
-        raise ValueError(f"picture and output must be (H, W) and (oh, ow), not of shapes {shapes}")
-    kh, kw = (n - (m - 1) * stride for n, m in zip(x.shape, y.shape, strict=True))
-    if min(kh, kw) < 1:
-        raise ValueError(f"output must be small enough for a filter of at least 1x1, not {y.shape}")
-    patches = _windows(x, (kh, kw), stride).reshape(y.size, kh * kw).astype(float)
-    solution, _, rank, _ = np.linalg.lstsq(patches, y.ravel().astype(float))
-    rounded = np.rint(solution)
-    integer = np.array_equal(patches @ rounded, y.ravel())
-    solution = rounded.astype(np.int64) if integer else solution
-    residual = float(np.abs(patches @ solution - y.ravel()).max())
-    unique = int(rank) == kh * kw
-    return Recovered(solution.reshape(kh, kw), int(rank), unique, integer, residual)
-
-
-def patch_matrix(picture, size: int, stride=1, padding=0) -> np.ndarray:
-    """Return each window of (H, W) as a row (size*size): times the filter, it is conv2d."""
-    return _windows(pad(picture, padding), (size, size), stride).reshape(-1, size * size)
-
-
-# -- arguments -----------------------------------------------------------------------------------
+    kh, kw = np.broadcast_to(size, 2)
+    return _windows(pad(picture, padding), (kh, kw), stride).reshape(-1, kh * kw)
 
 
 def pad(images, padding: int) -> np.ndarray:

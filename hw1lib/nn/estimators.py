@@ -1,13 +1,14 @@
 """Network behind scikit-learn's interface: for pipelines, grid searches and cross-validation.
 
-Thin: ``fit`` builds a ``Network`` from plain parameters, brings the inputs to root mean square 1 as
-``faces.rescale`` does, and trains; ``predict`` asks it. A fitted pipeline is kept in a file by
+Thin: ``fit`` builds a ``Network`` from plain parameters, whose ``input_scale`` brings the inputs to
+root mean square 1, and trains it; ``predict`` asks it. A fitted pipeline is kept in a file by
 ``skops.io`` (without pickle, as scikit-learn advises), a fitted estimator by ``to_onnx``.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from hw1lib.checks import real_number, unmasked
 from hw1lib.nn.losses import one_hot
 from hw1lib.nn.network import Network
 from hw1lib.nn.onnx_export import to_onnx
+
+UNEVEN = 1000  # times the spread of another column: such columns can't be learnt from together
 
 
 class _NetworkEstimator(BaseEstimator):
@@ -87,9 +90,17 @@ class _NetworkEstimator(BaseEstimator):
             "output_activation": self._output_activation,
             "loss": self._loss if self.loss is None else self.loss,
         }
+        with np.errstate(all="ignore"):
+            spread = X.std(axis=0)
+        spread = spread[spread > 0]
+        if len(spread) and spread.max() > UNEVEN * spread.min():
+            warnings.warn(
+                f"some columns of X spread over {UNEVEN:,} times as much as others, and drown "
+                "them: put a StandardScaler before the network, see sklearn.pipeline",
+                stacklevel=3,
+            )
         # a norm by BLAS does not overflow where squares would
-        self.scale_ = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
-        X = X / X.dtype.type(self.scale_)
+        config["input_scale"] = float(norm(X.ravel().astype(float)) / X.size**0.5) or 1.0
         validation = None
         if self.early_stopping:
             real_number("validation_fraction", self.validation_fraction, above=True, below=1)
@@ -124,16 +135,17 @@ class _NetworkEstimator(BaseEstimator):
         check_is_fitted(self)
         unmasked("X", X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return self.network_.outputs(X / X.dtype.type(self.scale_))
+        return self.network_.outputs(X)
 
     def to_onnx(self, path) -> Path:
         """Write the fitted estimator with its scaling as an ONNX file, see ``nn.onnx_export``.
 
         It takes the rows that ``predict`` takes. Outputs are ``outputs`` (values, or the classes'
-        probabilities) and, of a classifier, ``labels``.
+        probabilities) and, of a classifier, ``labels``. What stands before it in a pipeline, such
+        as a StandardScaler, is not in the file: apply it to the rows first.
         """
         check_is_fitted(self)
-        return to_onnx(self.network_, path, self.scale_, getattr(self, "classes_", None))
+        return to_onnx(self.network_, path, getattr(self, "classes_", None))
 
 
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):
@@ -151,8 +163,9 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):
     random_state : int, RandomState or None
         Draws weights, order of rows, and the validation rows.
 
-    After ``fit`` there are ``network_``, ``history_`` (see ``History``), and the classifier's
-    ``classes_``.
+    What scikit-learn's MLPRegressor calls learning_rate_init and max_iter are ``learning_rate`` and
+    ``epochs`` here. After ``fit`` there are ``network_``, ``history_`` (see ``History``), and the
+    classifier's ``classes_``.
     """
 
     _default_rate = 1e-3

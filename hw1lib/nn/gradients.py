@@ -1,4 +1,4 @@
-"""Question 3 (report, chapter 4): every derivative of a small network, by hand, and four checks.
+"""Question 3 (report, chapter 4): every derivative of a small network, by hand, and three checks.
 
 A picture x (4, 4) meets a 2x2 filter with stride 2, an activation g, a weighted sum, a target t:
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from hw1lib.checks import numbers, one_of
 from hw1lib.nn.activations import ACTIVATIONS
-from hw1lib.nn.conv import conv2d, conv2d_backward, patch_matrix
+from hw1lib.nn.conv import conv2d, conv2d_backward
 
 FILTER, WEIGHTS = ("w11", "w12", "w21", "w22"), ("w1", "w2", "w3", "w4")
 PARAMETERS = WEIGHTS + FILTER  # what is learned: the eight derivatives that the report derives
@@ -137,19 +137,7 @@ def derive() -> dict[str, Formula]:
     return formulas
 
 
-# -- the same gradients, three more ways ----------------------------------------------------------
-
-
-def vectorised(x, kernel, w, t, g: str) -> dict[str, float]:
-    """Return the gradients from one matrix product forward and one back, as ``conv2d`` works."""
-    x, kernel, w, t, activation = _checked(x, kernel, w, t, g)
-    patches = patch_matrix(x, 2, stride=2)  # (4, 4): a window a row
-    c = patches @ kernel.ravel()  # (4,)
-    y = activation(c)
-    error = w @ y - t
-    to_y = error * w  # (4,)
-    to_c = to_y * activation.derivative(c, y)  # (4,)
-    return _by_name(NAMES, error, to_y, to_c, error * y, patches.T @ to_c)
+# -- the same gradients, two more ways ------------------------------------------------------------
 
 
 def by_conv2d(x, kernel, w, t, g: str) -> dict[str, float]:

@@ -101,6 +101,11 @@ class NLL(Loss):
         return float(np.mean(o.argmax(axis=1) == t.argmax(axis=1)))
 
     def encode(self, y, n_outputs):
+        if np.asarray(y).dtype.kind in "USO":
+            raise ValueError(
+                "y must be class codes, whole numbers from 0; names of classes are what "
+                "nn.estimators.NetworkClassifier takes"
+            )
         y = numbers("y", y)
         if y.ndim == 1:
             return one_hot(y, n_outputs)
@@ -141,6 +146,46 @@ class Logistic(Loss):
     def predict(self, a):
         codes = (a > 0.5).astype(np.int64)
         return codes[:, 0] if a.shape[1] == 1 else codes
+
+
+class WeightedSum(Loss):
+    """``sum_i weight_i loss_i``, each of its own outputs: one network learns several labels.
+
+    ``parts`` are (weight, loss, outputs), in the order of the network's outputs, which need the
+    activation "identity": values, and for NLL logits. ``y`` is (n, labels), one column a part, and
+    so is what is predicted; the metric that ``History`` records is the first part's.
+    """
+
+    def __init__(self, *parts: tuple[float, Loss, int]):
+        self.parts = parts
+
+    def _columns(self):
+        start = 0
+        for weight, loss, outputs in self.parts:
+            yield weight, loss, slice(start, start + outputs)
+            start += outputs
+
+    def value(self, o, t):
+        return sum(weight * loss.value(o[:, c], t[:, c]) for weight, loss, c in self._columns())
+
+    def gradient(self, o, t):
+        columns = self._columns()
+        return np.hstack([weight * loss.gradient(o[:, c], t[:, c]) for weight, loss, c in columns])
+
+    def score(self, o, t):
+        _, loss, first = next(self._columns())
+        return loss.score(o[:, first], t[:, first])
+
+    def encode(self, y, n_outputs):
+        y = numbers("y", y, shape=(len(y), len(self.parts)))
+        parts = zip(y.T, self.parts, strict=True)
+        return np.hstack([loss.encode(values, outputs) for values, (_, loss, outputs) in parts])
+
+    def predict(self, a):
+        return np.stack([loss.predict(a[:, c]) for _, loss, c in self._columns()], axis=1)
+
+    def __repr__(self):
+        return f"WeightedSum{self.parts}"
 
 
 LOSSES: dict[str, Loss] = {"l2": L2(), "nll": NLL(), "logistic": Logistic()}

@@ -16,18 +16,14 @@ from typing import Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hw1lib.checks import FileError, UserError, numbers, one_of, real_number, whole_number
+from hw1lib.checks import FileError, UserError, numbers, real_number, whole_number
 from hw1lib.files import read_npz, write_npz
 from hw1lib.nn.activations import ACTIVATIONS, Activation
+from hw1lib.nn.config import check_config, make_layers, named
 from hw1lib.nn.initializers import Random, Zero, as_initializer
-from hw1lib.nn.layers import Layer, conv_layers, dense_layers
 from hw1lib.nn.losses import LOSSES, Loss
 from hw1lib.nn.schedules import as_schedule
 from hw1lib.progress import bar
-
-PARTS = {"activation", "output_activation", "loss"}  # of a config
-DENSE = PARTS | {"layers"}
-PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
 
 # The passes ignore NumPy's floating-point warnings: OpenBLAS sets the flags for nothing now and
 # then, and what is not finite is told by name where it matters.
@@ -68,76 +64,17 @@ class History:
         return int(np.argmin(self.validation_loss)) + 1
 
 
-def random_flip(pictures, rng) -> np.ndarray:
-    """Return pictures (n, C, H, W), each mirrored left to right with chance 1/2: for ``augment``.
-
-    A face in the mirror is as old as it was: for the network it is one more face (Krizhevsky et al.
-    2012, 4.1).
-    """
-    flipped = rng.random(len(pictures)) < 0.5
-    return np.where(flipped[:, None, None, None], pictures[..., ::-1], pictures)
-
-
-def check_config(config) -> dict:
-    """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
-    if not isinstance(config, dict) or set(config) not in (DENSE, PICTURES):
-        keys = f"the keys {sorted(DENSE)}, or for pictures {sorted(PICTURES)}"
-        raise ValueError(f"config must be a dictionary with {keys}; not {config!r}")
-    config = dict(config)
-    for key, least in (("layers", 2), ("filters", 1), ("hidden", 0)):
-        if key in config:
-            config[key] = _sizes(key, config[key], least)
-    if "layers" in config:
-        whole_number("config['layers'][0], the inputs,", config["layers"][0])
-    else:
-        whole_number("config['outputs']", config["outputs"])
-        picture = config["picture"]
-        if not isinstance(picture, list | tuple) or len(picture) != 3:
-            raise ValueError(f"config['picture'] must be (C, H, W), not {picture!r}")
-        config["picture"] = [whole_number("each of config['picture']", size) for size in picture]
-    return config
-
-
-def _sizes(key: str, values, least: int) -> list:
-    if not isinstance(values, list | tuple) or len(values) < least:
-        raise ValueError(
-            f"config[{key!r}] must be a list of {least} or more numbers, not {values!r}"
-        )
-    name = f"each of config[{key!r}], if no layer,"
-    return [v if isinstance(v, Layer) else whole_number(name, v) for v in values]
-
-
-def _named(config, key: str, registry: dict, kind: type):
-    """Return what a name in the config stands for, or the object that is there instead."""
-    value = config[key]
-    if isinstance(value, kind):
-        return value
-    name = f"config[{key!r}], if no object of a class that inherits nn.{kind.__name__},"
-    return registry[one_of(name, value, registry)]
-
-
-def make_layers(config: dict) -> list[Layer]:
-    """Return the layers that a config describes."""
-    activation = _named(config, "activation", ACTIVATIONS, Activation)
-    if "picture" in config:
-        return conv_layers(config, activation)
-    return dense_layers(config["layers"], activation)
-
-
-def n_parameters(layers: list[Layer]) -> int:
-    """Return how many numbers these layers learn."""
-    return sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
-
-
 class Network:
     """A fully connected network, or one of convolutions for pictures.
 
     Parameters
     ----------
     config : dict
-        ``layers``: the units of each layer, input first. For pictures instead ``picture``:
-        (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the units of the
-        layers after them, perhaps none; ``outputs``: how many.
+        ``layers``: the units of each layer, input first; and perhaps ``input_scale``: what inputs
+        are divided by, a number or one for each, as of ``faces.input_scale``. For pictures instead
+        ``picture``: (C, H, W) of one; ``filters``: how many each convolution has; ``hidden``: the
+        units of the layers after them, perhaps none; ``outputs``: how many; and perhaps
+        ``batch_norm``: True.
         ``activation`` (of what is hidden), ``output_activation`` and ``loss``: names in
         ``ACTIVATIONS`` and ``LOSSES``, or objects of your own. A ``Layer`` of your own may stand
         among ``layers``, ``filters`` and ``hidden``.
@@ -173,12 +110,10 @@ class Network:
 
     def __init__(self, config, initializer=Random(0.1), seed=0, dtype=np.float32):  # noqa: B008
         self.config = config = check_config(config)
-        self.activation = _named(config, "activation", ACTIVATIONS, Activation)
-        self.output_activation = _named(config, "output_activation", ACTIVATIONS, Activation)
-        self.loss = _named(config, "loss", LOSSES, Loss)
+        self.activation = named(config, "activation", ACTIVATIONS, Activation)
+        self.output_activation = named(config, "output_activation", ACTIVATIONS, Activation)
+        self.loss = named(config, "loss", LOSSES, Loss)
         needed = self.loss.output_activation
-        if needed:
-            one_of("the loss's output_activation", needed, ACTIVATIONS)
         if needed and not isinstance(self.output_activation, type(ACTIVATIONS[needed])):
             said = f"the loss {config['loss']!r} needs the output activation {needed!r}"
             raise ValueError(f"{said}, not {config['output_activation']!r}")
@@ -189,10 +124,12 @@ class Network:
         initializer = as_initializer(initializer)
 
         self.layers = make_layers(config)
+        self.input_scale = np.asarray(config.get("input_scale", 1), dtype)
         self.input_shape = tuple(config.get("picture") or config["layers"][:1])
         units = [layer.units for layer in self.layers if layer.units]
         self.n_outputs = units[-1] if units else self.input_shape[0]
-        self.parameters = np.zeros(n_parameters(self.layers), dtype)
+        shapes = [shape for layer in self.layers for shape in layer.shapes.values()]
+        self.parameters = np.zeros(sum(map(math.prod, shapes)), dtype)
         self.gradient = np.zeros_like(self.parameters)
         self._last = None  # what ``forward`` leaves for ``backward``
         self._connect()
@@ -426,7 +363,7 @@ class Network:
             rows = slice(start, start + batch_size)  # the last batch may be smaller
             batch = X.take(order[rows], axis=0)  # as X[order[rows]], but faster
             if augment is not None:
-                batch = self._augmented(augment, batch)
+                batch = self._checked(augment(batch, self.rng), "what augment returns")
             Z[rows], backwards = self._forward(batch, training=True)
             self._backward(backwards, self._output_delta(Z[rows], T[rows]))
             gradient = self.gradient
@@ -436,12 +373,6 @@ class Network:
             velocity -= rate * gradient
             self.parameters += velocity
         return self._loss_and_metric(Z, T)
-
-    def _augmented(self, augment, batch):
-        new = self._inputs(augment(batch, self.rng), "what augment returns")
-        if len(new) != len(batch):
-            raise ValueError(f"augment must return {len(batch)} rows for as many, not {len(new)}")
-        return new
 
     # -- files and copies ------------------------------------------------------------------------
 
@@ -465,12 +396,10 @@ class Network:
         arrays = read_npz(path, kinds, ("config", "parameters"))
         try:
             config, parameters = json.loads(str(arrays["config"])), arrays["parameters"]
-            shape = (n_parameters(make_layers(check_config(config))),)
-            parameters = numbers("parameters", parameters, shape=shape)  # before memory is taken
             net = cls(config, Zero(), dtype=parameters.dtype)
-        except (ValueError, RecursionError) as error:  # the second of lists in lists in lists
+            net.parameters[...] = numbers("parameters", parameters, shape=net.parameters.shape)
+        except ValueError as error:
             raise FileError(f"{path}: not a network that this version can read: {error}") from error
-        net.parameters[...] = parameters
         return net
 
     def to_onnx(self, path) -> Path:
@@ -496,6 +425,11 @@ class Network:
     # -- checks ----------------------------------------------------------------------------------
 
     def _inputs(self, X, name="X"):
+        """Return inputs as the layers take them: checked, and rescaled."""
+        X = self._checked(X, name)
+        return X / self.input_scale if "input_scale" in self.config else X
+
+    def _checked(self, X, name):
         X = numbers(name, X)
         if X.shape[1:] != self.input_shape or len(X) == 0:
             wanted = ", ".join(map(str, self.input_shape))

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw1lib.files import write_atomically
 from hw1lib.nn.activations import Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from hw1lib.nn.layers import Apply, Conv, Dense, Flatten, MaxPool
+from hw1lib.nn.layers import Apply, BatchNorm, Conv, Dense, Flatten, MaxPool
 
 OPERATORS: dict[type, str] = {
     LeakyReLU: "LeakyRelu",
@@ -24,10 +24,11 @@ OPERATORS: dict[type, str] = {
     Conv: "Conv",
     MaxPool: "MaxPool",
     Flatten: "Flatten",
+    BatchNorm: "BatchNormalization",  # with running means, and the same eps
 }
 
 
-def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
+def to_onnx(net, path, classes=None) -> Path:
     """Write a network in float32: input ``X`` (n, ...), output ``outputs`` (n, n_outputs).
 
     Parameters
@@ -35,8 +36,6 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
     net : Network
         Pictures go in as floats: bytes must be brought to x / 255 - 1/2 before.
     path : path-like
-    scale : float
-        ``X`` is divided by it first.
     classes : ndarray, (n_outputs,), optional
         Numbers or texts: there is a second output ``labels`` (n,) then, the most probable class.
 
@@ -61,16 +60,15 @@ def to_onnx(net, path, scale: float = 1.0, classes=None) -> Path:
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
-    A = node("Div", ["X", constant("scale", np.array(scale, np.float32))], "scaled")
+    A = node("Div", ["X", constant("scale", net.input_scale.astype(np.float32))], "scaled")
     for i, layer in enumerate([*net.layers, Apply(net.output_activation)], start=1):
         step = layer.activation if isinstance(layer, Apply) else layer
         if type(step) not in OPERATORS:
             known = ", ".join(kind.__name__ for kind in OPERATORS)
             raise ValueError(f"{step!r} has no ONNX operator; these have: {known}")
         inputs = [A]
-        if layer.shapes:
-            for name in ("W", "b"):
-                inputs.append(constant(f"{name}{i}", getattr(layer, name).astype(np.float32)))
+        for name in layer.shapes:
+            inputs.append(constant(f"{name}{i}", getattr(layer, name).astype(np.float32)))
         attributes: dict = {}
         if isinstance(step, LeakyReLU):
             attributes = {"alpha": step.slope}

@@ -66,6 +66,16 @@ class InverseTimeDecay(Schedule):
         return self.rate / (1 + self.decay * epoch)
 
 
+@dataclass(frozen=True)
+class LinearDecay(Schedule):
+    """``rate * (1 - epoch / epochs)``: it would be 0 after ``epochs`` of them."""
+
+    epochs: int = 100
+
+    def __call__(self, epoch):
+        return self.rate * max(0.0, 1 - epoch / self.epochs)
+
+
 def as_schedule(value):
     """Return a schedule: a number is a constant rate, a function of the epoch is itself."""
     if callable(value) and not isinstance(value, type):

@@ -11,21 +11,29 @@ from hw1lib.show.display import (
     use_style,
 )
 from hw1lib.show.lessons import (
+    backprop_steps,
     cloud,
     conv_layers,
     decision_regions,
     passes,
-    small_network,
     softmax_bars,
+    valley,
 )
 from hw1lib.show.pictures import around_grey, face_sheet
 from hw1lib.show.plots import (
     GENDERS,
     RACES,
-    by_group,
     forest,
     model_comparison,
     race_names,
     training_curves,
 )
-from hw1lib.show.tables import convolution_step, padded_cells, pooled_cells, products, table
+from hw1lib.show.printed import as_printed
+from hw1lib.show.tables import (
+    beside,
+    convolution_step,
+    padded_cells,
+    pooled_cells,
+    products,
+    table,
+)

@@ -49,13 +49,11 @@ def figure(figure: Figure, caption: str) -> None:
     _display_image(f"image/{kind}", content, caption, alt)
 
 
-def drawing(drawn: str, caption: str) -> None:
-    """Display a drawing with a caption: "network" (Fig. 2.2), "question3", or any as SVG."""
-    svg = drawn
-    if not drawn.startswith("<svg"):
-        svg = (ASSETS / f"{drawn}.svg").read_text(encoding="utf-8")
-    title = ElementTree.fromstring(svg).findtext("{*}title")
-    _display_image("image/svg+xml", svg, caption, title or caption)
+def drawing(name: str, caption: str) -> None:
+    """Display a drawing with a caption: "network" (Fig. 2.2) or "question3"."""
+    svg = (ASSETS / f"{name}.svg").read_text(encoding="utf-8")
+    alt = ElementTree.fromstring(svg).findtext("{*}title", caption)
+    _display_image("image/svg+xml", svg, caption, alt)
 
 
 def side_by_side(caption: str, *tables: str) -> None:
@@ -66,17 +64,10 @@ def side_by_side(caption: str, *tables: str) -> None:
 def steps(states, sliders, caption: str, still) -> None:
     """Display states that sliders, or the arrow keys, switch between, with a caption.
 
-    All states are stored, so that a saved page shows them without a kernel.
-
-    Parameters
-    ----------
-    states : sequence of str
-        HTML or SVG, in the order of ``itertools.product``: the last slider moves first.
-    sliders : dict of str to sequence
-        What each is called, and what its places are called.
-    still : sequence of int
-        The states that stand beside each other where no script runs, and on paper. The sliders
-        begin at the first.
+    All states are stored, so that a saved page shows them without a kernel: HTML or SVG, in the
+    order of ``itertools.product``: the last slider moves first. ``sliders`` says what each is
+    called, and what its places are called. ``still`` are the numbers of the states that stand
+    beside each other where no script runs, and on paper; the sliders begin at the first.
     """
     labels = [[str(label) for label in places] for places in sliders.values()]
     numbered = np.arange(len(states)).reshape([len(places) for places in labels])
@@ -112,7 +103,7 @@ def described(figure: Figure) -> str:
             labels = filter(None, (ax.get_ylabel(), ax.get_xlabel()))
             parts.append(" against ".join(labels))
         for line in ax.lines[:8]:
-            y = np.asarray(line.get_ydata(), float)
+            y = np.asarray(line.get_ydata(orig=False), float)  # names have places, too
             named = not str(line.get_label()).startswith("_")
             if named and len(y) > 1 and line.get_linestyle() != "None":  # no mere dots
                 parts.append(f"{line.get_label()} from {y[0]:.3g} to {y[-1]:.3g}")

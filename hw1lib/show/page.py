@@ -10,13 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 import nbformat
-import pandas as pd
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from PIL import Image
 
-from hw1lib import study
 from hw1lib.show.formulas import Formulas
 from hw1lib.show.running import without_widgets
 
@@ -33,10 +31,12 @@ NUMBERED = re.compile(r"(Fig|Table)s?\.? \d+\.\d+")
 def to_html(notebooks, facts=None) -> str:
     """Return notebooks, one after the other, as one HTML page that loads nothing.
 
-    Each begins with a heading ``# N. ...``; ``facts`` are names and values for the title block.
+    Each begins with a heading ``# N. ...``; ``facts`` are names and values for the end of the page.
+    What cells show that have the tag "top" stands at its top, too. The short version has of each
+    section the title, what the reader is asked to guess, the first picture and the last sentence.
     """
     notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
-    page = _Page("\n".join(cell.source for notebook in notebooks for cell in notebook.cells))
+    page = _Page()
     exporter = HTMLExporter(
         template_name=ASSETS.name,
         extra_template_basedirs=[str(ASSETS.parent)],
@@ -47,7 +47,7 @@ def to_html(notebooks, facts=None) -> str:
         title=TITLE,
         subtitle=SUBTITLE,
         facts=facts,
-        findings=[(page.claims[row.Index], *row) for row in page.verdicts.itertuples()],
+        top=page.top,
         parts=parts,
         figures=[entry for _, entry in sorted(page.figures)],
         letters=page.formulas.symbols(),
@@ -57,15 +57,13 @@ def to_html(notebooks, facts=None) -> str:
 
 
 class _Page:
-    """What the notebooks on one page share: ids, links, formulas, the index, and the claims."""
+    """What the notebooks on one page share: ids, links, formulas, the index, and the top."""
 
-    def __init__(self, sources: str):
-        self.sources = sources
+    def __init__(self):
         self.taken: set[str] = set()  # ids
         self.figures: list[tuple[tuple, tuple[str, str, str]]] = []  # number; id, name, text
         self.formulas = Formulas()
-        self.verdicts = _verdicts()
-        self.claims = dict.fromkeys(self.verdicts.index, "")  # ids of the rows that show them
+        self.top: list[str] = []
         self.renderer = _Renderer(self)
         self.markdown = MarkdownWithMath(renderer=self.renderer).render
 
@@ -78,10 +76,13 @@ class _Page:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = self._with_captions(without_widgets(cell.outputs))
-        body = exporter.from_notebook_node(notebook)[0]
+        body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
+        _mark_what_is_short(body)
+        for cell in body.select("[data-top]"):
+            self.top.append(_without_ids_and_code(cell))
         headings = self.headings or [(self.new_id(f"{number}"), f"Notebook {number}")]
         anchor, title = headings[0]
-        return {"id": anchor, "title": title, "sections": headings[1:], "html": body}
+        return {"id": anchor, "title": title, "sections": headings[1:], "html": str(body)}
 
     def new_id(self, text: str) -> str:
         """Return an id made of the text's letters, digits and dots that nothing else has."""
@@ -128,16 +129,13 @@ class _Page:
         output.metadata.caption = f"**{name}:** {text}"
 
     def _mended(self, html: str) -> str:
-        """Return HTML whose tables scroll, without pandas's style; rows of claims get ids."""
+        """Return HTML whose tables scroll, without pandas's style."""
         tables = BeautifulSoup(html, "html.parser")
         for style in tables("style", scoped=True):
             style.decompose()
         for head in tables("th"):
-            text = head.get_text(strip=True)
-            if not text:
+            if not head.get_text(strip=True):
                 head.name = "td"  # a corner
-            elif self.claims.get(text) == "" and (row := head.find_parent("tr")):
-                self.claims[text] = row["id"] = self.new_id(f"claim {text}")
         for table in tables("table"):
             table.wrap(tables.new_tag("div", attrs={"class": "scroll"}))
         return str(tables)
@@ -162,14 +160,11 @@ class _Renderer(IPythonRenderer):
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
     def link(self, text, url, title=None):
-        name, _, fragment = url.removeprefix("./").partition("#")
+        name, _, fragment = url.partition("#")
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
-        if notebook and not fragment:
-            url = f"#{notebook[1]}"
-        elif fragment and (notebook or not name):
+        if notebook or not name:
             number = notebook[1] if notebook else self.page.number
-            written = f'<a id="{fragment}">' in self.page.sources  # as it is, not made of a heading
-            url = f"#{fragment}" if written else f"#{_slug(f'{number}-{fragment}')}"
+            url = "#" + _slug(f"{number}-{fragment}")  # as ``heading`` makes it
         return super().link(text, url, title)
 
     def table(self, text):
@@ -185,10 +180,41 @@ class _Renderer(IPythonRenderer):
         return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
 
-def _verdicts() -> pd.DataFrame:
-    """Return the recorded verdicts on what the report concludes, and on its tables' orders."""
-    compared = study.compare(study.recorded())
-    return study.verdict_table(compared[compared["claimed"] | compared["published"].notna()])
+def _mark_what_is_short(body: BeautifulSoup) -> None:
+    """Give the class "short" to what the short version has of a notebook."""
+    sections: list[list[Tag]] = []
+    for element in body.find_all(True):
+        if element.name in ("h1", "h2"):
+            sections.append([])
+        if sections:
+            sections[-1].append(element)
+    for title, *section in sections:
+        name = title.get_text()
+        if name.startswith("Try it"):
+            continue
+        paragraphs = [e for e in section if e.name == "p" and "text" in _classes(e.parent)]
+        guesses = [p for p in paragraphs if p.get_text().startswith("Guess first")]
+        told = paragraphs[:1] if title.name == "h1" else paragraphs[-1:]
+        figures = [element for element in section if element.name == "figure"]
+        kept = [title, *guesses[:1], *told, *figures[:1]]
+        if name.startswith("Summary"):
+            kept += [element for element in section if element.name == "ul"][:1]
+        for element in kept:
+            element["class"] = " ".join([*_classes(element), "short"])
+
+
+def _classes(element) -> list[str]:
+    return element.get("class", [])
+
+
+def _without_ids_and_code(cell) -> str:
+    """Return what a cell shows, to stand on the page a second time."""
+    again = copy.copy(cell)
+    for code in again.select("details.code"):
+        code.decompose()
+    for element in [again, *again.find_all(id=True)]:
+        del element["id"]
+    return str(again)
 
 
 def _webp(png: str) -> str:

@@ -14,7 +14,6 @@ from hw1lib import study
 
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
-STYLES, MARKERS = ("-", "--", ":", "-."), "osD^"  # series differ in more than their colour
 SEPARATORS = {"color": "0.9", "linewidth": 0.8, "zorder": 0}
 MEAN = {"fmt": "o", "color": "C1", "markersize": 5, "capsize": 3, "label": "mean, 95 % interval"}
 FOLD = {"linestyle": "", "marker": ".", "color": "C0", "markersize": 4, "alpha": 0.6}
@@ -105,7 +104,7 @@ def _draw_curves(ax, runs: pd.DataFrame, curve: str, best: bool, since: int) -> 
     unit = {"rmse": "RMSE (years)", "accuracy": "accuracy", "loss": "mean loss"}[curve]
     if curve == "loss" and (runs["target"] == "age").all():
         unit += " (years²)"
-    ax.set(xlabel="epoch", xscale="log", ylabel=unit)
+    ax.set(xlabel="epoch (logarithmic)", xscale="log", ylabel=unit)
     if since > 1:  # plain numbers, and more ticks where there are less than two powers of ten
         subs = (1, 2, 5) if ax.get_xlim()[1] < 50 * since else (1,)
         ax.xaxis.set_major_locator(LogLocator(subs=subs))
@@ -181,69 +180,24 @@ def _bend(ax, metric: str) -> None:
     ax.set(xlabel=f"first less second ({unit}{beyond})", xlim=limits)
 
 
-def model_comparison(table: pd.DataFrame, join: bool = False) -> Figure:
-    """Draw what models reach: a row each, the mean with its 95 % interval, folds as dots.
+def model_comparison(table: pd.DataFrame) -> Figure:
+    """Draw what ``study.model_comparison`` returns: a row a model, both targets beside each other.
 
-    ``table`` is as ``study.model_comparison`` returns it: the columns ``rmse`` (years) and
-    ``accuracy``, or one of them, hold one number a fold, or none; ``published``, if it is there,
-    both as the report has them. With ``join`` a line joins the dots of each fold.
+    Of each the mean with its 95 % interval, the folds as dots, and what the report has.
     """
     labels = {
         "rmse": "test RMSE of age (years), left is better",
         "accuracy": "accuracy of the race label (%), right is better",
     }
-    columns = [column for column in labels if column in table]
-    size = 9.4, 0.34 * len(table) + 1.2
-    figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False)
-    for ax, column in zip(axes.flat, columns, strict=True):
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 0.34 * len(table) + 1.2), sharey=True)
+    for i, (column, label) in enumerate(labels.items()):
+        place = _rows_of(axes[i], table.index)
         percent = 100 if column == "accuracy" else 1
-        place = _rows_of(ax, table.index)
-        dots = [percent * np.array(folds) for folds in table[column]]
-        printed = [None] * len(table)
-        if "published" in table:
-            which = list(labels).index(column)
-            printed = [pair[which] and percent * pair[which] for pair in table["published"]]
-        if join:
-            ax.plot(np.array(dots), place - 0.27, color="0.8", linewidth=1, zorder=1)
-        for y, folds, number in zip(place, dots, printed, strict=True):
+        for y, folds, published in zip(place, table[column], table["published"], strict=True):
             if len(folds):
-                interval = study.interval(folds, overlap=study.OVERLAP)
-                _draw_row(ax, y, folds, interval, number)
-        ax.set_xlabel(labels[column])
+                dots = percent * np.array(folds)
+                printed = published[i] and percent * published[i]
+                _draw_row(axes[i], y, dots, study.interval(dots), printed)
+        axes[i].set_xlabel(label)
     _legend(figure, loc="outside lower center", ncols=3)
-    return figure
-
-
-def by_group(groups, ylabel: str, overall: float | None = None, limit: float | None = None):
-    """Draw a number of groups of test faces, of one model or several, with intervals.
-
-    ``groups`` is panel -> table, or panel -> model -> table; the index names the groups, columns
-    ``n, value, low, high``. ``overall``, of all faces together, and ``limit``, which no model can
-    pass as labels are noisy (``faces.label_noise``), are drawn across.
-    """
-    panels = {
-        name: {"a group": models} if isinstance(models, pd.DataFrame) else models
-        for name, models in groups.items()
-    }
-    widths = [len(next(iter(models.values()))) + 1 for models in panels.values()]
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(9.4, 3.5), width_ratios=widths, sharey=True, squeeze=False
-    )
-    for ax, (name, models) in zip(axes.flat, panels.items(), strict=True):
-        first = next(iter(models.values()))
-        for i, (model, table) in enumerate(models.items()):
-            at = np.arange(len(table)) + 0.3 * (i - (len(models) - 1) / 2) / len(models)
-            marks = {"fmt": MARKERS[i], "color": f"C{i}", "capsize": 3, "label": model}
-            reach = table["value"] - table["low"], table["high"] - table["value"]
-            ax.errorbar(at, table["value"], reach, **marks)
-        if overall is not None:
-            ax.axhline(overall, color="black", linestyle="--", label="all test faces")
-        if limit is not None:
-            ax.axhline(limit, color="C3", linestyle=":", label="the labels' limit")
-        names = [f"{group}\n{int(n):,}" for group, n in first["n"].items()]
-        ax.set_xticks(range(len(first)), names, fontsize=8)
-        ax.set(xlabel=f"{name} / test faces", xlim=(-0.6, len(first) - 0.4))
-        ax.grid(axis="x", visible=False)
-    axes[0, 0].set_ylabel(ylabel)
-    _legend(figure, loc="outside upper right", ncols=4)
     return figure

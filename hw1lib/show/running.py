@@ -26,8 +26,7 @@ from hw1lib.show.display import STYLE
 CELL_TIMEOUT = 1200  # seconds: no cell of ours comes near
 LONGEST = ("05", "03", "04", "02", "08")  # they start first, in this order
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, |FloatProgress")  # with or without an end
-INTERACTIVE = "*Interactive in JupyterLab; the figures beside this line show it standing still.*"
+PROGRESS_BAR = re.compile(r"\d%\||\d\w* \[\d\d:\d\d, ")  # with or without an end
 
 
 class _ThisPython(AsyncKernelManager):
@@ -38,7 +37,7 @@ class _ThisPython(AsyncKernelManager):
 
 
 class _Client(NotebookClient):
-    """Runs a notebook without the state of its widgets: beside each stands a figure."""
+    """Runs a notebook without the state of its widgets, which nothing shows."""
 
     def on_comm_open_jupyter_widget(self, msg):
         return None
@@ -54,7 +53,7 @@ def read_notebook(path: Path):
         raise FileError(f"{path}: not a notebook: {error}") from error
 
 
-def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
+def run_notebooks(notebooks: dict) -> dict[Path, str]:
     """Run notebooks, one on each core and the longest first; return which failed, and how.
 
     ``notebooks`` are by their paths. The outputs are put into them; a kernel runs in its file's
@@ -62,7 +61,7 @@ def run_notebooks(notebooks: dict, progress: bool = True) -> dict[Path, str]:
     """
     at_once = min(joblib.cpu_count(), len(notebooks))
     clients = {path: _client(notebooks[path], path.parent) for path in notebooks}
-    finished = bar(None, "report", len(notebooks), progress, unit="notebook")
+    finished = bar(None, "report", len(notebooks), unit="notebook")
     with finished, ThreadPoolExecutor(at_once) as pool:
         running = {}
         for path in sorted(notebooks, key=_rank):
@@ -148,20 +147,14 @@ def _rank(path: Path) -> int:
 
 
 def without_widgets(outputs: list) -> list:
-    """Return outputs without progress bars, and with a line in place of the first widget."""
-    note = nbformat.v4.new_output(
-        "display_data", {"text/markdown": INTERACTIVE, "text/plain": INTERACTIVE}
-    )
+    """Return outputs without progress bars and other widgets: a stored page can't show them."""
     kept: list = []
     for output in outputs:
-        data = output.get("data", {})
         if output.output_type == "stream" and output.name == "stderr":
             lines = [line for line in output.text.splitlines() if line.strip()]
             text = "\n".join(line for line in lines if not PROGRESS_BAR.search(line))
             if text:
                 kept.append(nbformat.v4.new_output("stream", name="stderr", text=text))
-        elif WIDGET not in data:
+        elif WIDGET not in output.get("data", {}):
             kept.append(output)
-        elif note not in kept and not PROGRESS_BAR.search(data.get("text/plain", "")):
-            kept.append(note)
     return kept

@@ -16,23 +16,19 @@ EMPTY = np.array(None)  # what is not known yet
 GAP = '<div style="margin:0px 28px 10px 0px">'
 
 
-def table(
-    cells, caption: str = "", marks=None, block: int | None = None, compact: bool = False
-) -> str:
+def table(cells, caption: str = "", marks=None, block: int | None = None) -> str:
     """Return rows of numbers or text as an HTML table; None leaves a cell empty.
 
     ``marks`` names cells to colour, (row, column) -> "padding", "window", "selected" or "wrong".
     After each ``block`` rows and columns a heavier line is drawn: the windows of a pooling.
-    ``compact`` is smaller, for many numbers.
     """
     marks = marks or {}
-    size = "padding:1px 5px;font-size:85%" if compact else "padding:4px 10px"
     html = ""
     for r, row in enumerate(cells):
         html += "<tr>"
         for c, cell in enumerate(row):
             text = "&nbsp;" if cell is None else escape(str(cell))
-            style = f"border:1px solid #888888;{size};text-align:center;"
+            style = "border:1px solid #888888;padding:4px 10px;text-align:center;"
             if (r, c) in marks:
                 mark = marks[r, c]
                 colour = "#444444" if mark == "padding" else "#000000"

@@ -2,7 +2,6 @@
 
 from hw1lib.study.comparisons import (
     COMPARISONS,
-    OVERLAP,
     SAME,
     Comparison,
     by_label,
@@ -11,24 +10,23 @@ from hw1lib.study.comparisons import (
     errors_by_group,
     errors_by_label,
     interval,
+    own_noise,
     paired,
+    same_settings,
     verdict_table,
     wilson,
 )
+from hw1lib.study.experiment import TARGETS, Experiment
 from hw1lib.study.experiments import (
     CONV_TUNED,
     EXPERIMENTS,
     RECONSTRUCTED,
-    SIGMAS,
-    TARGETS,
     TUNED,
-    Experiment,
-    Target,
     full_scale,
     limit_epochs,
 )
-from hw1lib.study.published import OTHERS, PUBLISHED, SPLIT, TABLE_3_3, TABLES
-from hw1lib.study.runs import face_errors, fold_means, mean_curve, recorded, run, same_run
+from hw1lib.study.published import OTHERS, PUBLISHED, SAME_RUN, SPLIT, TABLE_3_3, TABLES
+from hw1lib.study.runs import face_errors, fold_means, mean_curve, recorded, run
 from hw1lib.study.simple_models import baselines, compare_normalizers, normalizer_table
 from hw1lib.study.tables import (
     mean_and_interval,
@@ -38,4 +36,4 @@ from hw1lib.study.tables import (
     where_this_stands,
 )
 from hw1lib.study.training import participation_ratio, train
-from hw1lib.study.tuning import within_one_error
+from hw1lib.study.tuning import tuning_noise

@@ -6,6 +6,8 @@ points of accuracy, per cent of the faces (positive: the first is better).
 
 from __future__ import annotations
 
+import functools
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +15,17 @@ import pandas as pd
 from scipy import stats
 
 from hw1lib.checks import unmasked
-from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED, TARGETS
-from hw1lib.study.published import PUBLISHED, read_table
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import EXPERIMENTS, RECONSTRUCTED
+from hw1lib.study.published import PUBLISHED, Published, read_table
 from hw1lib.study.runs import fold_means, of_experiments, recorded
 
-OVERLAP = 1 / 8.1  # test faces per training face of a split, see ``interval``
-SAME = {"rmse": 0.1, "accuracy": 0.5}  # years, points: differences that are of no use to anyone
-# Of the two experiments one setting differs, the factor, a field of Experiment; or it is one of
+SAME = {"rmse": 0.1, "accuracy": 0.5}  # differences within it are of no use to anyone
+UNITS = {"rmse": "years", "accuracy": "points"}  # of a difference
+FEW_FOLDS, FEW_FACES = 2, 20  # no more folds, or fewer faces, say too little
+# Of the two experiments the factor alone differs, fields of Experiment; or it is one of
 TUNED = "each tuned"  # with the same budget
 PICTURES = "pixels; each tuned"  # each with its own
-AGAIN = "repeat"  # nothing differs but what is drawn
 
 
 class Comparison(NamedTuple):
@@ -43,17 +46,13 @@ COMPARISONS = tuple(Comparison(*row) for row in _TABLE.itertuples(index=False))
 # -- intervals ------------------------------------------------------------------------------------
 
 
-def interval(values, overlap: float = 0.0) -> tuple[float, float, float]:
-    """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value.
-
-    Of differences on the same folds ``overlap`` is 0. Of the metric itself it is ``OVERLAP``: the
-    folds' training sets overlap, and the plain interval is too narrow (Nadeau and Bengio 2003).
-    """
+def interval(values) -> tuple[float, float, float]:
+    """Return the mean, and the ends of its 95 % Student t interval; both NaN for a single value."""
     values = np.asarray(unmasked("values", values), float)
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return mean, np.nan, np.nan
-    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) * (1 / n + overlap) ** 0.5
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5
     return mean, mean - half, mean + half
 
 
@@ -61,8 +60,7 @@ def paired(values, reference) -> tuple[float, float, float]:
     """Return mean and 95 % interval (Student t) of ``values - reference``, pair by pair."""
     if len(values) != len(reference):
         raise ValueError(f"there must be pairs, not {len(values)} and {len(reference)} numbers")
-    unmasked("reference", reference)
-    return interval(np.asarray(unmasked("values", values), float) - np.asarray(reference, float))
+    return interval(np.ma.asarray(values, float) - np.ma.asarray(reference, float))
 
 
 def wilson(right: int, n: int) -> tuple[float, float, float]:
@@ -91,65 +89,69 @@ def bootstrap(first: pd.DataFrame, second: pd.DataFrame, target: str, n: int = 2
     """Return a 95 % interval of the same difference, the faces of each test drawn again n times.
 
     ``first`` and ``second`` are as ``face_errors`` returns them. The networks stay as they are
-    (Efron 1979): of the two intervals, the wider is shown.
+    (Efron 1979). Also returned is the two-sided p value of a difference of 0: twice the share of
+    the draws on the rarer side of it.
     """
-    rng = np.random.default_rng(0)
     totals = np.zeros(n)
     common = sorted(set(first["fold"]) & set(second["fold"]))
-    for fold in common:
-        n_faces = first.index[first["fold"] == fold].nunique()
-        counts = rng.multinomial(n_faces, np.full(n_faces, 1 / n_faces), n).astype(np.float32)
+    sizes = tuple(first.index[first["fold"] == fold].nunique() for fold in common)
+    for fold, n_faces, drawn in zip(common, sizes, _draws(sizes, n), strict=True):
+        counts = drawn.astype(np.float32)
         for side, sign in ((first, 1), (second, -1)):
             errors = side.loc[side["fold"] == fold, "error"].to_numpy(np.float32)
             errors = errors.reshape(-1, n_faces)  # (networks, faces)
-            means = counts @ (errors**2).T / n_faces  # (n, networks)
-            metric = np.sqrt(means) if TARGETS[target].metric == "rmse" else 1 - means
-            totals += sign * metric.mean(axis=1)
+            squares = counts @ (errors**2).T / n_faces  # (n, networks)
+            totals += sign * TARGETS[target].result(squares).mean(axis=1)
     low, high = np.quantile(totals / len(common), (0.025, 0.975))
-    return float(low), float(high)
+    rarer = 1 + min((totals <= 0).sum(), (totals >= 0).sum())  # what was measured counts as a draw
+    return float(low), float(high), min(1.0, 2 * float(rarer) / (n + 1))
+
+
+@functools.lru_cache(maxsize=1)
+def _draws(sizes: tuple[int, ...], n: int) -> list[np.ndarray]:
+    """Return how often each face of each test is drawn, (n, faces): the same for each question."""
+    rng = np.random.default_rng(0)
+    return [rng.multinomial(size, np.full(size, 1 / size), n).astype(np.uint8) for size in sizes]
 
 
 # -- groups of test faces -------------------------------------------------------------------------
 
 
-def errors_by_group(errors, groups, target: str) -> pd.DataFrame:
-    """Return the test result of each group of test faces, with its 95 % interval.
+def errors_by_group(tested: pd.DataFrame, groups, target: str) -> pd.DataFrame:
+    """Return the test result of each group of test faces: the mean of what its folds say.
 
-    ``errors`` are years, or 1 for a wrong label; ``groups`` says to which group each face belongs.
-    Index the groups; ``n``, the RMSE or accuracy as ``value``, and ``low, high``: of an RMSE the
-    root of those of the mean squared error (Student t over the faces); of an accuracy Wilson's.
+    ``tested`` is as ``face_errors`` returns it; ``groups`` says to which group each row belongs.
+    Index the groups; ``n`` faces, the RMSE or accuracy as ``value``, and its 95 % interval ``low,
+    high`` (Student t over the folds; NaN for a group that one fold or two have).
     """
     rows = {}
-    squares = pd.Series(np.asarray(unmasked("errors", errors), float)) ** 2
-    for group, squared in squares.groupby(np.asarray(unmasked("groups", groups))):
-        n = len(squared)
-        if TARGETS[target].metric == "accuracy":
-            rows[group] = (n, *wilson(n - int(squared.sum()), n))
-        else:
-            rows[group] = (n, *np.sqrt(np.maximum(interval(squared), 0)))
+    for group, its in tested.groupby(np.asarray(groups)):
+        squares = (its["error"] ** 2).groupby([its["fold"], its["seed"]]).mean()
+        folds = TARGETS[target].result(squares).groupby("fold").mean()
+        value, low, high = interval(folds)
+        if len(folds) <= FEW_FOLDS:
+            low = high = np.nan
+        rows[group] = (its.index.nunique(), value, low, high)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "value", "low", "high"])
 
 
 def errors_by_label(tested: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return ``errors_by_group`` of age decades, gender labels and race labels, one below another.
-
-    ``tested`` is as ``face_errors`` returns it, of one network a fold: each face counts once.
-    """
+    """Return ``errors_by_group`` of age decades, gender labels and race labels, in one table."""
     kinds = {"age decade": tested["age"] // 10 * 10}
     kinds |= {"gender label": tested["gender"], "race label": tested["race"]}
-    tables = {kind: errors_by_group(tested["error"], g, target) for kind, g in kinds.items()}
+    tables = {kind: errors_by_group(tested, groups, target) for kind, groups in kinds.items()}
     return pd.concat(tables, names=["kind", "group"]).reset_index()
 
 
-def by_label(table: pd.DataFrame, races, genders, least: int = 20) -> dict[str, pd.DataFrame]:
+def by_label(table: pd.DataFrame, races, genders) -> dict[str, pd.DataFrame]:
     """Return what ``errors_by_label`` returns as a table for each kind, with names for codes.
 
-    Groups of fewer than ``least`` faces are left out; a table may be empty.
+    Groups of fewer than 20 faces are left out; a table may be empty.
     """
     names = {"gender label": dict(enumerate(genders)), "race label": dict(enumerate(races))}
     tables = {}
     for kind, part in table.groupby("kind"):
-        part = part[part["n"] >= least].set_index("group")[["n", "value", "low", "high"]]
+        part = part[part["n"] >= FEW_FACES].set_index("group")[["n", "value", "low", "high"]]
         tables[str(kind)] = part.rename(index=names.get(str(kind), {}))
     return tables
 
@@ -163,7 +165,7 @@ def verdict(metric: str, low: float, high: float) -> str:
     if metric == "accuracy":  # where more is better
         low, high = -high, -low
     if -same <= low and high <= same:
-        return "the same within " + ("0.1 years" if metric == "rmse" else "0.5 points")
+        return f"the same within {same} {UNITS[metric]}"
     return "yes" if high < 0 else "no" if low > 0 else "inconclusive"
 
 
@@ -186,28 +188,55 @@ def else_differs(comparison: Comparison) -> str:
     if comparison.factor in (TUNED, PICTURES):
         return comparison.factor
     first, second = (EXPERIMENTS[name].settings() for name in comparison[1:3])
-    others = [key for key in first if first[key] != second[key] and key != comparison.factor]
+    factors = comparison.factor.split(", ")
+    others = [key for key in first if first[key] != second[key] and key not in factors]
     return ", ".join(others) or "nothing"
 
 
+def printed(comparison: Comparison) -> list[Published | None]:
+    """Return the report's numbers of both experiments, where it has them."""
+    rows = [name.removesuffix(RECONSTRUCTED) for name in comparison[1:3]]
+    if comparison.factor == "initializer":  # Table 2.6 has another number for the same settings
+        rows = ["init/xavier" if row == "width/64" else row for row in rows]
+    return [PUBLISHED.get(row) for row in rows]
+
+
+def own_noise(runs: pd.DataFrame, *names: str) -> float:
+    """Return how much networks differ that differ in their seed alone.
+
+    The standard deviation of their test results on the same fold, pooled over folds and
+    experiments; NaN where there is one network a fold.
+    """
+    tests = of_experiments(runs, *names).groupby(["experiment", "fold"])["test"]
+    return float(tests.var().mean() ** 0.5)
+
+
+def same_settings(runs: pd.DataFrame) -> tuple[int, int]:
+    """Return in how many of how many comparisons of a setting with itself the interval excludes 0.
+
+    Each two seeds of an experiment are compared over its folds (A/A): 5 % would be no surprise.
+    """
+    excluded = pairs = 0
+    for name in runs["experiment"].unique():
+        tests = of_experiments(runs, name).pivot_table("test", "fold", "seed")
+        for first, second in itertools.combinations(tests, 2):
+            _, low, high = interval((tests[first] - tests[second]).dropna())
+            excluded += bool(low > 0 or high < 0)
+            pairs += 1
+    return excluded, pairs
+
+
 def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
-    """Return every comparison whose two experiments are among the runs.
+    """Return every comparison whose two experiments are among the runs; the index is the questions.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        As ``run`` or ``recorded`` returns them.
-    of : str or tuple of str
-        Only those whose first experiment's name begins so; p values are corrected for all of them
-        nevertheless.
+    ``of`` takes those whose first experiment's name begins so, or in one of several ways; p values
+    are corrected for all of them nevertheless.
 
-    Returns
-    -------
-    DataFrame
-        Index the questions; the columns of ``Comparison``, ``else_differs, metric``, ``published``
-        (difference, or NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm,
-        verdict``. Of the recorded runs the interval is the wider one of Student's t over the folds
-        and the bootstrap.
+    The columns are those of ``Comparison``, ``else_differs, metric``, ``published`` (difference, or
+    NaN), ``folds`` (the difference in each), ``mean, low, high, p, holm, verdict, margin``
+    (differences within it are of no use) and ``times_noise``, the mean in ``own_noise``. Of the
+    recorded runs the interval is the wider one of Student's t over the folds and the bootstrap, and
+    p the larger.
     """
     held = set(runs["experiment"])
     bootstraps = recorded("bootstrap").set_index(["first", "second"]).to_dict("index")
@@ -219,31 +248,36 @@ def compare(runs: pd.DataFrame, of="") -> pd.DataFrame:
         target = TARGETS[of_experiments(runs, *names)["target"].iloc[0]]
         folds = fold_differences(runs, *names)
         mean, low, high = interval(folds)
+        p = p_value(folds)
         again = bootstraps.get(names)
         # it was computed of each face's error when the runs were recorded: it is theirs alone
-        if again and abs(again["mean"] - mean) < 1e-9 and again["high"] - again["low"] > high - low:
-            low, high = again["low"], again["high"]
-        first, second = (PUBLISHED.get(name.removesuffix(RECONSTRUCTED)) for name in names)
+        if again and abs(again["mean"] - mean) < 1e-9:
+            p = np.fmax(p, again["p"])
+            if again["high"] - again["low"] > high - low:
+                low, high = again["low"], again["high"]
+        first, second = printed(comparison)
         published = first.value - second.value if first and second else np.nan
         numbers: dict[str, Any] = {"published": published, "folds": folds.to_numpy()}
         numbers |= {"mean": mean, "low": low, "high": high}
         row = comparison._asdict()
         row |= {"else_differs": else_differs(comparison), "metric": target.metric}
         row |= {name: target.factor * number for name, number in numbers.items()}
-        row |= {"p": p_value(folds), "verdict": verdict(target.metric, row["low"], row["high"])}
+        row |= {"p": p, "verdict": verdict(target.metric, row["low"], row["high"])}
+        noise = own_noise(runs, *names) or np.nan
+        row |= {"margin": SAME[target.metric], "times_noise": abs(mean) / noise}
         rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS).set_index("question")
-    table["holm"] = holm(table["p"].where(table["factor"] != AGAIN))  # A/A is no question
+    table["holm"] = holm(table["p"])
     return table[table["first"].str.startswith(of)]
 
 
 COLUMNS = [*Comparison._fields, "else_differs", "metric", "published", "folds"]
-COLUMNS += ["mean", "low", "high", "p", "holm", "verdict"]
+COLUMNS += ["mean", "low", "high", "p", "holm", "verdict", "margin", "times_noise"]
 
 
 def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
     """Return ``compare``'s table to read; "*" marks a verdict that Holm's correction takes away."""
-    unit = compared["metric"].map({"rmse": "years", "accuracy": "points"})
+    unit = compared["metric"].map(UNITS)
     doubtful = compared["verdict"].isin(["yes", "no"]) & (compared["holm"] > 0.05)
     ends = zip(compared["low"], compared["high"], strict=True)
     columns = {
@@ -251,6 +285,10 @@ def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
         "difference": compared["mean"].map("{:+.2f} ".format) + unit,
         "95 % interval": [f"{low:+.2f} to {high:+.2f}" for low, high in ends],
         "verdict": compared["verdict"] + doubtful.map({True: " *", False: ""}),
+        "margin": compared["margin"].map("{:g} ".format) + unit,
+        "times the network's own noise": compared["times_noise"].map(
+            lambda times: "-" if np.isnan(times) else f"{times:.1f}"
+        ),
         "what else differs": compared["else_differs"],
     }
     return pd.DataFrame(columns, index=compared.index)

@@ -28,7 +28,7 @@ class Published(NamedTuple):
     where: str
 
 
-PUBLISHED = {  # by the name of the experiment that repeats it
+PUBLISHED = {  # by the name of the experiment that repeats it; or see SAME_RUN
     "init/zero": Published(19.1553, "rmse", "Table 2.6"),
     "init/random": Published(14.9987, "rmse", "Table 2.6"),
     "init/xavier": Published(14.9507, "rmse", "Table 2.6"),
@@ -40,6 +40,13 @@ PUBLISHED = {  # by the name of the experiment that repeats it
     "depth/32-8": Published(13.3757, "rmse", "Table 2.14"),
     "rate/lambda": Published(14.84, "rmse", "Fig. 2.15"),
     "race/8000": Published(0.722, "accuracy", "section 2.2.7"),
+}
+
+# Of two rows with the same settings one run is shown, which has one name
+SAME_RUN = {
+    "init/xavier": "width/64",
+    "init/random/reconstructed": "width/64/reconstructed",
+    "rate/lambda": "width/64",
 }
 
 SPLIT = {"train": 16_200, "validation": 1_800, "test": 2_000, "chunks": 20}

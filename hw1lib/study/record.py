@@ -19,61 +19,82 @@ from threadpoolctl import threadpool_info
 from hw1lib import faces
 from hw1lib.files import write_atomically, write_text
 from hw1lib.study import comparisons
-from hw1lib.study.comparisons import compare, errors_by_label, fold_differences
-from hw1lib.study.experiments import EXPERIMENTS, TARGETS
+from hw1lib.study.comparisons import compare, difference, errors_by_label, fold_differences
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import CONV_STEPS, EXPERIMENTS, LADDER
 from hw1lib.study.published import PUBLISHED
-from hw1lib.study.runs import COLUMNS, face_errors, run
-from hw1lib.study.simple_models import baselines, compare_normalizers, support_vectors
+from hw1lib.study.runs import COLUMNS, KEY, face_errors, fold_means, run
+from hw1lib.study.simple_models import baselines, compare_normalizers
 from hw1lib.study.tables import published_table
+from hw1lib.study.training import score
 from hw1lib.study.tuning import tune
 
-LONG = 1000  # experiments of so many epochs get one network a fold, and those on pictures
-KEY = ["experiment", "fold", "seed"]
-BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race")
+LONG = 1000  # experiments of so many epochs get one network a fold
+RUNG_FOLDS = 3  # of each rung of the ladder, one network a fold
+HUNDREDTHS = {"age": 100, "gender": 1, "race": 1}  # ages are recorded in hundredths of a year
+BY_GROUP = ("conv/age", "depth/64-16", "width/64", "race/64", "conv/race", "conv/gender")
 
 
-def record(
-    ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1, progress: bool = True
-) -> dict:
+def record(ds: faces.FaceDataset, folds=range(10), seeds=range(3), n_jobs: int = -1) -> dict:
     """Return all that the notebooks quote: tables by name, ``provenance``, each face."""
-    short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG and not e.filters}
-    long = {n: e for n, e in EXPERIMENTS.items() if n not in short}
-    how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
-    both = [run(short, ds, folds, seeds, **how), run(long, ds, folds, seeds[:1], **how)]
+    short = {n: e for n, e in EXPERIMENTS.items() if e.epochs < LONG}
+    long = {n: e for n, e in EXPERIMENTS.items() if e.epochs >= LONG}
+    both = [run(short, ds, folds, seeds, n_jobs=n_jobs)]
+    both.append(run(long, ds, folds, seeds[:1], n_jobs=n_jobs))
     by_experiment = dict(list(pd.concat(both).groupby("experiment")))
     runs = pd.concat([by_experiment[name] for name in EXPERIMENTS])
-    data = ds.features(progress=progress)
+    data = ds.features()
     simple = [baselines(data, target, folds) for target in TARGETS]
-    simple += [support_vectors(data, target, folds, n_jobs) for target in ("age", "race")]
-    l2 = baselines(ds.features("l2", progress=progress), "age", folds)  # the reconstructed get it
+    l2 = baselines(ds.features("l2"), "age", folds)  # the reconstructed get it
     simple.append(l2[l2["experiment"] == "linear/age"].assign(experiment="linear-l2/age"))
     runs = pd.concat([runs, *simple], ignore_index=True)
+    arrays = each_face(runs, data)
+    follows = from_each_face(runs, arrays, data)
     first = runs[runs["seed"] == 0]
-    groups, confusion = {}, {}
-    for name in BY_GROUP:
-        target = EXPERIMENTS[name].target
-        tested = face_errors(first, name, data)
-        groups[name] = errors_by_label(tested, target).round(6)
-        if target == "race":
-            label = tested["race"].rename("label")
-            confusion[name] = tested.groupby([label, "predicted"]).size().rename("n").reset_index()
-    kept = ds.preprocessor(progress=progress).explained_variance_ratio.round(6)
+    kept = ds.preprocessor().explained_variance_ratio.round(6)
     variance = pd.Series(kept, np.arange(1, len(kept) + 1), name="ratio")
     return {
-        "runs": runs[COLUMNS[:-2]],
+        **follows,
         "curves": _stacked(first.set_index(KEY)["curve"].dropna(), KEY),
         "settings": settings_table(),
-        "bootstrap": _bootstraps(runs, data),
-        "groups": _stacked(groups),
-        "confusion": _stacked(confusion),
-        "tuning": tune(ds, **how),
+        "tuning": tune(ds, n_jobs=n_jobs),
+        "ladder": ladder(ds, folds[:RUNG_FOLDS], n_jobs),
         "label_noise": pd.DataFrame([faces.label_noise(data)]).round(4),
-        "duplicate_leakage": duplicate_leakage(data, seeds, **how),
+        "duplicate_leakage": duplicate_leakage(data, seeds, n_jobs),
         "variance": variance.rename_axis("component").reset_index(),
-        "normalizers": compare_normalizers(ds, progress=progress),
+        "normalizers": compare_normalizers(ds),
         "provenance": provenance(ds),
-        "faces": each_face(runs, data),
+        "faces": arrays,
     }
+
+
+def ladder(ds, folds=range(RUNG_FOLDS), n_jobs: int = -1) -> pd.DataFrame:
+    """Return what each change of the network on pictures gained, a row a rung of ``LADDER``.
+
+    Columns ``rung, changed, epochs, seconds`` (median), ``age`` (RMSE), ``mae`` (years), ``gender,
+    race`` (accuracy, where they are learnt), and of the age's RMSE less that of the rung before
+    ``mean, low, high`` (95 %, Student t over the folds). One network a fold.
+    """
+    runs = {}
+    for target in TARGETS:
+        learn_it = {rung: e for rung, e in LADDER.items() if target in e.targets}
+        rungs = {rung: replace(e, target=target) for rung, e in learn_it.items()}
+        runs[target] = run(rungs, ds, folds, n_jobs=n_jobs)
+    rows: list[dict] = []
+    for rung, experiment in LADDER.items():
+        its = runs["age"][runs["age"]["experiment"] == rung]
+        changed = "; ".join(f"{name} {value}" for name, value in CONV_STEPS[rung].items())
+        row = {"rung": rung, "changed": changed, "epochs": experiment.epochs}
+        row["seconds"] = its["seconds"].median()  # one fold may have had to wait for other work
+        row["mae"] = round(its["mae"].mean(), 4)
+        for target in experiment.targets:
+            row[target] = round(fold_means(runs[target], rung).mean(), 5)
+        if rows:
+            less = np.round(difference(runs["age"], rung, rows[-1]["rung"]), 5)
+            row |= dict(zip(("mean", "low", "high"), less, strict=True))
+        rows.append(row)
+    columns = ["rung", "changed", "epochs", "seconds", "age", "mae", "gender", "race"]
+    return pd.DataFrame(rows, columns=[*columns, "mean", "low", "high"])
 
 
 def settings_table() -> pd.DataFrame:
@@ -95,33 +116,67 @@ def _bootstraps(runs: pd.DataFrame, data) -> pd.DataFrame:
         first, second = comparison.first, comparison.second
         mean = fold_differences(runs, first, second).mean()
         sides = [face_errors(runs, name, data) for name in (first, second)]
-        low, high = comparisons.bootstrap(sides[0], sides[1], EXPERIMENTS[first].target)
-        rows.append((first, second, mean, round(low, 5), round(high, 5)))
-    return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high"])
+        low, high, p = comparisons.bootstrap(sides[0], sides[1], EXPERIMENTS[first].target)
+        rows.append((first, second, mean, round(low, 5), round(high, 5), round(p, 5)))
+    return pd.DataFrame(rows, columns=["first", "second", "mean", "low", "high", "p"])
 
 
 def each_face(runs: pd.DataFrame, data) -> dict[str, np.ndarray]:
-    """Return what every printed number can be computed from again: no picture and no file name.
+    """Return what every recorded result is computed from: no picture and no file name.
 
     ``age, gender, race, group`` (near-duplicates) and ``fold`` (in which it is tested, or -1); and
-    by "experiment:seed" what is predicted, in hundredths of a year, or the class: of faces that are
-    tested in no fold the least number there is.
+    by "experiment:seed" what is predicted of each face, in hundredths of a year (at most 327
+    years), or the class: of a face that is tested in no fold -32768.
     """
-    arrays = {name: data.labels[name].to_numpy(np.int16) for name in ("age", "gender", "race")}
+    arrays = {name: data.labels[name].to_numpy(np.int16) for name in TARGETS}
     arrays["group"] = np.asarray(data.groups, np.int32)
-    arrays["fold"] = np.full(len(data), -1, np.int8)
-    tests = [test for _, _, test in data.folds()]
-    for fold in runs["fold"].unique():
-        arrays["fold"][tests[fold]] = fold
+    arrays["fold"] = tested_in(data, runs["fold"].unique())
     limits = np.iinfo(np.int16)
     for (name, seed), its in runs.groupby(["experiment", "seed"]):
         predicted = np.full(len(data), limits.min, np.int16)
-        factor = 100 if its["target"].iloc[0] == "age" else 1
+        factor = HUNDREDTHS[its["target"].iloc[0]]
         for fold, values in zip(its["fold"], its["predicted"], strict=True):
             rounded = np.rint(factor * np.asarray(values, float))
-            predicted[tests[fold]] = rounded.clip(limits.min + 1, limits.max)
+            predicted[data.folds()[fold][2]] = rounded.clip(limits.min + 1, limits.max)
         arrays[f"{name}:{seed}"] = predicted
     return arrays
+
+
+def tested_in(data, folds) -> np.ndarray:
+    """Return in which of these folds each face is tested, or -1."""
+    tested = np.full(len(data), -1, np.int8)
+    for fold in folds:
+        tested[data.folds()[fold][2]] = fold
+    return tested
+
+
+def from_each_face(runs: pd.DataFrame, arrays, data) -> dict[str, pd.DataFrame]:
+    """Return the tables ``runs, groups, confusion, bootstrap`` as ``each_face`` has them.
+
+    Of ``runs`` the columns stay that do not follow from what is predicted.
+    """
+    rows = []
+    for _, row in runs.iterrows():
+        test = data.folds()[row["fold"]][2]
+        predicted = arrays[f"{row['experiment']}:{row['seed']}"][test] / HUNDREDTHS[row["target"]]
+        true = data.labels[row["target"]].to_numpy()[test]
+        rows.append({**score(row["target"], true, predicted), "predicted": predicted})
+    again = pd.DataFrame(rows, runs.index)
+    runs = runs.assign(test=again["test"], mae=again["mae"], predicted=again["predicted"])
+    groups, confusion = {}, {}
+    for name in BY_GROUP:
+        target = EXPERIMENTS[name].target
+        tested = face_errors(runs, name, data)
+        groups[name] = errors_by_label(tested, target).round(6)
+        if target == "race":
+            once = tested[tested["seed"] == 0].rename(columns={"race": "label"})
+            confusion[name] = once.groupby(["label", "predicted"]).size().rename("n").reset_index()
+    return {
+        "runs": runs[COLUMNS[:-2]],
+        "groups": _stacked(groups),
+        "confusion": _stacked(confusion).astype({"predicted": int}),
+        "bootstrap": _bootstraps(runs, data),
+    }
 
 
 def provenance(ds: faces.FaceDataset) -> dict:
@@ -169,7 +224,7 @@ def write_recording(results: dict, folder) -> Path:
 def summary(results: dict) -> str:
     """Return the tables that ``python -m hw1lib reproduce`` prints."""
     runs = results["runs"]
-    numbers = published_table(PUBLISHED, known=runs)
+    numbers = published_table(list(PUBLISHED), known=runs)
     compared = compare(runs)[["mean", "low", "high", "holm", "verdict"]]
     return (
         "Mean test RMSE (years) or accuracy over folds, ± half its 95 % interval\n\n"
@@ -179,9 +234,7 @@ def summary(results: dict) -> str:
     )
 
 
-def duplicate_leakage(
-    data: faces.Data, seeds=range(3), n_jobs: int = -1, progress: bool = True
-) -> pd.DataFrame:
+def duplicate_leakage(data: faces.Data, seeds=range(3), n_jobs: int = -1) -> pd.DataFrame:
     """Return the test RMSE of ``width/64`` with folds at random, and with near-duplicates together.
 
     Both are measured on the same faces: all, those with a near-duplicate, the others (``kind``).
@@ -192,7 +245,7 @@ def duplicate_leakage(
     squares = {}
     for kind, its_groups in (("random", np.arange(len(data))), ("together", groups)):
         dealt = replace(data, groups=its_groups)
-        runs = run("width/64", dealt, range(10), seeds, n_jobs=n_jobs, progress=progress)
+        runs = run("width/64", dealt, range(10), seeds, n_jobs=n_jobs)
         tested = face_errors(runs, "width/64", dealt)
         squares[kind] = (tested["error"] ** 2).groupby(level=0).mean()
     both = pd.DataFrame(squares).dropna()  # a face that found no room in a fold is in no test

@@ -18,7 +18,6 @@ import re
 import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -32,9 +31,12 @@ from hw1lib import faces, nn
 from hw1lib.cache import cache_dir, cached
 from hw1lib.checks import UserError, whole_number
 from hw1lib.progress import bar, processes
-from hw1lib.study.experiments import EXPERIMENTS, Experiment, by_name
+from hw1lib.study.experiment import Experiment
+from hw1lib.study.experiments import by_name
 from hw1lib.study.training import score, train_and_measure
 
+RECORDED = Path(__file__).with_name("recorded")
+KEY = ["experiment", "fold", "seed"]
 COLUMNS = ["experiment", "target", "fold", "seed", "test", "mae", "validation", "train_faces"]
 COLUMNS += ["epochs", "best_epoch", "seconds", "participation_ratio", "drawn", "curve", "predicted"]
 CANT_BE_SENT = (
@@ -97,8 +99,10 @@ def run(
             where = f"{row['experiment']}, fold {row['fold']}, seed {row['seed']}"
             raise nn.TrainingDiverged(f"{result['diverged']} ({where}: {job[0].settings()})")
         if "diverged" not in result:
-            curve, predicted = pd.DataFrame(result["curve"]), np.array(result["predicted"])
-            row |= result | {"curve": curve, "predicted": predicted}
+            row |= result | result["targets"][row["target"]]
+            row |= {"curve": pd.DataFrame(row["curve"]), "predicted": np.array(row["predicted"])}
+            if row["target"] != job[0].targets[0]:  # the metric in History is of the first
+                row["curve"] = row["curve"].drop(columns=["train_metric", "validation_metric"])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -112,7 +116,7 @@ def _data(experiment, data, fold, partition, progress, made) -> faces.Data:
                 "normalizer other than 'standard' or with pca_faces='training'"
             )
         return experiment.data(data)
-    pictures = (experiment.cell,) if experiment.filters else ()
+    pictures = (experiment.cell, experiment.margin) if experiment.filters else ()
     kind = (experiment.normalizer, fold if own_pca else None, pictures)
     if kind not in made:
         made[kind] = experiment.data(data, fold, partition, progress)
@@ -124,7 +128,8 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     missing = [key for key in jobs if not (cache_dir() / key).exists()]
     if not missing:
         return
-    missing.sort(key=lambda key: -jobs[key][0].epochs)  # no core waits for a long one at the end
+    # no core waits for a long one at the end: pictures take long
+    missing.sort(key=lambda key: (not jobs[key][0].filters, -jobs[key][0].epochs))
     for key in missing:
         _, data, _, _, partition = jobs[key]
         data.folds(partition)  # dealt out here, once, for all processes
@@ -159,6 +164,7 @@ def _key(experiment: Experiment, data, fold: int, seed: int, partition: int) -> 
     were built.
     """
     settings = {"type": type(experiment), **vars(experiment), **experiment.config(), "report": ""}
+    settings["target"] = experiment.targets  # a network that learns several is trained once
     _pickle_own_modules_by_value()
     digest = hashlib.sha256(_code().encode())
     for name, value in settings.items():
@@ -201,21 +207,20 @@ def recorded(name: str = "runs"):
     """Return what was recorded on UTKFace: one of the tables, or ``"provenance"``, a dict.
 
     ``"runs"`` are as ``run`` returns them, without ``predicted``. The other tables are the CSV
-    files of study/recorded.
+    files of study/recorded. ``"search"``, what comes near to the report's numbers, is of the first
+    recording, of 26 November 2026; its code is gone.
     """
-    folder = resources.files("hw1lib.study").joinpath("recorded")
     if name == "provenance":
-        return json.loads(folder.joinpath("provenance.json").read_text())
-    names = sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".csv"))
+        return json.loads((RECORDED / "provenance.json").read_text())
+    names = sorted(path.stem for path in RECORDED.glob("*.csv"))
     if name not in names:
         raise ValueError(f"there is no recorded table {name!r}; there are {', '.join(names)}")
-    with folder.joinpath(f"{name}.csv").open() as file:
-        table = pd.read_csv(file)
+    table = pd.read_csv(RECORDED / f"{name}.csv")
     if name == "runs":
-        by_run = recorded("curves").groupby(["experiment", "fold", "seed"])
+        by_run = recorded("curves").groupby(KEY)
         curves = {run: curve.iloc[:, 3:].reset_index(drop=True) for run, curve in by_run}
-        runs = zip(table["experiment"], table["fold"], table["seed"], strict=True)
-        table["curve"] = [curves.get(run) for run in runs]  # of one network a fold
+        runs = table[KEY].itertuples(index=False)
+        table["curve"] = [curves.get(tuple(run)) for run in runs]  # of one network a fold
     return table
 
 
@@ -229,7 +234,7 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
     chosen = runs[runs["experiment"].isin(names)]
     if "drawn" in chosen and len(chosen["drawn"].unique()) > 1:
         raise ValueError("runs on drawn faces stand among runs on others: choose by column drawn")
-    lost = chosen.loc[chosen["test"].isna(), ["experiment", "fold", "seed"]].to_numpy().tolist()
+    lost = chosen.loc[chosen["test"].isna(), KEY].to_numpy().tolist()
     if lost:
         raise ValueError(f"networks diverged, and can't be left out: experiment, fold, seed {lost}")
     return chosen
@@ -238,12 +243,6 @@ def of_experiments(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
 def fold_means(runs: pd.DataFrame, name: str, what: str = "test") -> pd.Series:
     """Return the mean of a column over the networks of each fold; the index is the fold."""
     return of_experiments(runs, name).groupby("fold")[what].mean()
-
-
-def same_run(name: str, experiment: Experiment | None = None) -> list[str]:
-    """Return the other names in ``EXPERIMENTS`` of the same settings (or of ``experiment``'s)."""
-    experiment = experiment or EXPERIMENTS.get(name)
-    return [other for other, its in EXPERIMENTS.items() if its == experiment and other != name]
 
 
 def mean_curve(runs: pd.DataFrame, name: str, column: str) -> pd.DataFrame:

@@ -1,33 +1,24 @@
-"""Models without hidden layers, and support vectors, on the folds that the networks get.
+"""Models without hidden layers, on the folds that the networks get.
 
 They are rows of Runs like any network's, named "mean/age", "linear/age", "largest/race",
-"logistic/race", "svm/age" and so on, with 0 epochs.
+"logistic/race" and so on, with 0 epochs.
 """
 
 from __future__ import annotations
 
-import joblib
 import numpy as np
 import pandas as pd
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR
 
 from hw1lib import faces
-from hw1lib.progress import bar, processes
+from hw1lib.progress import bar
 from hw1lib.study.comparisons import holm, interval, p_value
 from hw1lib.study.runs import COLUMNS
 from hw1lib.study.training import score
-
-# Chosen on validation faces among 16 settings that were drawn at random: recorded/svm.csv has all.
-SUPPORT_VECTORS = {
-    "age": {"gamma": 0.003, "C": 6.8, "whitening": 0.47},
-    "race": {"gamma": 0.0048, "C": 3.7, "whitening": 0.5},
-}
 
 
 def baselines(data: faces.Data, target: str, folds=range(10)) -> pd.DataFrame:
@@ -40,38 +31,20 @@ def baselines(data: faces.Data, target: str, folds=range(10)) -> pd.DataFrame:
         models = {"mean": DummyRegressor(), "linear": LinearRegression()}
     else:
         models = {"largest": DummyClassifier(), "logistic": logistic_regression()}
-    jobs = [(f"{name}/{target}", models[name], fold) for name in models for fold in folds]
-    return pd.DataFrame([_fit(data, target, *job) for job in jobs], columns=COLUMNS)
+    rows = []
+    for name, model in models.items():
+        for fold in folds:
+            train, _, test = data.split(target, fold)
+            predicted = _predicted(model, train.X, train.y, test.X)
+            row = {"experiment": f"{name}/{target}", "target": target, "fold": fold, "seed": 0}
+            row |= {"drawn": data.drawn, "train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
+            rows.append(row | score(target, test.y, predicted) | {"predicted": predicted})
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def logistic_regression():
     """Return a new logistic regression on features that are equally wide."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-
-
-def support_vectors(data: faces.Data, target: str, folds=range(10), n_jobs: int = -1):
-    """Return Runs of support vector machines with an RBF kernel, "svm/age" or "svm/race".
-
-    Ages are brought to mean 0 and standard deviation 1. 16,200 faces take about a minute a fold.
-    """
-    gamma, cost, whitening = SUPPORT_VECTORS[target].values()
-    model = (SVR if target == "age" else SVC)(gamma=gamma, C=cost, cache_size=1000)
-    if target == "age":
-        model = TransformedTargetRegressor(model, transformer=StandardScaler())
-    jobs = ((f"svm/{target}", model, fold) for fold in folds)
-    tasks = (joblib.delayed(_fit)(data, target, *job, whitening) for job in jobs)
-    return pd.DataFrame(joblib.Parallel(processes(n_jobs))(tasks), columns=COLUMNS)
-
-
-def _fit(data, target, name, model, fold, whitening=None) -> dict:
-    """Return one row of Runs."""
-    train, _, test = subsets = data.split(target, fold)
-    if whitening is not None:
-        train, _, test = faces.rescale(*subsets, whitening=whitening)
-    predicted = _predicted(model, train.X, train.y, test.X)
-    row = {"experiment": name, "target": target, "fold": fold, "seed": 0, "drawn": data.drawn}
-    row |= {"train_faces": len(train.X), "epochs": 0, "best_epoch": 0}
-    return row | score(target, test.y, predicted) | {"predicted": predicted}
 
 
 def _predicted(model, X, y, X_test):
@@ -83,18 +56,18 @@ def _predicted(model, X, y, X_test):
 # -- normalisers ----------------------------------------------------------------------------------
 
 
-def compare_normalizers(ds: faces.FaceDataset, n: int = 3000, progress=True) -> pd.DataFrame:
+def compare_normalizers(ds: faces.FaceDataset, n: int = 3000) -> pd.DataFrame:
     """Return what each normaliser leaves to be told from its features, on ``n`` faces.
 
     A row a normaliser and fold: ``normalizer, variance`` (share that 128 components keep), ``fold,
     age`` (test RMSE of linear regression), ``race`` (accuracy of logistic regression).
     """
     rows = np.sort(np.random.default_rng(2).permutation(len(ds))[:n])
-    images, labels = ds.images(rows, progress=progress), ds.labels.iloc[rows]
+    images, labels = ds.images(rows, progress=True), ds.labels.iloc[rows]
     splits = list(KFold(min(10, len(rows)), shuffle=True, random_state=0).split(rows))
     n_components = max(1, min(128, len(rows) // 4))
     results = []
-    for name in bar(faces.NORMALIZERS, "normalizers", progress=progress):
+    for name in bar(faces.NORMALIZERS, "normalizers"):
         preprocessor = faces.Preprocessor(n_components, name).fit(images, progress=False)
         X = preprocessor.transform(images)
         variance = round(float(preprocessor.explained_variance_ratio.sum()), 5)

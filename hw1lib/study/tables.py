@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hw1lib.study.comparisons import OVERLAP, interval
-from hw1lib.study.experiments import RECONSTRUCTED, TARGETS, Experiment
-from hw1lib.study.published import OTHERS, PUBLISHED
-from hw1lib.study.runs import fold_means, recorded, same_run
+from hw1lib.study.comparisons import FEW_FOLDS, interval
+from hw1lib.study.experiment import TARGETS
+from hw1lib.study.experiments import RECONSTRUCTED
+from hw1lib.study.published import OTHERS, PUBLISHED, SAME_RUN
+from hw1lib.study.runs import fold_means, recorded
 
 
 def mean_and_interval(numbers, metric: str = "rmse") -> str:
@@ -18,30 +19,23 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
     """
     if not len(numbers) or np.isnan(numbers).all():
         return "-"
-    mean, _, high = interval(numbers, overlap=OVERLAP)
+    mean, _, high = interval(numbers)
     percent, unit, digits = (100, " %", 1) if metric == "accuracy" else (1, "", 2)
-    spread = f" ± {percent * (high - mean):.{digits}f}" if len(numbers) > 2 else ""
+    spread = f" ± {percent * (high - mean):.{digits}f}" if len(numbers) > FEW_FOLDS else ""
     return f"{percent * mean:.{digits}f}{spread}{unit}"
 
 
 def published_table(names, runs=None, known=None) -> pd.DataFrame:
     """Return mean test RMSE in years, or accuracy: published, recorded on UTKFace, of this run.
 
-    Parameters
-    ----------
-    names : str, iterable of str, or dict
-        Experiments, and baselines such as "linear/age", that were run, recorded or published; a
-        dict says what their rows are called, or holds Experiments as ``run`` takes them.
-    runs : DataFrame, optional
-        Of this run. Drawn faces have a column that says so: they are no match for the others.
-    known : DataFrame, optional
-        The recorded runs (default: ``recorded()``).
+    ``names`` are of experiments, and of baselines such as "linear/age", that were run, recorded or
+    published; a dict says what their rows are called. ``runs`` are of this run: drawn faces have a
+    column that says so, and are no match for the others. ``known`` are the recorded runs (default:
+    ``recorded()``).
 
-    Returns
-    -------
-    DataFrame
-        A row a name: means over the folds with their 95 % interval. Two names of one recorded run
-        have a column that says so. A column that would be empty is left out.
+    A row a name: means over the folds with their 95 % interval. A row of the report with the
+    settings of another shows that one's run (``SAME_RUN``), and a column says so. A column that
+    would be empty is left out.
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs
@@ -55,16 +49,17 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
         if name in PUBLISHED:
             value = PUBLISHED[name].value
             printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
-        given = names[name] if isinstance(names, dict) else name
-        own = given if isinstance(given, Experiment) else None
-        rows[name if own else given] = {
+        both = [name, name + RECONSTRUCTED]
+        same = [SAME_RUN[its] for its in both if its in SAME_RUN]
+        properly, again = (SAME_RUN.get(its, its) for its in both)
+        rows[names[name] if isinstance(names, dict) else name] = {
             "published": printed,
-            f"{faces}, reconstructed": _cell(known, name + RECONSTRUCTED, metric),
-            f"{faces}, trained properly": _cell(known, name, metric),
-            "its MAE": _cell(known, name, "rmse", "mae"),
-            "this run": _cell(here[~drawn], name, metric),
-            "this run, drawn faces": _cell(here[drawn], name, metric),
-            "the same run as": ", ".join(same_run(name, own)) or "-",
+            f"{faces}, reconstructed": _cell(known, again, metric),
+            f"{faces}, trained properly": _cell(known, properly, metric),
+            "its MAE": _cell(known, properly, "rmse", "mae"),
+            "this run": _cell(here[~drawn], properly, metric),
+            "this run, drawn faces": _cell(here[drawn], properly, metric),
+            "the same run as": ", ".join(same) or "-",
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.loc[:, (table != "-").any()]
@@ -107,7 +102,6 @@ MODELS = {  # what is trained on ages, and on race labels
     "(64, 16), reconstructed": ("depth/64-16" + RECONSTRUCTED, None),
     "64": ("width/64", "race/64"),
     "(64, 16)": ("depth/64-16", None),
-    "support vectors, RBF kernel": ("svm/age", "svm/race"),
     "convolutional network": ("conv/age", "conv/race"),
 }
 
@@ -139,13 +133,13 @@ def where_this_stands() -> pd.DataFrame:
     """Return the recorded results beside what others published of UTKFace, with their sources."""
     runs = recorded()
     features = "128 PCA features; ten test folds, near-duplicates together"
-    pictures = "pictures of 50x50; the same folds"
+    pictures = "pictures of 40x40; the same folds"
     models = {
         "linear regression": ("linear/age", "", features),
         "128-64-1": ("width/64", "", features),
         "128-64-16-1": ("depth/64-16", "", features),
         "128-64-5": ("", "race/64", features),
-        "three convolutions, 64 (notebook 8)": ("conv/age", "conv/race", pictures),
+        "three convolutions, 64, three labels (notebook 8)": ("conv/age", "conv/race", pictures),
     }
     rows = {}
     for model, (age, race, differs) in models.items():

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from hw1lib import faces, nn
 from hw1lib.checks import unmasked
-from hw1lib.study.experiments import TARGETS, Experiment
+from hw1lib.study.experiment import TARGETS, Experiment
 
 CURVE_POINTS = 20  # epochs of a curve that are kept, evenly spaced on a logarithmic axis
 CURVES = ("train_loss", "validation_loss", "train_metric", "validation_metric")
@@ -25,21 +25,39 @@ def train(
     Returns
     -------
     net, history, (train, validation, test)
-        The three subsets as the network saw them.
+        The three subsets, as the network takes them: it rescales features itself.
     """
     data = experiment.data(data, fold, partition, progress)
     subsets = experiment.split(data, fold, partition)
     train_part, validation, _ = subsets
-    # the 2 makes it another stream of random numbers than those that the folds are drawn from
-    rng = np.random.default_rng([2, fold, seed, experiment.repeat])
-    net = experiment.network(rng, train_part.X.shape[1])
-    if experiment.target == "age" and experiment.output_bias == "mean":
-        net.biases[-1][...] = train_part.y.mean()
+    # the 4 makes it another stream of random numbers than those that the folds are drawn from
+    rng = np.random.default_rng([4, fold, seed, experiment.repeat])
+    all_training = data.X[data.folds(partition)[fold][0]]
+    net = experiment.network(rng, None if experiment.filters else all_training)
+    if "age" in experiment.targets and experiment.output_bias == "mean":
+        ages = train_part.y.reshape(len(train_part.y), -1)[:, 0]
+        net.biases[-1][0] = ages.mean()
     names = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "patience")
     settings: dict = {name: getattr(experiment, name) for name in names}
-    settings |= {"augment": nn.random_flip if experiment.filters else None, "progress": progress}
+    augment = None
+    if experiment.filters:
+        augment = _flip_and_shift if experiment.shift else nn.random_flip
+    settings |= {"augment": augment, "progress": progress}
     history = net.fit(train_part.X, train_part.y, validation, **settings)
     return net, history, subsets
+
+
+def _flip_and_shift(pictures, rng):
+    return nn.random_shift(nn.random_flip(pictures, rng), rng)
+
+
+def predict(experiment: Experiment, net: nn.Network, X) -> dict[str, np.ndarray]:
+    """Return what a network of this experiment says of each of its targets, (n,)."""
+    outputs = net.outputs(X)
+    if experiment.average_mirror:
+        outputs = (outputs + net.outputs(X[..., ::-1])) / 2
+    predicted = net.loss.predict(outputs).reshape(len(X), -1)
+    return dict(zip(experiment.targets, predicted.T, strict=True))
 
 
 def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partition: int) -> dict:
@@ -53,9 +71,9 @@ def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partit
         except nn.TrainingDiverged as error:
             return {"diverged": str(error)}
         train_part, validation, test = subsets
-        predicted = net.predict(test.X)
-        result: dict = score(experiment.target, test.y, predicted)
-        result["validation"] = round(float(net.evaluate(*validation)[1]), 5)
+        results = measure(experiment, net, test)
+        for target, on_validation in measure(experiment, net, validation).items():
+            results[target]["validation"] = on_validation["test"]
     epochs = len(history.train_loss)
     at = np.unique(np.rint(np.geomspace(1, epochs, CURVE_POINTS)).astype(int))
     curve = {"epoch": at.tolist()}
@@ -63,16 +81,26 @@ def train_and_measure(experiment: Experiment, data, fold: int, seed: int, partit
         values = getattr(history, name)
         curve[name] = [float(f"{values[epoch - 1]:.4g}") for epoch in at]
     first = net.weights[0]
-    result |= {
+    return {
+        "targets": results,
         "train_faces": len(train_part.X),
         "epochs": epochs,
         "best_epoch": history.best_epoch,
         "seconds": round(history.seconds[-1], 2),
         "participation_ratio": round(participation_ratio(first.reshape(len(first), -1)), 2),
         "curve": curve,
-        "predicted": [float(f"{value:.7g}") for value in predicted],
     }
-    return result
+
+
+def measure(experiment: Experiment, net: nn.Network, part: faces.Subset) -> dict[str, dict]:
+    """Return ``score`` of each target of a network, and what is ``predicted``."""
+    results: dict[str, dict] = {}
+    predicted = predict(experiment, net, part.X)
+    labels = part.y.reshape(len(part.y), -1).T  # a row a target
+    for target, true in zip(predicted, labels, strict=True):
+        results[target] = dict(score(target, true, predicted[target]))
+        results[target]["predicted"] = [float(f"{value:.7g}") for value in predicted[target]]
+    return results
 
 
 def score(target: str, true, predicted) -> dict[str, float]:

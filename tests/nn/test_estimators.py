@@ -1,5 +1,7 @@
 """Network behind scikit-learn's interface: its own checks, and the places it is meant for."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -34,9 +36,9 @@ def test_regressor_is_the_network():
     config = {"layers": [5, 7, 3, 1], "output_activation": "identity", **parts}
     seed = np.random.RandomState(1).randint(2**31)
     net = nn.Network(config, nn.He(), seed, dtype=np.float64)
-    X = X / np.sqrt(np.mean(X**2))
-    net.fit(X, y, learning_rate=1e-3, progress=False, **settings)
-    assert_allclose(model.predict(X * model.scale_), net.predict(X), rtol=1e-9)
+    scaled = X / np.sqrt(np.mean(X**2))
+    net.fit(scaled, y, learning_rate=1e-3, progress=False, **settings)
+    assert_allclose(model.predict(X), net.predict(scaled), rtol=1e-9)
 
 
 @pytest.mark.parametrize("size", [1e-170, 1e160])
@@ -130,3 +132,31 @@ def test_a_fit_that_fails_leaves_what_was_there(classes, change, error):
         fresh.fit(X, y)
     with pytest.raises(NotFittedError):
         fresh.predict(X)
+
+
+def test_columns_that_would_drown_the_others_are_told_once():
+    X, y = make_regression(60, 3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NetworkRegressor(epochs=1).fit(X * [1, 1, 500], y)
+        constant = np.column_stack([X, np.ones(60)])  # spreads not at all
+        make_pipeline(StandardScaler(), NetworkRegressor(epochs=1)).fit(constant * 1e6, y)
+    with pytest.warns(UserWarning, match="put a StandardScaler before") as told:
+        NetworkRegressor(epochs=1, learning_rate=1e-9).fit(X * [1, 1, 5000], y)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_names_of_classes_and_names_of_other_libraries_lead_on():
+    X = np.eye(3)
+    config = {"layers": [3, 3], "activation": "relu", "output_activation": "softmax"}
+    net = nn.Network(config | {"loss": "nll"})
+    for names in (["low", "high", "low"], np.array(["low", "high", "low"], object)):
+        with pytest.raises(ValueError, match=r"whole numbers from 0; .*NetworkClassifier"):
+            net.fit(X, names, progress=False)
+    with pytest.raises(ValueError, match=r"config\['loss'\]: 'cross_entropy' is called 'nll' here"):
+        nn.Network(config | {"loss": "cross_entropy"})
+    with pytest.raises(ValueError, match="'linear' is called 'identity' here"):
+        nn.Network(config | {"output_activation": "linear", "loss": "l2"})
+    with pytest.raises(ValueError, match="must be one of"):
+        nn.Network(config | {"activation": "mse", "loss": "nll"})  # no activation

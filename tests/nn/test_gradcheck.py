@@ -124,3 +124,16 @@ def test_where_nothing_can_be_compared_it_says_so(configs, batch):
     assert nn.gradcheck(nn.Network(config, nn.Zero(), dtype=np.float64), X, np.zeros(50)) == 0
     with pytest.raises(ValueError, match=r"dtype=np.float64"):
         nn.gradcheck(nn.Network(config), X, np.zeros(50))
+
+
+def test_a_wrong_backward_is_called_wrong(configs, batch):
+    config = {**configs["age"], "activation": "tanh"}
+    net = nn.Network(config, nn.Random(0.5), 0, np.float64)
+
+    class Wrong(nn.Tanh):
+        def derivative(self, z, a):
+            return 1.1 * super().derivative(z, a)
+
+    net.layers[1].activation = Wrong()
+    with pytest.warns(UserWarning, match=r"relative error 0\.0\d+: backward is wrong"):
+        assert 1e-3 < nn.gradcheck(net, *batch(config)) < 0.1

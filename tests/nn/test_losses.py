@@ -64,7 +64,7 @@ def test_one_hot():
     ("loss", "y", "word"),
     [
         (L2, [1, 2], r"shape \(n, 3\), not \(2,\)"),
-        (NLL, ["no", "yes"], "real numbers"),
+        (NLL, ["no", "yes"], "whole numbers from 0"),
         (NLL, [[0], [1]], r"rows \(n, 3\) .*; it has shape \(2, 1\)"),
         (NLL, [0, 3], "from 0 to 2"),
         (NLL, [0.5, 1], "whole numbers"),

@@ -42,6 +42,9 @@ def test_a_figure_is_told_by_its_panels_axes_and_lines():
     picture.axis("off")
     panels = "zero, loss against epoch, training from 300 to 120; age; a picture without axes"
     assert display.described(figure) == f"3 panels: {panels}"
+    names, ax = plt.subplots()
+    ax.plot([1, 2], ["low", "high"], label="gain")  # names have places
+    assert display.described(names) == "gain from 0 to 1"
     empty = plt.figure()
     assert display.described(empty) == "a drawing"
     empty.add_axes((0, 0, 1, 1)).text(0, 0, "max")

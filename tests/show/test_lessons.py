@@ -1,6 +1,7 @@
 """Pictures that teach: what is drawn is what was computed, in another way."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,6 +11,8 @@ from matplotlib.patches import Rectangle
 from hw1lib import faces, nn, show
 from hw1lib.faces import Subset
 from hw1lib.show.display import ASSETS
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_a_cloud_s_components_feet_and_variances():
@@ -32,30 +35,50 @@ def test_a_cloud_s_components_feet_and_variances():
     assert curve[curve[:, 1].argmax(), 0] == pytest.approx(marks[0][0, 0], abs=1)
 
 
-def test_a_small_network_s_numbers_stand_where_they_belong():
-    """z = (2.6, -0.5), a = (2.6, -0.005), p = 5.2 - 0.02 + 0.5; dL/dz = 1.68, times 2, 4 * 0.01."""
+def test_a_valley_shows_the_first_steps_and_their_loss():
+    paths = {"a": [(-10, 1), (-5, 0.5), (0, 0)], "b": [(-10, 1), (-9, -1), (-8, 1)]}
+    drawn = ElementTree.fromstring(show.valley(paths, (1, 100), 1))
+    lines = [line.get("points") for line in drawn.iter(f"{SVG}polyline")]
+    assert lines == ["56.0,18.0 276.0,40.0", "56.0,18.0 100.0,106.0"]  # 44 pixels for 1, both ways
+    told = " ".join(text.text for text in drawn.iter(f"{SVG}text"))
+    assert "step 1: loss 25 " in told  # (1 * 25 + 100 * 0.25) / 2
+    assert "step 1: loss 90.5 " in told
+    for ellipse in drawn.iter(f"{SVG}ellipse"):  # equal loss: ten times as long as wide
+        assert float(ellipse.get("rx")) == pytest.approx(10 * float(ellipse.get("ry")), rel=0.05)
+
+
+def test_back_propagation_step_by_step_writes_each_number_once_it_is_known():
     config = {"layers": [2, 2, 1], "activation": "leaky_relu"}
     config |= {"output_activation": "identity", "loss": "l2"}
     network = nn.Network(config, dtype=np.float64)
     network.parameters[...] = 0.5, -1, 1, 0.25, 0.1, 0, 2, 4, 0.5
-    (ax,) = show.small_network(network, [1, 2], 4).axes
-    told = {text.get_text(): text.xy for text in ax.texts}
-    units = {"x = 1": (0, 1), "x = 2": (0, 0)}
-    units |= {"b 0.1\nz 2.6\na 2.6": (1, 1), "b 0\nz -0.5\na -0.005": (1, 0)}
-    units |= {"b 0.5\nz 5.68\np 5.68": (2, 0.5), "∂L/∂z = 3.36": (1, 1), "∂L/∂z = 0.0672": (1, 0)}
-    units |= {"∂L/∂z = 1.68": (2, 0.5), "t = 4\nL = ½ (t - p)² = 1.41": (2, 0.5)}
-    assert {text: told[text] for text in units} == units
-    edges = {  # product and gradient, from where and to where
-        ("0.5 · 1 = 0.5", "∂L/∂w = 3.36"): ((0, 1), (1, 1)),
-        ("-1 · 1 = -1", "∂L/∂w = 0.0672"): ((0, 1), (1, 0)),
-        ("0.25 · 2 = 0.5", "∂L/∂w = 0.134"): ((0, 0), (1, 0)),
-        ("4 · -0.005 = -0.02", "∂L/∂w = -0.0084"): ((1, 0), (2, 0.5)),
-    }
-    for (product, gradient), (start, end) in edges.items():
-        assert told[product] == pytest.approx(0.65 * np.array(start) + 0.35 * np.array(end))
-        assert told[gradient] == pytest.approx(told[product])
-    (ax,) = show.small_network(network, [1, 2]).axes
-    assert not any("∂" in text.get_text() for text in ax.texts)  # forward alone
+    drawings = show.backprop_steps(network, [1, 2], 4)
+    seen = [re.findall(r"<text[^>]*>(.*?)</text>", drawing) for drawing in drawings]
+    new = [set(after) - set(before) for before, after in pairwise(seen)]
+    assert len(seen[0]) == len(set(seen[0])) == 12  # 2 inputs, 6 weights, 3 biases, t
+    assert new[:5] == [
+        {"z₁ = 2.6"},
+        {"z₂ = −0.5"},
+        {"a₁ = 2.6", "a₂ = −0.005"},
+        {"p = 5.68"},
+        {"L = 1.41"},
+    ]
+    assert new[5:8] == [
+        {"∂L/∂p = 1.68"},
+        {"∂L/∂v₁ = 4.37", "∂L/∂v₂ = −0.0084"},
+        {"∂L/∂a₁ = 3.36", "∂L/∂a₂ = 6.72"},
+    ]
+    assert new[8] == {"∂L/∂z₁ = 3.36", "∂L/∂z₂ = 0.0672"}
+    assert new[9:] == [
+        {"∂L/∂u₁₁ = 3.36", "∂L/∂u₂₁ = 6.72"},
+        {"∂L/∂u₁₂ = 0.0672", "∂L/∂u₂₂ = 0.134"},
+    ]
+    assert "= 1 · (−1) + 2 · 0.25 + 0 = −0.5<" in drawings[2]
+    assert "∂L/∂z₂ = ∂L/∂a₂ · f′(z₂) = 6.72 · 0.01 = 0.0672;" in drawings[9]
+    edged = [drawing.count('stroke="currentColor"') for drawing in drawings]
+    assert edged == [0, *(len(names) for names in new)]
+    for drawing in drawings:
+        ElementTree.fromstring(f"<div>{drawing}</div>")
 
 
 def test_softmax_bars_are_as_long_as_the_probabilities():
@@ -63,8 +86,8 @@ def test_softmax_bars_are_as_long_as_the_probabilities():
     widths = [float(bar.get("width")) for bar in drawn.iter("rect")]
     assert widths == pytest.approx([141.1, 51.9, 7.0])  # of 200
     said = [text.text for text in drawn.iter("text")]
-    assert said[3:9] == ["x0 = 2", "7.39", "0.705", "x1 = 1", "2.72", "0.260"]
-    assert said[9:] == ["x2 = -1", "0.37", "0.035", "10.48"]
+    assert said[3:9] == ["z0 = 2", "7.39", "0.705", "z1 = 1", "2.72", "0.260"]
+    assert said[9:] == ["z2 = -1", "0.37", "0.035", "10.48"]
     assert drawn.get("fill") == "currentColor"  # of letters: JupyterLab's dark theme has light ones
 
 
@@ -77,6 +100,7 @@ def test_decision_regions_show_what_the_network_says_everywhere():
     X = np.random.default_rng(0).uniform(-1, 1, (500, 2))
     y = np.arange(500) % 3
     (ax,) = show.decision_regions({"a": (net, Subset(X, y), ("f000", "f005"))}, "abc").axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("f000", "f005")  # as they are given
     zero, one, two = (np.ma.filled(mesh.get_array(), np.nan) for mesh in ax.collections[:3])
     x = np.linspace(*ax.get_xlim(), zero.shape[1])
     assert np.isfinite(zero)[:, x < 0.5].all()
@@ -115,6 +139,9 @@ def test_both_passes_are_written_above_and_below_the_names():
     assert ids
     assert not ids & others  # both stand on one page
     assert all(f"url(#{name})" in svg for name in ids)
+    part = show.passes(x, kernel, w, {"y1": forward["y1"]}, {})  # what is not known yet
+    assert not ids & set(re.findall(r'id="(.*?)"', part))
+    assert len(re.findall(r">−?\d\.\d\d<", part)) == 16 + 8 + 1
 
 
 @pytest.mark.parametrize(("picture", "cells"), [((3, 50, 40), "480"), ((1, 16, 16), "64")])

@@ -44,11 +44,6 @@ COMPARED = pd.DataFrame(
 MODELS = pd.DataFrame({"rmse": [[20, 19, 21], [12, 12.5, 13]]}, ["mean", "net"])
 MODELS["accuracy"] = [[0.4, 0.42, 0.44], []]
 MODELS["published"] = [[None, None], [14.9, 0.722]]
-AGES = pd.DataFrame(
-    {"n": [999.0, 1000], "value": [5, 7], "low": [4, 6.5], "high": [6.5, 8]}, [0, 10]
-)
-GROUPS = {"age decade": AGES, "gender": AGES.set_axis(["male", "female"])}
-BY_MODEL = {k: {"one": table, "other": table.assign(value=6.5)} for k, table in GROUPS.items()}
 SOURCES = {"recorded": runs("abcd"), "this run": runs("bd")}  # the first panel is empty in one
 
 MAKERS = {
@@ -56,9 +51,6 @@ MAKERS = {
     "rmse": lambda: show.training_curves(SOURCES, NETWORKS, "rmse", columns=3, since=2),
     "forest": lambda: show.forest(COMPARED),
     "models": lambda: show.model_comparison(MODELS),
-    "joined": lambda: show.model_comparison(MODELS[["rmse"]], join=True),
-    "groups": lambda: show.by_group(GROUPS, "RMSE (years)", 7.0),
-    "groups by model": lambda: show.by_group(BY_MODEL, "RMSE (years)", limit=4.0),
 }
 every_figure = pytest.mark.parametrize("name", MAKERS)
 
@@ -137,6 +129,7 @@ def test_training_curves_are_mean_lowest_and_highest_of_the_networks(name, kind)
         if name == "loss":
             assert ax.lines[2].get_xdata()[0] == of_name["best_epoch"].median()
     assert len({ax.get_ylim() for ax in panels}) == 1
+    assert {ax.get_xlabel() for ax in panels} == {"epoch (logarithmic)"}
     assert ("years²" in panels[0].get_ylabel()) == (name == "loss")
 
 
@@ -190,24 +183,5 @@ def test_models_are_drawn_with_folds_intervals_and_what_is_published():
     assert dots[0] == pytest.approx([40, 42, 44])
     middles = [bar[0].get_xydata()[0].tolist() for bar in rmse.containers]
     assert middles == [[20, 1], [12.5, 0]]
-    wanted = [study.interval(folds, study.OVERLAP)[1:] for folds in MODELS["rmse"]]
+    wanted = [study.interval(folds)[1:] for folds in MODELS["rmse"]]
     assert errors(rmse) == pytest.approx(np.array(wanted))
-    (joined,) = drawn("joined").axes
-    lines = [line.get_xydata() for line in joined.lines if line.get_linestyle() == "-"]
-    assert [line[:, 0].tolist() for line in lines[:3]] == [[20, 12], [19, 12.5], [21, 13]]
-
-
-def test_groups_have_a_mark_a_model_with_its_interval():
-    first, _ = drawn("groups by model").axes
-    one, other = (bar[0].get_xydata() for bar in first.containers)
-    assert one[:, 1].tolist() == AGES["value"].tolist()
-    assert np.all(other[:, 1] == 6.5)
-    assert np.all((other[:, 0] - one[:, 0] > 0.1) & (other[:, 0] - one[:, 0] < 0.5))
-    ends = np.array(first.containers[0][2][0].get_segments())[:, :, 1]
-    assert ends == pytest.approx(AGES[["low", "high"]].to_numpy())
-    names = [label.get_text() for label in first.get_xticklabels()]
-    assert names == ["0\n999", "10\n1,000"]
-    across = {line.get_label(): line.get_ydata() for line in first.lines}
-    assert across["the labels' limit"] == [4, 4]
-    alone, _ = drawn("groups").axes
-    assert [line.get_ydata() for line in alone.lines if line.get_linestyle() == "--"] == [[7, 7]]

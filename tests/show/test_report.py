@@ -1,6 +1,7 @@
 """Running the notebooks for the report, with kernels: what is kept, and what if something fails."""
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -31,7 +32,7 @@ def write(folder, name, *sources):
 def run(*paths):
     """Return notebooks as run, and which of them failed."""
     notebooks = {path: running.read_notebook(path) for path in paths}
-    failures = running.run_notebooks(notebooks, progress=False)
+    failures = running.run_notebooks(notebooks)
     return [notebooks[path] for path in paths], failures
 
 
@@ -56,11 +57,11 @@ def test_build_runs_the_numbered_notebooks_side_by_side_and_stores_them(tmp_path
     facts = {"Data": "\udce9"}  # of a path that is no UTF-8
 
     async def cell():  # as in a notebook, where an event loop is running
-        return report.build(tmp_path, output, store=True, progress=False, facts=facts)
+        return report.build(tmp_path, output, store=True, facts=facts)
 
     assert asyncio.run(cell()) == output
     soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
-    assert soup.header.dd.text == "\\udce9"
+    assert soup.footer.dd.text == "\\udce9"
     assert [a.text for a in soup.select(".contents a")] == ["1. First", "2. Second"]
     assert soup.figcaption.text.strip() == "Fig. 2.1: a figure."
     assert "k is 5" in soup.main.text
@@ -68,6 +69,15 @@ def test_build_runs_the_numbered_notebooks_side_by_side_and_stores_them(tmp_path
     stored = first.read_text(encoding="utf-8")
     counts = [cell.execution_count for cell in nbformat.reads(stored, 4).cells[1:]]
     assert counts == [1, 2, 3]
+    build = functools.partial(report.build, tmp_path, output, facts={})
+    build(numbers=["01"], figures=tmp_path / "figures")
+    assert "First" in output.read_text(encoding="utf-8")
+    assert "Second" not in output.read_text(encoding="utf-8")
+    (drawn,) = (tmp_path / "figures").iterdir()
+    assert drawn.name == "01-01 Fig. 2.1.png"
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="each notebook's number must be one of 01, 02, not '07'"):
+        build(numbers=["07"])
     for noise in ("widget-view", "widget-state", "iopub", "%|"):
         assert noise not in stored
 
@@ -107,9 +117,9 @@ def test_failing_notebooks_are_shown_as_far_as_they_came_and_the_others_whole(tm
         r"\n02_b\.ipynb, cell \[1\]: Kernel died"
     )
     with pytest.raises(RuntimeError, match=failed):
-        report.build(tmp_path, output, store=True, progress=False, facts={})
+        report.build(tmp_path, output, store=True, facts={})
     soup = BeautifulSoup(output.read_text(encoding="utf-8"), "html.parser")
-    assert soup.header.dd.text.startswith("01_a.ipynb, cell [2]: ZeroDivisionError")
+    assert soup.footer.dd.text.startswith("01_a.ipynb, cell [2]: ZeroDivisionError")
     printed = [pre.text.strip() for pre in soup.select("pre.output:not(.stderr)")]
     assert printed == ["until here", "42"]
     divided, died = soup.select("pre.stderr")

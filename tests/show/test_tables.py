@@ -56,3 +56,11 @@ def test_every_setting_shows_what_conv2d_gives(stride, padding, pool):
     else:
         shown, _ = cells(html, f"max pooling {pool}x{pool}")
         assert shown == [[str(v) for v in row] for row in max_pool2d(output, pool)[0]]
+
+
+def test_tables_stand_beside_each_other_as_one_piece_of_html():
+    first, second = show.table([[1]]), show.table([[2]], "two")
+    html = show.beside(first, second)
+    assert html.index(first) < html.index(second)
+    assert html.startswith("<div")
+    assert html.count("<div") == html.count("</div>") == 3

@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from hw1lib import study
-from hw1lib.study import COMPARISONS, PUBLISHED, RECONSTRUCTED, TUNED, comparisons, interval
+from hw1lib.study import COMPARISONS, TUNED, comparisons, interval
 from hw1lib.study.comparisons import Comparison, bootstrap, compare, else_differs, holm, verdict
-from hw1lib.study.experiments import BASE, CONV_TUNED, EXPERIMENTS
+from hw1lib.study.experiment import OF_PICTURES
+from hw1lib.study.experiments import BASE, EXPERIMENTS
 
 NAN = np.nan
 
@@ -41,11 +42,11 @@ def test_a_comparison_is_fair(comparison):
         assert first.filters
         assert not second.filters
         assert first.target == second.target
-        assert first_name in CONV_TUNED
-        assert differ <= {"filters", "hidden", "initializer", "epochs", *TUNED[second_name]}
+        of_pictures = {"filters", "hidden", "initializer", "epochs", *OF_PICTURES}
+        assert differ <= of_pictures | TUNED[second_name].keys()
     else:
-        assert differ == {factor}
-    printed = [PUBLISHED.get(n.removesuffix(RECONSTRUCTED)) for n in (first_name, second_name)]
+        assert differ == set(factor.split(", "))
+    printed = comparisons.printed(comparison)
     if all(printed):  # the side that the report prints as better stands first
         assert printed[0].value < printed[1].value
     else:
@@ -54,8 +55,10 @@ def test_a_comparison_is_fair(comparison):
 
 def test_a_second_difference_is_told():
     first = "overfit/early-stopping"
-    assert else_differs(Comparison("", first, "overfit/short", "patience")) == "epochs"
-    assert else_differs(Comparison("", first, "overfit/long", "patience")) == "nothing"
+    assert else_differs(Comparison("", first, "overfit/200-epochs", "patience")) == "epochs"
+    assert else_differs(Comparison("", first, "overfit/1500-epochs", "patience")) == "nothing"
+    both = Comparison("", "rate/momentum", "rate/large", "momentum, learning_rate")
+    assert else_differs(both) == "nothing"
     assert else_differs(Comparison("", "a", "b", comparisons.TUNED)) == "each tuned"
 
 
@@ -67,9 +70,6 @@ def test_interval_is_student_t():
     known = stats.ttest_1samp(x, 0).confidence_interval(0.95)
     assert interval(x) == pytest.approx((x.mean(), known.low, known.high))
     assert np.isnan(interval([5.0])[1:]).all()
-    _, low, high = interval(x, overlap=1 / 9)  # as Nadeau and Bengio say
-    wider = np.sqrt((1 / 12 + 1 / 9) / (1 / 12))
-    assert high - low == pytest.approx(wider * (known.high - known.low))
 
 
 def test_pairs_are_pairs():
@@ -81,7 +81,7 @@ def test_differences_are_paired_over_the_folds(made_up):
     rng = np.random.default_rng(0)
     hard = rng.normal(0, 3, (10, 1))  # the folds differ by far more than what is looked for
     first, second = 14 + hard + rng.normal(0, 0.1, (10, 3)), 14.3 + hard
-    runs = made_up({"init/xavier": first, "init/random": second})[::-1]  # folds meet by number
+    runs = made_up({"width/64": first, "init/random": second})[::-1]  # folds meet by number
     known = stats.ttest_rel(first.mean(axis=1), second[:, 0])
     mean = np.mean(first) - np.mean(second)
     row = compare(runs).loc["Is Xavier better than random?"]
@@ -91,8 +91,10 @@ def test_differences_are_paired_over_the_folds(made_up):
     assert row["published"] == pytest.approx(14.9507 - 14.9987)
     said = ["initializer", "nothing", "rmse", "yes"]
     assert row[["factor", "else_differs", "metric", "verdict"]].tolist() == said
-    assert study.difference(runs, "init/xavier", "init/random") == pytest.approx(ends)
-    lost = runs[(runs["experiment"] != "init/xavier") | (runs["fold"] != 4)]
+    noise = np.sqrt(np.mean(np.var(first, axis=1, ddof=1)))  # of the second there is one a fold
+    assert row["times_noise"] == pytest.approx(-mean / noise)
+    assert study.difference(runs, "width/64", "init/random") == pytest.approx(ends)
+    lost = runs[(runs["experiment"] != "width/64") | (runs["fold"] != 4)]
     assert len(compare(lost).loc["Is Xavier better than random?", "folds"]) == 9
 
 
@@ -100,34 +102,46 @@ def test_differences_are_paired_over_the_folds(made_up):
 def test_of_the_recorded_runs_the_wider_interval_counts(made_up, monkeypatch, low, high, wider):
     """In points of accuracy; of other runs under the same names it tells nothing."""
     rng = np.random.default_rng(1)
-    names = ("race/8000", "race/8000/no-decay")
+    names = ("conv/race", "race/64")
     runs = made_up({names[0]: 0.75 + rng.normal(0, 0.01, 10), names[1]: [0.7] * 10}, "race")
     mean, *student = study.difference(runs, *names)
-    table = pd.DataFrame([[*names, mean, low, high]])
-    table.columns = ["first", "second", "mean", "low", "high"]
+    table = pd.DataFrame([[*names, mean, low, high, 0.02]])
+    table.columns = ["first", "second", "mean", "low", "high", "p"]
     monkeypatch.setattr(comparisons, "recorded", lambda name: table)
     (row,) = compare(runs).itertuples()
     assert (row.metric, row.mean, row.verdict) == ("accuracy", pytest.approx(100 * mean), "yes")
     known = (low, high) if wider else student
     assert (row.low, row.high) == pytest.approx((100 * known[0], 100 * known[1]))
+    assert (row.p, row.holm) == (0.02, 0.02)  # Student's is smaller
     runs["test"] += runs["fold"].eq(3) * runs["experiment"].eq(names[0]) * 1e-4
     (row,) = compare(runs).itertuples()
     _, low, high = study.difference(runs, *names)
     assert (row.low, row.high) == pytest.approx((100 * low, 100 * high))
+    assert row.p < 0.02
 
 
 def test_what_is_chosen_is_corrected_for_all(made_up):
     rng = np.random.default_rng(2)
-    names = ("width/64", "width/32", "width/16", "rate/constant", "rate/momentum")
+    names = ("width/64", "width/16", "init/random", "rate/momentum", "rate/large")
     every = compare(made_up({name: 12 + rng.normal(0, 0.2, 10) for name in names}))
-    assert every["first"].tolist() == ["width/64", "width/64", "width/32", "rate/momentum"]
+    assert every["second"].tolist() == ["width/16", "init/random", "rate/large"]
     assert every["holm"].tolist() == pytest.approx(holm(every["p"]).tolist())
     runs = made_up({name: [12.0] for name in names})  # one fold alone has no interval
-    some = compare(runs, ("rate/", "width/32"))
-    assert some["first"].tolist() == ["width/32", "rate/momentum"]
-    assert some[["low", "high", "p", "holm"]].isna().all(axis=None)
+    some = compare(runs, ("rate/", "init/"))
+    assert some["first"].tolist() == ["rate/momentum"]
+    assert some[["low", "high", "p", "holm", "times_noise"]].isna().all(axis=None)
     assert set(some["verdict"]) == {"inconclusive"}
     assert compare(made_up({})).empty
+
+
+def test_settings_are_compared_with_themselves(made_up):
+    rng = np.random.default_rng(5)
+    tests = rng.normal(12, 3, (10, 1)) + rng.normal(0, 0.1, (10, 3))
+    tests[:, 1] += 1
+    runs = made_up({"a": tests, "b": [[14.0, 14.5], [15.0, 15.1]], "c": [12.0, 13.0]})
+    known = [stats.ttest_rel(tests[:, i], tests[:, j]).pvalue for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert sum(p < 0.05 for p in known) == 2
+    assert study.same_settings(runs) == (2, 4)
 
 
 def test_holm_by_hand():
@@ -171,11 +185,13 @@ def test_bootstrap_draws_the_faces_of_each_test_again(target):
     known = stats.bootstrap(errors, difference, **how)
     first = pd.DataFrame({"fold": 0, "error": np.concatenate(errors[:2])}, [*range(40)] * 2)
     second = pd.DataFrame({"fold": 0, "error": errors[2]}, range(40))
-    low, high = bootstrap(first, second, target, 3000)
+    low, high, p = bootstrap(first, second, target, 3000)
+    draws = known.bootstrap_distribution
+    assert p == pytest.approx(2 * min(np.mean(draws < 1e-9), np.mean(draws > -1e-9)), abs=0.03)
     within = 0.2 * known.standard_error
     assert (low, high) == pytest.approx(tuple(known.confidence_interval), abs=within)
     twice = [pd.concat([side, side.assign(fold=1)]) for side in (first, second)]
-    low, high = bootstrap(*twice, target, 3000)
+    low, high, _ = bootstrap(*twice, target, 3000)
     ends = np.array(known.confidence_interval)
     assert high - low == pytest.approx((ends[1] - ends[0]) / np.sqrt(2), abs=2 * within)
 
@@ -184,36 +200,52 @@ def test_bootstrap_draws_the_faces_of_each_test_again(target):
 
 
 def test_groups_by_hand():
-    rmse = study.errors_by_group([2, 0, 3, 4], ["a", "a", "b", "b"], "age")
-    assert rmse["value"].tolist() == pytest.approx([np.sqrt(2), np.sqrt(12.5)])
-    _, low, high = interval([9, 16])
-    assert rmse.loc["b", ["low", "high"]].tolist() == pytest.approx([0, np.sqrt(high)])
-    assert low < 0
-    right = study.errors_by_group([0, 1, 0, 0], [1, 1, 1, 2], "race")
-    assert right.loc[1].tolist() == pytest.approx([3, *study.wilson(2, 3)])
+    """Two networks a fold; a group that two folds have gets no interval."""
+    folds = {"fold": [0, 0, 0, 0, 1, 1, 2, 2], "seed": [0, 0, 1, 1, 0, 1, 0, 1]}
+    faces = [0, 1, 0, 1, 2, 2, 3, 3]
+    tested = pd.DataFrame({**folds, "error": [2.0, 0, 4, 0, 3, 5, 6, 8]}, faces)
+    rmse = study.errors_by_group(tested, ["a"] * 8, "age").loc["a"]
+    known = interval([(np.sqrt(2) + np.sqrt(8)) / 2, 4, 7])
+    assert rmse.tolist() == pytest.approx([4, *known])
+    tested["error"] = [0.0, 1, 0, 0, 0, 0, 1, 1]
+    groups = study.errors_by_group(tested, [1, 2] * 2 + [1] * 4, "race")
+    assert groups.loc[1].tolist() == pytest.approx([3, *interval([1, 1, 0])])
+    assert groups.loc[2].tolist() == pytest.approx([1, 0.5, NAN, NAN], nan_ok=True)
+    two_folds = study.errors_by_group(tested[:6], [1] * 6, "race").loc[1]
+    assert two_folds.tolist() == pytest.approx([3, 0.875, NAN, NAN], nan_ok=True)
+
+
+def test_wilson():
+    known = stats.binomtest(8, 10).proportion_ci(0.95, method="wilson")
+    assert study.wilson(8, 10) == pytest.approx((0.8, known.low, known.high))
+    assert np.isnan(study.wilson(0, 0)).all()
 
 
 def test_groups_have_names_and_small_ones_are_left_out():
     tested = pd.DataFrame({"age": [3] * 30 + [104] * 5, "gender": 1, "race": 2, "error": 1.0})
+    tested = tested.assign(fold=np.arange(35) % 5, seed=0)
     table = study.errors_by_label(tested, "age")
     assert table.columns.tolist() == study.recorded("groups").columns.tolist()[1:]
     tables = study.by_label(table, ("x", "y", "z"), ("f", "m"))
     groups = {kind: each.index.tolist() for kind, each in tables.items()}
     assert groups == {"age decade": [0], "gender label": ["m"], "race label": ["z"]}
     assert tables["race label"].loc["z"].tolist() == [35, 1, 1, 1]
-    few = study.by_label(table, ("x", "y", "z"), ("f", "m"), least=36)
-    assert [len(each) for each in few.values()] == [0, 0, 0]  # a panel each, though empty
+    few = study.by_label(table.assign(n=19), ("x", "y", "z"), ("f", "m"))
+    assert [len(each) for each in few.values()] == [0, 0, 0]  # a table each, though empty
 
 
 def test_the_table_marks_what_does_not_survive():
     columns = ["metric", "published", "mean", "low", "high", "holm", "verdict", "else_differs"]
+    columns += ["margin", "times_noise"]
     rows = [
-        ["rmse", -0.108, -0.3, -0.4, -0.2, 0.004, "yes", "each tuned"],
-        ["accuracy", NAN, 1, 0.1, 1.9, 0.06, "yes", "nothing"],
-        ["accuracy", NAN, 0.1, -0.2, 0.4, 1, "the same within 0.5 points", "nothing"],
+        ["rmse", -0.108, -0.3, -0.4, -0.2, 0.004, "yes", "each tuned", 0.1, 6.04],
+        ["accuracy", NAN, 1, 0.1, 1.9, 0.06, "yes", "nothing", 0.5, 2],
+        ["accuracy", NAN, 0.1, -0.2, 0.4, 1, "the same within 0.5 points", "nothing", 0.5, NAN],
     ]
     table = study.verdict_table(pd.DataFrame(rows, list("abc"), columns))
     assert table["verdict"].tolist() == ["yes", "yes *", "the same within 0.5 points"]
     assert table["published"].tolist() == ["-0.11", "-", "-"]
     assert table["difference"].tolist()[:2] == ["-0.30 years", "+1.00 points"]
     assert table["95 % interval"].iloc[0] == "-0.40 to -0.20"
+    assert table["margin"].tolist() == ["0.1 years", "0.5 points", "0.5 points"]
+    assert table["times the network's own noise"].tolist() == ["6.0", "2.0", "-"]

@@ -103,6 +103,23 @@ def test_a_data_set_gives_what_each_experiment_asks_for(faces_folder, short):
     assert table["test"][1] == known["test"][0]
 
 
+def test_one_training_tells_of_three_labels(data, short, cache):
+    pictures = np.random.default_rng(0).integers(0, 256, (len(data), 3, 10, 10), np.uint8)
+    data = replace(data, X=pictures)
+    conv = replace(short, filters=(2,), cell=20, joint=True, average_mirror=True)
+    mine = {target: replace(conv, target=target) for target in study.TARGETS}
+    table = run(mine, data, [1], n_jobs=1, progress=False)
+    assert len(list(cache.glob("results/*.json"))) == 1
+    net, _, (_, _, test) = study.train(conv, data, 1)
+    outputs = (net.outputs(test.X) + net.outputs(test.X[..., ::-1])) / 2
+    known = [outputs[:, 0], outputs[:, 1:3].argmax(axis=1), outputs[:, 3:].argmax(axis=1)]
+    for row, predicted in zip(table.itertuples(), known, strict=True):
+        assert row.predicted == pytest.approx(predicted, rel=1e-5)
+        assert ("train_metric" in row.curve) == (row.target == "age")
+    assert table["test"][2] == pytest.approx(np.mean(known[2] == test.y[:, 2]), abs=1e-5)
+    assert table["mae"].notna().tolist() == [True, False, False]
+
+
 def test_a_network_that_diverges(data, short):
     mine = {"fine": short, "mine": replace(short, learning_rate=1e6)}
     both = run(mine, data, [2], [1], n_jobs=1, progress=False, may_diverge=True)
@@ -255,8 +272,8 @@ def test_a_fold_counts_once_however_many_networks_it_has(made_up):
 
 def test_drawn_faces_never_mix_with_others_unsaid(made_up, tmp_path):
     """Also after a concat, a merge and a CSV file."""
-    here = made_up({"width/64": [11.0, 12], "width/32": [12.0, 13]}, drawn=True)
-    utkface = made_up({"width/64": [14.0, 15], "width/32": [14.0, 15]})
+    here = made_up({"width/64": [11.0, 12], "width/16": [12.0, 13]}, drawn=True)
+    utkface = made_up({"width/64": [14.0, 15], "width/16": [14.0, 15]})
     both = pd.concat([here, utkface]).merge(pd.DataFrame({"fold": [0, 1], "note": "mine"}))
     both.drop(columns="curve").to_csv(tmp_path / "both.csv", index=False)
     from_csv = pd.read_csv(tmp_path / "both.csv")
@@ -265,7 +282,7 @@ def test_drawn_faces_never_mix_with_others_unsaid(made_up, tmp_path):
         lambda: study.fold_means(both, "width/64"),
         lambda: study.fold_means(from_csv, "width/64"),
         lambda: study.compare(from_csv),
-        lambda: study.difference(apart, "width/64", "width/32"),
+        lambda: study.difference(apart, "width/64", "width/16"),
     ):
         with pytest.raises(ValueError, match="runs on drawn faces stand among runs on others"):
             read()

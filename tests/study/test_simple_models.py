@@ -10,10 +10,9 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR
 
 from hw1lib import faces, study
-from hw1lib.study import baselines, run, simple_models
+from hw1lib.study import baselines, run
 
 
 def test_baselines_on_the_folds_of_the_networks(data):
@@ -42,29 +41,11 @@ def test_one_label_is_enough(data, short, target):
     assert (confusion[target] == 0).all()
 
 
-@pytest.mark.parametrize("target", ["age", "race"])
-def test_support_vectors_by_hand(data, target):
-    runs = simple_models.support_vectors(data, target, [0, 2], n_jobs=1)
-    gamma, cost, whitening = simple_models.SUPPORT_VECTORS[target].values()
-    best = study.recorded("svm").query("target == @target").iloc[0]
-    assert (best["gamma"], best["C"], best["whitening"]) == (gamma, cost, whitening)
-    train, _, test = faces.rescale(*data.split(target, 2), whitening=whitening)
-    if target == "age":  # of mean 0 and standard deviation 1
-        mean, spread = train.y.mean(), train.y.std()
-        machine = SVR(C=cost, gamma=gamma).fit(train.X, (train.y - mean) / spread)
-        predicted = machine.predict(test.X) * spread + mean
-        known = np.sqrt(np.mean((predicted - test.y) ** 2))
-    else:
-        known = SVC(C=cost, gamma=gamma).fit(train.X, train.y).score(test.X, test.y)
-    assert runs["test"][1] == pytest.approx(known, abs=1e-4)
-    assert runs["experiment"].tolist() == [f"svm/{target}"] * 2
-
-
 def test_normalizers_are_compared_as_scikit_learn_would(faces_folder, monkeypatch):
     chosen = {name: faces.NORMALIZERS[name] for name in ("standard", "minmax")}
     monkeypatch.setattr(faces, "NORMALIZERS", chosen)
     ds = faces.open(faces_folder, progress=False)
-    scores = study.compare_normalizers(ds, n=20, progress=False)
+    scores = study.compare_normalizers(ds, n=20)
     assert scores["normalizer"].tolist() == ["standard"] * 10 + ["minmax"] * 10
     rows = np.sort(np.random.default_rng(2).permutation(23)[:20])
     scaled = StandardScaler().fit_transform(ds.images(rows).astype(float))

@@ -6,32 +6,44 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hw1lib import study
 from hw1lib.nn import ExponentialDecay
-from hw1lib.study import EXPERIMENTS, TARGETS, run, tuning, within_one_error
+from hw1lib.study import EXPERIMENTS, TARGETS, run, train, tuning
 from hw1lib.study.experiments import BASE
 
 
-def test_networks_on_pictures_are_tuned_on_one_fold(data, monkeypatch):
+def test_networks_on_pictures_are_tuned_by_the_loss_of_all_labels(data, monkeypatch):
     pictures = np.random.default_rng(0).integers(0, 256, (len(data), 3, 10, 10), np.uint8)
-    small = {"epochs": 2, "filters": (2,), "cell": 20}
+    small = replace(EXPERIMENTS["conv/age"], epochs=2, filters=(2,), cell=20, margin=0)
+    monkeypatch.setitem(EXPERIMENTS, "conv/age", small)
     monkeypatch.setattr(tuning, "CONV_SETTINGS", 3)
-    monkeypatch.setattr(tuning, "CONV_BASE", replace(tuning.CONV_BASE, **small))
-    table = tuning.tune(replace(data, X=pictures), ["conv/race"], n_jobs=1, progress=False)
-    assert table["rank"].tolist() == [0, 1, 2]
-    assert table["validation"].is_monotonic_decreasing
+    on_pictures = replace(data, X=pictures)
+    table = tuning.tune(on_pictures, ["conv/age"], n_jobs=1)
+    assert table.groupby("rank").size().tolist() == [2, 2, 2]
+    assert table.groupby("rank")["score"].mean().is_monotonic_increasing
     assert table["whitening"].isna().all()
+    (best,) = (e for e in tuning.candidates(small) if str(e.learning_rate) == table.iloc[0, 2])
+    _, history, _ = train(best, on_pictures, 1, partition=1)
+    assert table["score"][1] == pytest.approx(history.validation_loss[-1], rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("target", "n", "scores"),
-    [
-        ("age", 200, [10.0, 10.4, 10.5, 10.51]),  # 10 / sqrt(400) is 0.5
-        ("race", 100, [0.8, 0.77, np.nan, 0.75]),  # sqrt(0.8 * 0.2 / 100) is 0.04
-    ],
-)
-def test_the_largest_weight_decay_within_one_standard_error(target, n, scores):
-    tried = pd.DataFrame({"weight_decay": [0.1, 0.3, 0.2, 0.9], "validation": scores})
-    assert within_one_error(tried, target, n)["weight_decay"] == 0.3
+@pytest.mark.parametrize(("target", "sign"), [("width/64", 1), ("race/64", -1)])
+def test_settings_drawn_again_by_hand(target, sign):
+    """Two settings, drawn twice: both are drawn in half of the cases."""
+    validation = {target: [(10, 14), (11, 15)], "b": [(12, 14), (12, 13)]}
+    rows = []
+    for name, settings in validation.items():
+        for i, folds in enumerate(settings):
+            for fold, result in enumerate([*folds, 99]):
+                rate = f"Constant(rate={i})"
+                rows.append([name, rate, 0.1, 0.2, fold, sign * result])
+    columns = ["experiment", "learning_rate", "weight_decay", "whitening", "fold", "validation"]
+    table = pd.DataFrame(rows, columns=columns)
+    spread, low, high = study.tuning_noise(table, target, "b", 20_000)
+    # the first setting: 12 less 13; the second: 13 less 12.5; both: 12 less 12.5
+    known = sign * np.array([-1, 0.5, -0.5, -0.5])
+    assert (low, high) == (known.min(), known.max())
+    assert spread == pytest.approx(known.std(), rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["width/16", "race/64"])
@@ -43,7 +55,7 @@ def test_the_best_mean_over_all_folds_is_chosen(name, data, monkeypatch):
     first, *candidates = tuning.candidates(tuning.untuned(name))
     candidates.append(replace(first, learning_rate=ExponentialDecay(1e9, 0.5)))
     monkeypatch.setattr(tuning, "candidates", lambda experiment: candidates)
-    table = tuning.tune(data, [name], n_jobs=1, progress=False)
+    table = tuning.tune(data, [name], n_jobs=1)
     assert table.groupby("rank").size().tolist() == [3, 3, 3, 1, 1]
     last = table.iloc[-1]
     assert np.isnan(last["validation"])

@@ -100,29 +100,76 @@ addEventListener("afterprint", () => {
   for (const box of unfolds()) box.style.zoom = "";
 });
 
+// What the reader chose is kept where the browser allows it.
+const root = document.documentElement;
+function kept(name) {
+  try {
+    return localStorage.getItem(name) ?? "";
+  } catch {
+    return "";
+  }
+}
+function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {}
+}
+
 const allCode = document.querySelector(".all-code");
-allCode.addEventListener("click", () => {
-  const show = allCode.textContent.startsWith("Show");
+function showCode(show) {
   for (const code of document.querySelectorAll("details.code")) code.open = show;
-  allCode.textContent = show ? "Hide all code" : "Show all code";
+  allCode.textContent = show ? "Hide code" : "Show code";
+  keep("code", show ? "shown" : "hidden");
+}
+allCode.addEventListener("click", () => showCode(allCode.textContent.startsWith("Show")));
+if (kept("code") === "hidden") showCode(false);
+
+// The short version has of each section a question, a picture and a sentence; a link may lead to more.
+const length = document.querySelector(".length");
+function setLength(brief) {
+  root.classList.toggle("brief", brief);
+  length.textContent = brief ? "Show all" : "Short version";
+  allCode.disabled = brief;
+  letScroll();
+}
+length.addEventListener("click", () => {
+  const nearest = headings.findLast((heading) => heading.getBoundingClientRect().top < innerHeight / 2);
+  setLength(!root.classList.contains("brief"));
+  keep("length", root.classList.contains("brief") ? "brief" : "whole");
+  nearest?.scrollIntoView();
 });
+function leadTo() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target || target.checkVisibility()) return;
+  setLength(false);
+  target.scrollIntoView();
+}
+addEventListener("hashchange", leadTo);
+setLength(root.classList.contains("brief"));
+leadTo();
+
+// A picture opens at its own size, so that its words can be read on a phone.
+const large = document.querySelector(".large");
+for (const picture of document.querySelectorAll("main img, .top img")) {
+  picture.addEventListener("click", () => {
+    large.querySelector("img")?.remove();
+    large.append(Object.assign(new Image(), { src: picture.src, alt: picture.alt }));
+    large.showModal();
+  });
+}
+large.addEventListener("click", (event) => event.target === large && large.close());
 
 // Light or dark: as the system has it, until the button says otherwise; kept where the browser allows it.
 const scheme = document.querySelector(".scheme");
 const system = matchMedia("(prefers-color-scheme: dark)");
-const root = document.documentElement;
 const isDark = () => (root.dataset.scheme ? root.dataset.scheme === "dark" : system.matches);
 const nameScheme = () => (scheme.textContent = isDark() ? "Light" : "Dark");
-try {
-  root.dataset.scheme = localStorage.getItem("scheme") ?? "";
-} catch {}
+root.dataset.scheme = kept("scheme");
 scheme.addEventListener("click", () => {
   root.dataset.scheme = isDark() ? "light" : "dark";
   nameScheme();
-  try {
-    localStorage.setItem("scheme", root.dataset.scheme);
-  } catch {}
+  keep("scheme", root.dataset.scheme);
 });
 system.addEventListener("change", nameScheme);
 nameScheme();
-for (const button of [allCode, scheme]) button.hidden = false;
+for (const button of [allCode, length, scheme]) button.hidden = false;
