@@ -157,6 +157,17 @@ def test_the_reports_figures_and_tables_are_at_home_here(path):
 
 
 @every_notebook
+def test_a_summary_has_no_number_that_does_not_stand_above_it(path):
+    """There it is checked; a summary alone would go stale."""
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    above, _, rest = "\n".join(texts).partition("## Summary")
+    summary = rest.split("\n## ")[0]
+    told = re.findall(r"\d[\d,]*\.\d+", summary)
+    told = [number for number in told if not re.search(rf"(?<![\d.]){number}(?!\d)", above)]
+    assert told == []
+
+
+@every_notebook
 def test_a_verdict_is_yes_no_the_same_or_inconclusive(path):
     """As ``study.verdict`` has it, not in other words; and a network predicts an age."""
     said = [cell.source for cell in read(path).cells] + shown(path)
