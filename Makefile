@@ -9,7 +9,7 @@ STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_in
 # What stands in the pages between [[[cog ...]]] and [[[end]]] is written by tests/pages.py.
 COG := -P -I tests
 
-.PHONY: help lab report test test-fast test-lower test-browser bench coverage check format
+.PHONY: help lab report test test-fast test-lower test-changes test-browser bench coverage check format
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -21,10 +21,10 @@ report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write rep
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
 
 # The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
-test test-fast test-browser coverage: export HW1_FACES = 1500
-test test-fast test-browser coverage: export HW1_SCALE = quick
-test test-fast test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
-test test-fast test-browser coverage: export HW1_DATA =
+test test-fast test-changes test-browser coverage: export HW1_FACES = 1500
+test test-fast test-changes test-browser coverage: export HW1_SCALE = quick
+test test-fast test-changes test-browser coverage: export HW1_CACHE = $(CURDIR)/.cache/test
+test test-fast test-changes test-browser coverage: export HW1_DATA =
 test: $(READY)  ## the tests, and every notebook as a test
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
@@ -36,6 +36,10 @@ test-lower:  ## test-fast with the oldest versions that pyproject.toml allows, o
 	mkdir -p .cache/lower
 	$(PYTHON) tests/lower_bounds.py > .cache/lower/requirements.txt
 	$(MAKE) test-fast VENV=.cache/lower/venv REQUIREMENTS=.cache/lower/requirements.txt
+
+test-changes: $(READY)  ## what a reader would change, one by one, each notebook to its end (eight minutes)
+	$(BIN)/python -m hw1lib prepare
+	$(BIN)/python -m pytest -q -n 2 tests/changes/check_changes.py
 
 test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the system's Chromium or Chrome
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt

@@ -29,7 +29,7 @@ CHANGES = [  # notebook, what stands there, what the reader writes
     ("07", "pixels = x[1, 0], x[1, 2]", "pixels = x[1, 1], x[1, 2]"),
     ("07", "striped(n, rng, noise=0.05)", "striped(n, rng, noise=0.5)"),
     ("08", "filters = (8, 16, 32)", "filters = (8, 16)"),
-    ("08", "few, epochs = faces.Subset(train.X[:3000]", "few, epochs = faces.Subset(train.X[:500]"),
+    ("08", "[:3000]", "[:500]"),
     ("10", "n_folds, wider = 10, 1.0", "n_folds, wider = 3, 1.0"),
 ]
 
