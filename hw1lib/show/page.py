@@ -199,6 +199,8 @@ def _mark_what_is_short(body: BeautifulSoup) -> None:
         kept = [title, *guesses[:1], *told, *figures[:1]]
         if name.startswith("Summary"):
             kept += [element for element in section if element.name == "ul"][:1]
+        elif title.name == "h2" and not guesses:
+            continue  # it is no lesson: an answer, say
         for element in kept:
             element["class"] = " ".join([*_classes(element), "short"])
 
