@@ -281,9 +281,9 @@ def verdict_table(compared: pd.DataFrame) -> pd.DataFrame:
     doubtful = compared["verdict"].isin(["yes", "no"]) & (compared["holm"] > 0.05)
     ends = zip(compared["low"], compared["high"], strict=True)
     columns = {
-        "published": compared["published"].map(lambda x: "-" if np.isnan(x) else f"{x:+.2f}"),
-        "difference": compared["mean"].map("{:+.2f} ".format) + unit,
-        "95 % interval": [f"{low:+.2f} to {high:+.2f}" for low, high in ends],
+        "published": compared["published"].map(lambda x: "-" if np.isnan(x) else f"{x:+z.2f}"),
+        "difference": compared["mean"].map("{:+z.2f} ".format) + unit,
+        "95 % interval": [f"{low:+z.2f} to {high:+z.2f}" for low, high in ends],
         "verdict": compared["verdict"] + doubtful.map({True: " *", False: ""}),
         "margin": compared["margin"].map("{:g} ".format) + unit,
         "times the network's own noise": compared["times_noise"].map(
