@@ -195,7 +195,7 @@ def test_nothing_of_the_machine_is_stored_and_no_real_face(path):
 @every_lesson
 def test_each_exercise_is_answered_under_its_number_and_title(path):
     """From the exercise a link leads to its answer, and back; it is folded, and checked."""
-    number, exercises = path.stem[:2], read(path).cells[-1].source.partition("## Try it")[2]
+    number, exercises = path.stem[:2], prose(path).partition("## Try it")[2]
     asked = re.findall(r"^(\d)\. \*\*(.+?)\*\* \((.+?)\)\.", exercises, re.MULTILINE)
     assert [int(i) for i, _, _ in asked] == list(range(1, len(asked) + 1))
     assert 1 <= len(asked) == len(re.findall(r"^\d+\. ", exercises, re.MULTILINE)) <= 5

@@ -71,7 +71,7 @@ class _Page:
         """Return a notebook as HTML, with the ids and texts of its title and sections."""
         self.number = number
         self.headings: list[tuple[str, str]] = []
-        notebook.cells = [cell for cell in notebook.cells if not _is_proof(cell)]
+        notebook.cells = [cell for cell in notebook.cells if not _is_left_out(cell)]
         self._fold_answers(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "code":
@@ -231,10 +231,10 @@ def _tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def _is_proof(cell) -> bool:
-    """Tell whether a cell checks what others say, and that held: only notebooks show it."""
+def _is_left_out(cell) -> bool:
+    """Tell whether a cell is for notebooks alone: for an answer, or a check that held."""
     failed = any(output.output_type == "error" for output in cell.get("outputs", []))
-    return "check" in _tags(cell) and not failed
+    return not {"check", "exercise"}.isdisjoint(_tags(cell)) and not failed
 
 
 def _is_shown(output) -> bool:

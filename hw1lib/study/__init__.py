@@ -1,5 +1,6 @@
 """The report's experiments: run, recorded, compared. ``study.record`` records them all."""
 
+from hw1lib.study.answers import check
 from hw1lib.study.comparisons import (
     COMPARISONS,
     SAME,
