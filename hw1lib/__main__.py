@@ -15,6 +15,7 @@ from hw1lib.checks import FileError, UserError, one_of, whole_number
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 PAGE = NOTEBOOKS.parent / "report" / "index.html"
+ASSETS = Path(__file__).parent / "show" / "assets"
 
 
 def main(arguments=None) -> int:
@@ -119,12 +120,16 @@ def lab(options) -> None:
     from jupyterlab.labapp import LabApp
 
     _check_notebooks()
-    arguments = [f"--notebook-dir={NOTEBOOKS}", *options.others]
+    arguments = [f"--notebook-dir={NOTEBOOKS}"]
+    arguments.append(f"--LabApp.app_settings_dir={ASSETS / 'lab'}")  # no box of news
+    arguments.append("--ServerApp.contents_manager_class=hw1lib.contents.Contents")
+    arguments += ["--LabApp.default_url=/lab/tree/01_preprocess.ipynb", *options.others]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in containers, where Jupyter refuses
         arguments.append("--allow-root")
     prepare(options)
     for name in ("MPLBACKEND", "JUPYTER_PATH"):  # of an IDE, of another Python's kernels
         os.environ.pop(name, None)
+    os.environ.setdefault("PYTHONSTARTUP", str(ASSETS / "kernel_startup.py"))  # of each kernel
     LabApp.launch_instance(arguments)
 
 

@@ -153,11 +153,17 @@ def test_lab_gives_jupyter_what_it_needs(given, user, more, tmp_path, monkeypatc
     monkeypatch.setenv("HW1_CACHE", "a cache")
     for name in ("MPLBACKEND", "JUPYTER_PATH"):
         monkeypatch.setenv(name, "another's")
+    monkeypatch.setenv("PYTHONSTARTUP", "")
+    monkeypatch.delenv("PYTHONSTARTUP")
     if given == "HW1_DATA":
         monkeypatch.setenv(given, "my faces")
     data = ["--data", "my faces"] if given == "--data" else []
     assert main(["lab", "--port=8899", *data]) == 0
-    assert asked == [f"--notebook-dir={ROOT / 'notebooks'}", "--port=8899", *more]
+    assert asked[0] == f"--notebook-dir={ROOT / 'notebooks'}"
+    assert asked[-1 - len(more) :] == ["--port=8899", *more]
+    settings = next(each for each in asked if "app_settings_dir" in each).partition("=")[2]
+    assert (Path(settings) / "overrides.json").is_file()
+    assert Path(os.environ["PYTHONSTARTUP"]).is_file()
     # notebooks run in a folder of their own
     assert os.environ["HW1_DATA"] == str(tmp_path / "my faces")
     assert os.environ["HW1_CACHE"] == str(tmp_path / "a cache")
@@ -175,6 +181,9 @@ def test_lab_opens_as_make_lab_opens_it(tmp_path):
         command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     ) as server:
         try:
-            assert any(re.search(r"http://.*/lab\?token=", line) for line in server.stderr)
+            assert any(
+                re.search(r"http://.*/lab/tree/01_preprocess.ipynb\?token=", line)
+                for line in server.stderr
+            )
         finally:
             server.terminate()

@@ -161,6 +161,9 @@ class _Renderer(IPythonRenderer):
 
     def link(self, text, url, title=None):
         name, _, fragment = url.partition("#")
+        if exercise := re.fullmatch(r"cell-id=(\w+)-(\d+)-(\d+)", fragment):
+            kind, *numbers = exercise.groups()
+            fragment = f"Answer-{'.'.join(numbers)}" if kind == "Answer" else "Try-it"
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
         if notebook or not name:
             number = notebook[1] if notebook else self.page.number

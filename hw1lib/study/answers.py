@@ -170,7 +170,7 @@ ANSWERS: dict[str, tuple] = {
     ),
     "02.5": (None, _is_absolute_error),
     "03.1": ((), 2, 64),
-    "03.2": ((), lambda share: 0 <= share < 5, lambda share: share > 95),
+    "03.2": ((), lambda share: 0 <= share < 0.05, lambda share: share > 0.95),
     "03.3": ((2,), lambda years: 0 <= years[0] < 2 < 10 < years[1]),
     "03.4": (None, _is_orthogonal),
     "04.1": (("validation", "test"), "validation"),

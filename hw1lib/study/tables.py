@@ -25,7 +25,7 @@ def mean_and_interval(numbers, metric: str = "rmse") -> str:
     return f"{percent * mean:.{digits}f}{spread}{unit}"
 
 
-def published_table(names, runs=None, known=None) -> pd.DataFrame:
+def published_table(names, runs=None, known=None, numbers: bool = False) -> pd.DataFrame:
     """Return mean test RMSE in years, or accuracy: published, recorded on UTKFace, of this run.
 
     ``names`` are of experiments, and of baselines such as "linear/age", that were run, recorded or
@@ -35,7 +35,8 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
 
     A row a name: means over the folds with their 95 % interval. A row of the report with the
     settings of another shows that one's run (``SAME_RUN``), and a column says so. A column that
-    would be empty is left out.
+    would be empty is left out. ``numbers`` are for a file: each mean, and the interval's ends, as
+    floats in columns of their own.
     """
     known = recorded() if known is None else known
     here = known[:0] if runs is None else runs
@@ -45,24 +46,53 @@ def published_table(names, runs=None, known=None) -> pd.DataFrame:
     rows = {}
     for name in names:
         metric = _metric(name, known, here)
-        printed = "-"
-        if name in PUBLISHED:
-            value = PUBLISHED[name].value
-            printed = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
+        printed = PUBLISHED[name].value if name in PUBLISHED else None
         both = [name, name + RECONSTRUCTED]
         same = [SAME_RUN[its] for its in both if its in SAME_RUN]
         properly, again = (SAME_RUN.get(its, its) for its in both)
-        rows[names[name] if isinstance(names, dict) else name] = {
+        cells = {
             "published": printed,
-            f"{faces}, reconstructed": _cell(known, again, metric),
-            f"{faces}, trained properly": _cell(known, properly, metric),
-            "its MAE": _cell(known, properly, "rmse", "mae"),
-            "this run": _cell(here[~drawn], properly, metric),
-            "this run, drawn faces": _cell(here[drawn], properly, metric),
-            "the same run as": ", ".join(same) or "-",
+            f"{faces}, reconstructed": _folds(known, again),
+            f"{faces}, trained properly": _folds(known, properly),
+            "its MAE": _folds(known, properly, "mae"),
+            "this run": _folds(here[~drawn], properly),
+            "this run, drawn faces": _folds(here[drawn], properly),
+            "the same run as": ", ".join(same) or None,
         }
+        shown = _floats(cells) if numbers else _texts(cells, metric)
+        rows[names[name] if isinstance(names, dict) else name] = shown
     table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.loc[:, (table != "-").any()]
+    return table.dropna(axis=1, how="all") if numbers else table.loc[:, (table != "-").any()]
+
+
+def _folds(runs: pd.DataFrame, name: str, what: str = "test") -> np.ndarray:
+    if name not in set(runs["experiment"]):
+        return np.array([])
+    return fold_means(runs, name, what).dropna().to_numpy()
+
+
+def _texts(cells: dict, metric: str) -> dict[str, str]:
+    texts = {}
+    for column, value in cells.items():
+        if isinstance(value, float):
+            value = f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4f}"
+        elif isinstance(value, np.ndarray):
+            value = mean_and_interval(value, metric)
+        texts[column] = value or "-"
+    return texts
+
+
+def _floats(cells: dict) -> dict:
+    floats: dict = {}
+    for column, value in cells.items():
+        if isinstance(value, np.ndarray):
+            if not len(value):
+                continue
+            ends = f"{column}, from", f"{column}, to"
+            floats |= dict(zip((column, *ends), interval(value), strict=True))
+        else:
+            floats[column] = value
+    return floats
 
 
 def recorded_table(names, runs=None, known=None) -> pd.DataFrame:
@@ -87,12 +117,6 @@ def _metric(name: str, *tables) -> str:
 def _drawn(runs: pd.DataFrame) -> pd.Series:
     """Return whether each run is of drawn faces, or nobody knows of which."""
     return runs.get("drawn", pd.Series(True, runs.index)).ne(False)
-
-
-def _cell(runs: pd.DataFrame, name: str, metric: str, what: str = "test") -> str:
-    if name not in set(runs["experiment"]):
-        return "-"
-    return mean_and_interval(fold_means(runs, name, what), metric)
 
 
 MODELS = {  # what is trained on ages, and on race labels
@@ -143,7 +167,8 @@ def where_this_stands() -> pd.DataFrame:
     }
     rows = {}
     for model, (age, race, differs) in models.items():
-        mae, accuracy = _cell(runs, age, "rmse", "mae"), _cell(runs, race, "accuracy")
+        mae = mean_and_interval(_folds(runs, age, "mae"))
+        accuracy = mean_and_interval(_folds(runs, race), "accuracy")
         rows[model] = (mae, accuracy, "this project", differs)
     ours = pd.DataFrame.from_dict(rows, orient="index", columns=OTHERS.columns)
     return pd.concat([ours.rename_axis("model"), OTHERS])

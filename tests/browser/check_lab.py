@@ -1,5 +1,6 @@
 """Every notebook in JupyterLab: run from nothing, and every control moves its picture."""
 
+import json
 import re
 
 import pytest
@@ -121,3 +122,34 @@ def test_answers_are_folded_until_one_opens_them(lab, page):
     assert all("answer" in tags for tags in hidden)
     page.locator(".jp-showHiddenCellsButton").first.click()
     page.wait_for_function(f"(count) => ({HIDDEN})().length < count", arg=len(hidden))
+
+
+TO_THE_END = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content;
+  return cells.scrollToItem(cells.widgets.length - 1);
+}"""
+
+
+@pytest.fixture
+def as_users_have_it(lab, page):
+    """Let JupyterLab draw the cells in sight alone, which is its default."""
+    address, token = lab("").split("/lab/tree/")[0], lab("").rpartition("token=")[2]
+    settings = f"{address}/lab/api/settings/@jupyterlab/notebook-extension:tracker?token={token}"
+    for mode in ("full", "none"):
+        raw = json.dumps({"raw": json.dumps({"windowingMode": mode})})
+        assert page.request.put(settings, data=raw).ok
+        if mode == "full":
+            yield
+
+
+def test_the_first_click_on_an_answer_s_link_lands_on_it(lab, page, as_users_have_it):
+    page.goto(lab("02_regression.ipynb"))
+    page.get_by_text("| Idle", exact=False).first.wait_for()
+    page.evaluate(TO_THE_END)
+    page.locator("a[href*='Answer-02-4']").click()
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("h3")].some((heading) => {
+          const { top, bottom } = heading.getBoundingClientRect();
+          return heading.textContent.startsWith("Answer 02.4") && top > 0 && bottom < innerHeight;
+        })"""
+    )

@@ -1,4 +1,4 @@
-"""What `study.check` says of a reader's answers; that the right ones are held to 09 is 09's part."""
+"""What `study.check` says of answers; that it says yes to the right ones is held by 09."""
 
 import re
 from pathlib import Path

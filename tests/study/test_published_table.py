@@ -1,5 +1,7 @@
 """Tables to read: beside the report, beside the recording, beside what others published."""
 
+import io
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -90,3 +92,15 @@ def test_drawn_faces_never_stand_under_the_name_of_real_ones():
     half = utkface.assign(drawn=utkface["experiment"] == "linear/age")
     for runs in (half, utkface.drop(columns="drawn"), utkface.assign(drawn=None)):
         assert "drawn faces, trained properly" in published_table("width/64", known=runs)
+
+
+def test_for_a_file_it_is_numbers_alone():
+    """As `to_csv` writes them: each mean between the ends of its interval."""
+    table = published_table(["width/64", "race/64"], numbers=True)
+    table = pd.read_csv(io.StringIO(table.to_csv()), index_col=0)
+    assert set(table.dtypes.astype(str)) == {"float64"}
+    assert "this run" not in "".join(table)
+    middle, low, high = (table[f"UTKFace, trained properly{end}"] for end in ("", ", from", ", to"))
+    assert ((low < middle) & (middle < high)).all()
+    assert table.loc["width/64", "published"] == 14.9183
+    assert f"{middle['width/64']:.2f}" == "12.01"  # as README says
