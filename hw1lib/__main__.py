@@ -138,6 +138,7 @@ def homework(options) -> None:
     from hw1lib.homework import write
 
     _say(f"{write(options.to)}: open it in JupyterLab: jupyter lab {options.to}")
+    _say(f"all your points: python -m hw1lib check {options.to / 'question_1.ipynb'}")
 
 
 def check(options) -> None:

@@ -167,7 +167,7 @@ WRONG = {
     "raise NotImplementedError()": "It is not written yet.",
     "z -= z.max(1)[:, None]; e = np.exp(z); return e / e.sum(1)[:, None]": "arguments are changed",
     "e = np.exp(z); return e / e.sum(0)": "the sum runs over the rows, not over the classes",
-    "e = np.exp(-z); return e / e.sum(1)[:, None]": "Relative error 1.1; of right",
+    "e = np.exp(-z); return e / e.sum(1)[:, None]": "Relative error 1.1 (the largest",
     "e = np.exp(z); return 2 * e / e.sum(1)[:, None]": "it is twice the expected",
     "e = np.exp(z); return e / e.sum(1)[:, None]": 'cell: softmax(*checks.example("softmax", 1))',
 }
@@ -194,6 +194,33 @@ def test_what_is_no_function_and_what_can_not_be_sent():
     assert judge.ask("l2", 3) == (False, "It must be a function, not 3.")
     generator = (i for i in range(3))
     assert "can't be sent to the check" in judge.ask("l2", lambda o, t: generator)[1]
+
+
+def test_a_stand_in_of_another_blank_may_be_called(capsys):
+    source = """def gradient(x, kernel, w, t):
+    c = sums(x, kernel)
+    y, output, _ = outputs(c, w, t)
+    given = x, c, w, output, t
+    filters = [[to_w11(*given), to_w12(*given)], [to_w21(*given), to_w22(*given)]]
+    return to_w(y, output, t), np.array(filters)"""
+    names = ["sums", "outputs", "to_w", "to_w11", "to_w12", "to_w21", "to_w22"]
+    scope = {"__name__": "__main__", "np": np}
+    scope |= {name: judge.BLANKS[name].stand_in for name in names}
+    exec(source, scope)
+    assert judge.ask("gradient", scope["gradient"]) == (True, "")
+    judge.TOLD.clear()
+    checks.check("to_w", scope["to_w11"])
+    capsys.readouterr()
+    checks.say_stand_ins(3)
+    assert "a stand-in works for sums, outputs, to_w, " in capsys.readouterr().out
+
+
+def test_a_mean_where_a_sum_is_asked_for_is_named():
+    said = judge.judge("l2", lambda o, t: np.mean((o - t) ** 2) / 2)[1]
+    assert "it is 1/3 of the expected" in said
+    right = function(SOLVED["kernel_gradient"].replace("pad(", "np.pad("))
+    said = judge.judge("kernel_gradient", lambda g, *rest: right(g, *rest) / g.size)
+    assert "a mean, where a sum is asked for" in said[1]
 
 
 def test_an_array_will_do_where_a_list_is_asked_for():

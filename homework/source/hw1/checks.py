@@ -11,7 +11,7 @@ import numpy as np
 from scipy import linalg, ndimage, optimize, signal, special
 
 from hw1lib import nn
-from judge import blank, check, example, grade, points  # noqa: F401
+from judge import blank, check, example, grade, points, say_stand_ins  # noqa: F401
 
 
 def slopes(f, at, step=1e-5):
@@ -225,6 +225,7 @@ def _logits_of_two(rng):
     mistakes={
         "the targets 0 and 1 are exchanged": lambda z, t: logistic(z, 1 - t),
         "only the rows with target 1 count": lambda z, t: -np.mean(t * special.log_expit(z)),
+        "the sign of t z is turned": lambda z, t: np.mean(np.logaddexp(0, z) + t * z),
     },
 )
 def logistic(z, t):
@@ -265,6 +266,9 @@ def _logits_and_classes(rng):
         "the sum runs over the rows, not over the classes": lambda z: special.softmax(z, axis=0),
         "the sum runs over all numbers": lambda z: special.softmax(z),
         "it is the logarithm": lambda z: special.log_softmax(z, axis=1),
+        "shifted by the largest of each column: each row needs its own": lambda z: (
+            np.exp(z - z.max(axis=0)) / np.exp(z - z.max(axis=0)).sum(axis=1, keepdims=True)
+        ),
     },
 )
 def softmax(z):
@@ -284,6 +288,9 @@ def softmax(z):
             -np.sum(special.log_softmax(z, axis=1)) / len(z)
         ),
         "the logarithm is missing": lambda z, t: -np.sum(t * softmax(z)) / len(z),
+        "the softmax is 0 before the logarithm: take the logits": lambda z, t: (
+            -np.sum(t * np.log(softmax(z) + 1e-12)) / len(z)
+        ),
     },
 )
 def cross_entropy(z, t):
@@ -713,6 +720,15 @@ def pool_gradient(to_pooled, picture, size):
     return _pool_gradient(to_pooled, picture, size)
 
 
+def _last_window_alone(to_output, kernel, shape, stride, padding):
+    rows, columns = kernel.shape
+    framed = np.zeros([n + 2 * padding for n in shape])
+    for i, j in np.ndindex(to_output.shape):
+        top, left = stride * i, stride * j
+        framed[top : top + rows, left : left + columns] = to_output[i, j] * kernel
+    return framed[padding : padding + shape[0], padding : padding + shape[1]]
+
+
 def _gradient_cases(what):
     def cases(rng):
         found = []
@@ -737,8 +753,10 @@ def _gradient_cases(what):
     cases=_gradient_cases("kernel"),
     mistakes={
         "it is turned by half a turn": lambda *given: kernel_gradient(*given)[::-1, ::-1],
-        "the padding is missing": lambda g, x, size, stride, padding: slopes(
-            lambda f: np.sum(g[: _convolve(x, f, stride, 0).shape[0]]), np.zeros(size)
+        "the stride is missing": lambda g, x, size, stride, padding: slopes(
+            lambda f: np.sum(g * _convolve(x, f, 1, padding)[tuple(map(slice, g.shape))]),
+            np.zeros(size),
+            1,
         ),
     },
 )
@@ -755,6 +773,12 @@ def kernel_gradient(to_output, picture, size, stride, padding):
     cases=_gradient_cases("picture"),
     mistakes={
         "the filter is turned": lambda g, f, *rest: picture_gradient(g, f[::-1, ::-1], *rest),
+        "the frame of zeros is cut off below and on the right alone": lambda g, f, shape, s, p: (
+            picture_gradient(g, f, tuple(n + 2 * p for n in shape), s, 0)[: shape[0], : shape[1]]
+        ),
+        "where windows overlap, the last one alone counts: add them up": lambda *given: (
+            _last_window_alone(*given)
+        ),
     },
 )
 def picture_gradient(to_output, kernel, shape, stride, padding):
@@ -779,6 +803,9 @@ def _hidden_filters(rng):
     cases=_hidden_filters,
     mistakes={
         "it is turned by half a turn": lambda *given: recover(*given)[::-1, ::-1],
+        "it is filled column by column: rows and columns are exchanged": lambda *given: (
+            recover(*given).ravel().reshape(given[2], order="F")
+        ),
     },
 )
 def recover(picture, output, size, padding):
@@ -881,6 +908,9 @@ def _derivative(name, row, column):
         "w1 to w4 are missing": lambda x, c, w, output, t: _to(row, column)(
             x, c, np.ones(4), output, t
         ),
+        "the first window alone counts: add what comes back from each": lambda x, c, w, output, t: (
+            _to(row, column)(x, c, w * [1, 0, 0, 0], output, t)
+        ),
     }
     for i, j in np.ndindex(2, 2):
         if (i, j) != (row, column):
@@ -906,6 +936,14 @@ to_w21 = _derivative("to_w21", 1, 0)
 to_w22 = _derivative("to_w22", 1, 1)
 
 
+def _without_transpose(x, kernel, w, t):
+    c = _windows(x[None], kernel)[0]
+    to_c = slopes(lambda move: (np.tanh(c + move) @ w - t) ** 2 / 2, np.zeros(4))
+    unit = np.eye(4).reshape(4, 2, 2)
+    P = np.column_stack([_windows(x[None], one)[0] for one in unit])
+    return (P @ to_c).reshape(2, 2)
+
+
 @blank(
     question=3,
     points=3,
@@ -916,6 +954,10 @@ to_w22 = _derivative("to_w22", 1, 1)
     mistakes={
         "the sign of output - t is turned": lambda *given: [-part for part in gradient(*given)],
         "the filter's is transposed": lambda *given: (gradient(*given)[0], gradient(*given)[1].T),
+        "P in place of its transpose": lambda *given: (
+            gradient(*given)[0],
+            _without_transpose(*given),
+        ),
         "g' is missing in the filter's": lambda x, kernel, w, t: (
             gradient(x, kernel, w, t)[0],
             slopes(
@@ -973,6 +1015,10 @@ def _descents(rng):
             X, t, f, w, -rate, steps
         ),
         "nothing is learned": lambda X, t, f, w, *rest: (f, w, descend(X, t, f, w, *rest)[2]),
+        "a loss is taken before its step, not after it": lambda X, t, f, w, rate, steps: (
+            *descend(X, t, f, w, rate, steps)[:2],
+            descend(X, t, f, w, rate, steps + 1)[2][1:],
+        ),
         "only one step is made": lambda X, t, f, w, rate, steps: (
             *descend(X, t, f, w, rate, 1)[:2],
             descend(X, t, f, w, rate, steps)[2],

@@ -127,8 +127,10 @@ def _borrowed(function) -> str | None:
     for name in getattr(code, "co_names", ()):
         thing = scope.get(name)
         module = thing.__name__ if isinstance(thing, ModuleType) else name
-        if callable(thing) and thing not in [asked.stand_in for asked in BLANKS.values()]:
+        if callable(thing):
             module = getattr(thing, "__module__", None) or ""
+            if name in BLANKS and module == "checks":
+                continue  # the stand-in of another blank
         if module.split(".")[0] in ELSEWHERE:
             return module
     return None
@@ -158,7 +160,7 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
             kind = f"a {type(got).__name__} of {len(got)}" if parted else f"{got!r:.40}"
             return (f"{at} must be {len(expected)} values, not {kind}.",)
         pairs = enumerate(zip(got, expected, strict=True))
-        parts = (_difference(g, e, tolerance, f"{at}[{i}]") for i, (g, e) in pairs)
+        parts = (_difference(g, e, tolerance, f"part {i} of {at}") for i, (g, e) in pairs)
         return next(filter(None, parts), None)
     if got is None:
         return (f"{at} is None: is a `return` missing?",)
@@ -177,12 +179,11 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
         error = float(np.abs(g - e).max(initial=0)) / size
     if error <= tolerance:
         return None
-    place = np.unravel_index(np.abs(g - e).argmax(), e.shape)
-    where = f"[{', '.join(map(str, place))}]" if place else ""
-    said = (
-        f"{at}{where} is {g[place]:.5g}; expected is {e[place]:.5g}. Relative error {error:.2g}; "
-    )
-    return f"{said}of right ones it is below {tolerance:.0e}.", g, e
+    place = np.unravel_index((np.abs(g - e) > tolerance * size).argmax(), e.shape)
+    where = f" at [{', '.join(map(str, place))}]" if place else ""
+    said = f"{at}{where} is {g[place]:.5g}; expected is {e[place]:.5g}. Relative error {error:.2g} "
+    said += "(the largest difference, as a share of the largest number expected)"
+    return f"{said}; of right ones it is below {tolerance:.0e}.", g, e
 
 
 def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
@@ -191,7 +192,9 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
         with contextlib.suppress(Exception):
             other = asked.seen(returns(*copy.deepcopy(given)), *given)
             if _difference(other, expected, 1e-3) and not _difference(got, other, 1e-3):
-                return f"\nIt looks like a usual mistake: {mistake}."
+                return (
+                    f"\nIt looks like a usual mistake: {mistake}{'' if mistake[-1] == '?' else '.'}"
+                )
     if e is None or e.size == 0:
         return ""
     if g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
@@ -201,11 +204,14 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
         return "\nIt has a number for each row: the sum is over the wrong axis."
     if g.shape != e.shape or not e.any():
         return ""
-    k = e.shape[-1] if e.ndim else 1
+    matrix = next((part for part in given if isinstance(part, np.ndarray) and part.ndim == 2), e)
+    k = (e if e.ndim else matrix).shape[-1] if e.ndim or matrix.ndim else 1
     factors = {-1.0: "the sign is turned", 2.0: "it is twice the expected", 0.5: "it is half of it"}
     factors |= {n: f"it is {n} times the expected, the number of rows: the mean is forgotten"}
     factors |= {1 / n: f"it is 1/{n} of the expected: divided by the number of rows once too often"}
     factors |= {1 / k: f"it is 1/{k} of the expected, the number of columns"}
+    windows = given[0].size if isinstance(given[0], np.ndarray) else 1
+    factors |= {1 / windows: f"it is 1/{windows} of the expected: a mean, where a sum is asked for"}
     for factor, sentence in factors.items():
         if factor != 1 and not _difference(g, factor * e, 1e-3):
             return f"\nIt looks like a usual mistake: {sentence}."
@@ -324,6 +330,14 @@ def grade(name: str, function, seed: int) -> None:
         raise AssertionError(f"{name}: {said}")
 
 
+def say_stand_ins(question: int) -> None:
+    """Print for which blanks of a question a stand-in works: what follows is not all one's own."""
+    asked = [name for name, blank in BLANKS.items() if blank.question == question]
+    left = [name for name in asked if not TOLD.get(name, (False,))[0]]
+    if left:
+        print(f"Not all of this is yours: a stand-in works for {', '.join(left)}.")
+
+
 def points(question: int) -> None:
     """Print the points of a question, and what is missing."""
     asked = {name: blank for name, blank in BLANKS.items() if blank.question == question}
@@ -334,6 +348,5 @@ def points(question: int) -> None:
     for name, blank in asked.items():
         if name not in right:
             _, said = TOLD.get(name, (False, "Its check has not run."))
-            lines = said.splitlines() or [""]
-            mistake = next((line for line in lines if "usual mistake" in line), lines[0])
-            print(f"  {name} ({blank.points}): {mistake}")
+            told = [line for line in said.splitlines() if not line.startswith("To see it")]
+            print(f"  {name} ({blank.points}): {' '.join(told)}")
