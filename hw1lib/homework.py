@@ -93,7 +93,9 @@ def _definitions(sources) -> tuple[dict, list[str]]:
                     with contextlib.suppress(Exception):  # it may need what is not run
                         exec(code, scope)
         except Exception as error:
-            unread.append(f"code cell {number} can't be read: {type(error).__name__}: {error}")
+            function = re.search(r"def (\w+)", source)
+            cell = f"the cell of {function[1]}" if function else f"code cell {number}"
+            unread.append(f"{cell} can't be read: {type(error).__name__}: {error}")
     return scope, unread
 
 

@@ -86,7 +86,8 @@ def _holds(right, given) -> bool:
     if callable(right):
         return bool(right(given))
     if isinstance(given, np.ndarray):
-        return np.allclose(given, right, rtol=2e-3, atol=2e-3)
+        exact = np.asarray(right).dtype.kind in "bi"  # what is counted
+        return np.allclose(given, right, rtol=0 if exact else 2e-3, atol=1e-6 if exact else 2e-3)
     return given == right
 
 
@@ -96,6 +97,18 @@ def _holds(right, given) -> bool:
 def _is_number_of_components(given) -> bool:
     kept = np.cumsum(faces.open().preprocessor().explained_variance_ratio)
     return np.array_equal(given, [np.argmax(kept >= share) + 1 for share in (0.5, 0.9)])
+
+
+def _are_losses_of_knowing_nothing(given) -> bool:
+    train, _, _ = faces.open().features().split("race")
+    shares = np.bincount(train.y, minlength=5) / len(train.y)
+    entropy = -np.sum(shares[shares > 0] * np.log(shares[shares > 0]))
+    return np.allclose(given, [np.log(5), entropy], atol=2e-3)
+
+
+def _learnt_by_heart(rmse) -> bool:
+    spread = faces.open().labels["age"].std()
+    return abs(rmse[2] / spread - 1) < 0.1 and rmse[0] < 0.5 * rmse[2] < rmse[2] < rmse[1]
 
 
 def _is_absolute_error(loss) -> bool:
@@ -157,11 +170,7 @@ ANSWERS: dict[str, tuple] = {
     "01.4": ((2,), lambda error: 0 < error[0] < error[1] < 255),
     "01.5": (("more", "less"), "less"),
     "02.1": ((), 9313, 9232),
-    "02.2": (
-        (2,),
-        [-31.29, 30.10],
-        lambda p: np.allclose(p, 30, atol=10),
-    ),
+    "02.2": ((2,), [-31.29, 30.10], [-61.29, 0.10]),
     "02.3": ((2,), lambda share: share.min() > 0 and share.max() < 1.05),
     "02.4": (
         (3,),
@@ -175,7 +184,7 @@ ANSWERS: dict[str, tuple] = {
     "03.4": (None, _is_orthogonal),
     "04.1": (("validation", "test"), "validation"),
     "04.2": ((), lambda steps: 2290 <= steps <= 2330, lambda steps: 22900 <= steps <= 23300),
-    "04.3": ((3,), lambda rmse: rmse[0] < 0.5 * rmse[2] < rmse[2] < rmse[1]),
+    "04.3": ((3,), _learnt_by_heart),
     "04.4": (
         (3,),
         lambda mse: mse[2] < mse[0] and np.isclose(mse[2], mse[0] - mse[1], rtol=0.01),
@@ -184,7 +193,7 @@ ANSWERS: dict[str, tuple] = {
     "05.1": ((3,), [0.867, 0.117, 0.016], [0.367, 0.332, 0.301]),
     "05.2": (
         (2,),
-        lambda loss: np.isclose(loss[0], np.log(5), atol=2e-3) and 0 < loss[1] <= loss[0],
+        _are_losses_of_knowing_nothing,
         lambda loss: np.isclose(loss[0], np.log2(5), atol=2e-3),
     ),
     "05.3": ((), 1, 0),

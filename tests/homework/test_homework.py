@@ -306,7 +306,7 @@ def test_what_is_broken_in_a_notebook_costs_its_own_points_alone(tmp_path, capsy
     path = fill(tmp_path, QUESTIONS[2], judge.BLANKS, broken)
     assert main(["check", str(path)]) == 0
     told = capsys.readouterr().out
-    assert "code cell 2 can't be read: SyntaxError" in told
+    assert "the cell of sums can't be read: SyntaxError" in told
     assert "can't be read: ModuleNotFoundError: No module named 'no_such_module'" in told
     assert "13 of 15 points, 8 of 10 blanks" in told
     assert "to_w (1): It is not in the notebook" in told

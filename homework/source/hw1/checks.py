@@ -5,6 +5,7 @@ network of hw1lib. A check compares with it; and it stands in for a blank that w
 """
 
 import os
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -75,6 +76,10 @@ def _with_a_constant(rng):
             X.mean(1),
             X.std(1),
         ),
+        "the mean of the squares, without the mean taken off before": lambda X: (
+            X.mean(0),
+            np.sqrt((X**2).mean(0)),
+        ),
         "the squares are divided by n - 1, not by n": lambda X: (
             X.mean(0),
             np.where(X.std(0) > 0, X.std(0, ddof=1), 1),
@@ -141,6 +146,7 @@ def _feature_cases(rng):
     mistakes={
         "the mean was not taken off": lambda X, mean, scale, V: X / scale @ V.T,
         "the division by the scale is missing": lambda X, mean, scale, V: (X - mean) @ V.T,
+        "the faces are not normalised": lambda X, mean, scale, V: X @ V.T,
     },
 )
 def features(X, mean, scale, components):
@@ -307,6 +313,9 @@ def cross_entropy(z, t):
             (softmax(z) - 1) / len(z)
         ),
         "the targets are missing": lambda z, t: softmax(z) / len(z),
+        "p - 1 for the true class is right, and p for the others: they are missing": lambda z, t: (
+            t * (softmax(z) - 1) / len(z)
+        ),
         "the softmax is missing": lambda z, t: (z - t) / len(z),
     },
 )
@@ -436,6 +445,11 @@ def _step_cases(rng):
         "the momentum is missing": lambda w, g, v, rate, m, decay: momentum_step(
             w, g, v, rate, 0, decay
         ),
+        "w - v in place of w + v: v has the sign already": lambda w, g, v, rate, m, decay: (
+            2 * w - momentum_step(w, g, v, rate, m, decay)[0],
+            momentum_step(w, g, v, rate, m, decay)[1],
+        ),
+        "the two results are exchanged": lambda *given: momentum_step(*given)[::-1],
         "the step uses the old velocity": lambda w, g, v, rate, m, decay: (
             w + v,
             momentum_step(w, g, v, rate, m, decay)[1],
@@ -455,6 +469,9 @@ def momentum_step(w, gradient, velocity, rate, momentum, decay):
     mistakes={
         "it falls a little every epoch, not at once": lambda epoch, rate, drop, every: (
             rate * drop ** (epoch / every)
+        ),
+        "it is multiplied by how many drops there were": lambda epoch, rate, drop, every: (
+            rate * drop * (epoch // every)
         ),
         "it falls an epoch too early: they count from 0": lambda epoch, rate, drop, every: (
             step_decay(epoch + 1, rate, drop, every)
@@ -525,6 +542,9 @@ def _train(X, t, weights, biases, rates, batch_size, momentum, decay, rng):
         ),
         "all epochs have the first learning rate": (
             lambda X, t, W, b, rates, *rest: _train(X, t, W, b, rates[:1] * len(rates), *rest)
+        ),
+        "the velocities begin at 0 in each epoch, not once": lambda X, t, W, b, rates, *rest: (
+            reduce(lambda Wb, rate: _train(X, t, *Wb, [rate], *rest), rates, (W, b))
         ),
         "one epoch alone is trained": (
             lambda X, t, W, b, rates, *rest: _train(X, t, W, b, rates[:1], *rest)
@@ -852,6 +872,10 @@ def sums(x, kernel):
     cases=lambda rng: [[rng.normal(size=4), rng.normal(size=4), rng.normal()] for _ in range(2)],
     mistakes={
         "the activation is missing": lambda c, w, t: (c, *outputs(np.arctanh(c), w, t)[1:]),
+        "the loss lacks its square": lambda c, w, t: (
+            *outputs(c, w, t)[:2],
+            (outputs(c, w, t)[1] - t) / 2,
+        ),
         "the loss lacks its 1/2": lambda c, w, t: (
             *outputs(c, w, t)[:2],
             2 * outputs(c, w, t)[2],
@@ -870,6 +894,7 @@ def outputs(c, w, t):
     cases=lambda rng: [[rng.normal(size=4), rng.normal(), rng.normal()] for _ in range(2)],
     mistakes={
         "output - t is missing": lambda y, output, t: y,
+        "y is missing": lambda y, output, t: np.full(4, output - t),
         "the sign of output - t is turned": lambda y, output, t: to_w(y, t, output),
     },
 )
@@ -936,12 +961,13 @@ to_w21 = _derivative("to_w21", 1, 0)
 to_w22 = _derivative("to_w22", 1, 1)
 
 
-def _without_transpose(x, kernel, w, t):
+def _without_transpose(x, kernel, w, t, right=False):
+    """Return the filter's derivatives with P for its transpose, or else with 1 - c^2 for g'."""
     c = _windows(x[None], kernel)[0]
-    to_c = slopes(lambda move: (np.tanh(c + move) @ w - t) ** 2 / 2, np.zeros(4))
+    to_c = (np.tanh(c) @ w - t) * w * (1 - (c if right else np.tanh(c)) ** 2)
     unit = np.eye(4).reshape(4, 2, 2)
     P = np.column_stack([_windows(x[None], one)[0] for one in unit])
-    return (P @ to_c).reshape(2, 2)
+    return ((P.T if right else P) @ to_c).reshape(2, 2)
 
 
 @blank(
@@ -957,6 +983,10 @@ def _without_transpose(x, kernel, w, t):
         "P in place of its transpose": lambda *given: (
             gradient(*given)[0],
             _without_transpose(*given),
+        ),
+        "g' is 1 - y^2 with y = tanh(c), not with c": lambda x, kernel, w, t: (
+            gradient(x, kernel, w, t)[0],
+            _without_transpose(x, kernel, w, t, right=True),
         ),
         "g' is missing in the filter's": lambda x, kernel, w, t: (
             gradient(x, kernel, w, t)[0],

@@ -108,7 +108,8 @@ def _judge_call(asked: Blank, function, given: list, form: str) -> str:
         return LEFT
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        line = f" in line {frame.lineno} of {frame.name}" if frame.lineno else ""
+        own = frame.lineno and frame.filename != __file__
+        line = f" in line {frame.lineno} of {frame.name}" if own else ""
         return f"It raises {type(error).__name__}{line}: {error!s:.300}"
     with contextlib.suppress(Exception):  # of another kind or shape: told as it is
         got = asked.seen(got, *exact)
@@ -160,7 +161,7 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
             kind = f"a {type(got).__name__} of {len(got)}" if parted else f"{got!r:.40}"
             return (f"{at} must be {len(expected)} values, not {kind}.",)
         pairs = enumerate(zip(got, expected, strict=True))
-        parts = (_difference(g, e, tolerance, f"part {i} of {at}") for i, (g, e) in pairs)
+        parts = (_difference(g, e, tolerance, f"the {_nth(i)} of {at}") for i, (g, e) in pairs)
         return next(filter(None, parts), None)
     if got is None:
         return (f"{at} is None: is a `return` missing?",)
@@ -171,7 +172,8 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
     if g.dtype.kind not in "biuf":
         return (f"{at} must be real numbers, not {got!r:.60}.",)
     if g.shape != e.shape:
-        return f"{at} has the shape {g.shape}; expected is {e.shape}.", g, e
+        shape = e.shape or "a single number"
+        return f"{at} has the shape {g.shape}; expected is {shape}.", g, e
     if not np.isfinite(g).all():
         return (f"{at} holds NaN or infinity: exp of a large number, log of 0, 0 / 0?",)
     with np.errstate(all="ignore"):
@@ -184,6 +186,10 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
     said = f"{at}{where} is {g[place]:.5g}; expected is {e[place]:.5g}. Relative error {error:.2g} "
     said += "(the largest difference, as a share of the largest number expected)"
     return f"{said}; of right ones it is below {tolerance:.0e}.", g, e
+
+
+def _nth(i: int) -> str:
+    return ("first", "second", "third", "fourth")[i] if i < 4 else f"{i + 1}th"
 
 
 def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
@@ -200,7 +206,7 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
     if g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
         return "\nIt is the expected, transposed."
     n = next((len(part) for part in given if isinstance(part, np.ndarray) and part.ndim > 1), 1)
-    if g.shape == (n,) and e.ndim == 1:
+    if g.shape == (n,) != e.shape and e.ndim == 1:
         return "\nIt has a number for each row: the sum is over the wrong axis."
     if g.shape != e.shape or not e.any():
         return ""

@@ -54,8 +54,10 @@ for (const list of lists) {
 }
 
 function openWhereOneReads(list) {
-  const top = (link) => document.getElementById(link.hash.slice(1)).getBoundingClientRect().top;
-  const passed = [...list.querySelectorAll("a")].filter((link) => top(link) < innerHeight / 2);
+  const target = (link) => document.getElementById(link.hash.slice(1));
+  const top = (link) => target(link).getBoundingClientRect().top;
+  const seen = [...list.querySelectorAll("a")].filter((link) => target(link).checkVisibility());
+  const passed = seen.filter((link) => top(link) < innerHeight / 2);
   if (!passed.length) return;
   const last = passed.reduce((one, other) => (top(other) > top(one) ? other : one));
   const items = list.querySelector("ul");
@@ -65,8 +67,8 @@ function openWhereOneReads(list) {
 function markCurrent() {
   const left = document.documentElement.scrollHeight - innerHeight - scrollY; // the last sections never reach the top
   const line = Math.max(innerHeight / 4, innerHeight - left);
-  const passed = headings.filter((heading) => heading.getBoundingClientRect().top < line).length;
-  const current = links[Math.max(passed - 1, 0)];
+  const passed = headings.findLastIndex((h) => h.checkVisibility() && h.getBoundingClientRect().top < line);
+  const current = links[Math.max(passed, 0)];
   if (current.ariaCurrent) return;
   for (const link of links) link.ariaCurrent = link === current ? "true" : null;
   for (const item of contents.querySelectorAll(":scope > ul > li")) {
@@ -133,7 +135,7 @@ function setLength(brief) {
   letScroll();
 }
 length.addEventListener("click", () => {
-  const nearest = headings.findLast((heading) => heading.getBoundingClientRect().top < innerHeight / 2);
+  const nearest = headings.findLast((h) => h.checkVisibility() && h.getBoundingClientRect().top < innerHeight / 2);
   setLength(!root.classList.contains("brief"));
   keep("length", root.classList.contains("brief") ? "brief" : "whole");
   nearest?.scrollIntoView();
