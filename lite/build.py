@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "site")
     parser.add_argument("--pyodide", type=Path, help="a folder with Pyodide 0.27.7")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=HERE) as folder:
+    with tempfile.TemporaryDirectory(dir=HERE, prefix=".build-") as folder:
         place = Path(folder)
         pyodide = place / "project" / "static" / "pyodide"
         pyodide.mkdir(parents=True)
@@ -105,8 +105,8 @@ def wheels(place: Path) -> list[Path]:
     pip("download", "--only-binary", ":all:", "-d", folder, *PURE)
     own = place / "own"  # a copy: pip leaves its traces beside what it builds
     shutil.copytree(ROOT / "hw1lib", own / "hw1lib")
-    shutil.copy(ROOT / "pyproject.toml", own)
-    shutil.copy(ROOT / "README.md", own)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, own)
     pip("wheel", "-w", folder, own)
     draw_faces(place / "cache", folder)
     return sorted(folder.glob("*.whl"))

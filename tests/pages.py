@@ -119,7 +119,8 @@ def labels() -> str:
         f"these, {differs[0]} differ in age, {differs[1]} in the gender label and {differs[2]} in "
         "the race label. If that is typical, and two labels of a face err independently, an age "
         f"label is off by {noise['age_spread']:.1f} years (root mean square), and "
-        f"{100 * noise['race_wrong']:.0f} % of the race labels are wrong (each wrong label as likely as another). Neither is sure: many "
+        f"{100 * noise['race_wrong']:.0f} % of the race labels are wrong "
+        f"(each wrong label as likely as another). Neither is sure: many "
         "labels may be copies of each other (notebook 10)."
     )
 

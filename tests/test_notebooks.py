@@ -204,7 +204,7 @@ def test_each_exercise_is_answered_under_its_number_and_title(path):
     assert 1 <= len(asked) == len(re.findall(r"^\d+\. ", exercises, re.MULTILINE)) <= 5
     cells = read(ANSWERS).cells
     for i, title, duration in asked:
-        assert f"[Answer](09_answers.ipynb#cell-id=Answer-{number}-{i})" in exercises
+        assert f"[Hint and answer](09_answers.ipynb#cell-id=Answer-{number}-{i})" in exercises
         heading = f"### Answer {number}.{i}\n"
         (at,) = (j for j, cell in enumerate(cells) if cell.source.startswith(heading))
         back = f"[Back to the exercise]({path.name}#cell-id=exercise-{number}-{i})"
