@@ -106,7 +106,7 @@ def test_at_least_24_blanks_each_with_points_shapes_and_a_hint():
                 assert ast.get_docstring(ast.parse(cell.source).body[0])
                 assert 1 <= len(SOLVED[name].splitlines()) - 2 <= 16
             if facts(cell).get("grade"):
-                assert cell.source == f'{name} = checks.check("{name}", {name})'
+                assert cell.source == f'{name} = checks.check("{name}")'
                 assert facts(cell)["points"] == judge.BLANKS[name].points
             above = cell.source
         assert above == f"checks.points({notebook[9]})"
@@ -194,6 +194,29 @@ def test_what_is_no_function_and_what_can_not_be_sent():
     assert judge.ask("l2", 3) == (False, "It must be a function, not 3.")
     generator = (i for i in range(3))
     assert "can't be sent to the check" in judge.ask("l2", lambda o, t: generator)[1]
+
+
+def test_a_check_finds_its_function_and_says_where_there_is_none(capsys):
+    scope = {"__name__": "__main__", "np": np, "checks": checks}
+    exec('l2 = checks.check("l2")', scope)
+    assert "It is not defined: has its cell run" in capsys.readouterr().out
+    assert scope["l2"] is judge.BLANKS["l2"].stand_in
+    exec(SOLVED["l2"] + '\nl2 = checks.check("l2")', scope)
+    assert "l2: right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("softmax", "e = np.exp(z - z.mean(1)[:, None]); return e / e.sum(1)[:, None]"),
+        ("output_size", "return round((size + 2 * padding - filter_size) / stride) + 1"),
+        ("output_size", "return (size + 2 * padding - filter_size) // stride + 1.0"),
+        ("normaliser", "s = X.std(0); return X.mean(0), np.where(s > 0.1, s, 1)"),
+    ],
+)
+def test_what_was_once_taken_for_right_is_not(name, wrong):
+    head = SOLVED[name].split("\n")[0]
+    assert not judge.ask(name, function(f"{head}\n    {wrong}"))[0]
 
 
 def test_a_stand_in_of_another_blank_may_be_called(capsys):

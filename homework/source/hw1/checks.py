@@ -63,6 +63,7 @@ def _rotation(rng, d):
 def _with_a_constant(rng):
     X = _pixels(rng, 7, 4)
     X[:, 2] = 3
+    X[:, 3] = 1 + 0.01 * rng.normal(size=7)  # it varies little, and yet it does
     return [[X], [_pixels(rng, 5, 9)]]
 
 
@@ -244,6 +245,7 @@ def logistic(z, t):
     points=1,
     cases=_logits_of_two,
     mistakes={
+        "a sign in the exponent is turned": lambda z, t: (special.expit(-z) - t) / len(z),
         "the logistic function is missing: it is z - t": lambda z, t: (z - t) / len(z),
         "a factor a (1 - a) too much: it has cancelled": lambda z, t: (
             logistic_delta(z, t) * special.expit(z) * special.expit(-z)
@@ -256,12 +258,14 @@ def logistic_delta(z, t):
 
 
 def _logits(rng):
-    far = np.array([[1000.0, 990.0, -50.0], [-1000.0, -1001.0, -1003.0], [0.0, 0.5, 1.0]])
+    far = np.array([[1000, 990, -50], [-1000, -1001, -1003], [0, 0.5, 1], [1000, -1000, -1000]])
     return [[rng.normal(size=(5, 4))], [far]]
 
 
 def _logits_and_classes(rng):
-    return [[z, np.eye(z.shape[1])[rng.permutation(len(z)) % z.shape[1]]] for (z,) in _logits(rng)]
+    (near,), (far,) = _logits(rng)
+    classes = rng.permutation(len(near)) % near.shape[1], far.argmin(axis=1)  # the least probable
+    return [[z, np.eye(z.shape[1])[c]] for z, c in zip((near, far), classes, strict=True)]
 
 
 @blank(
@@ -367,6 +371,9 @@ def _network_cases(rng):
             W, b, "identity"
         ).outputs(X),
         "the biases are missing": lambda X, W, b: _network(W, [0 * part for part in b]).outputs(X),
+        "the last layer's biases are missing": lambda X, W, b: _network(
+            W, [*b[:-1], 0 * b[-1]]
+        ).outputs(X),
     },
 )
 def forward(X, weights, biases):
@@ -465,7 +472,7 @@ def momentum_step(w, gradient, velocity, rate, momentum, decay):
 @blank(
     question=1,
     points=1,
-    cases=lambda rng: [[epoch, 0.1 + rng.random(), 0.5, 3] for epoch in (5, 0, 2, 3, 6)],
+    cases=lambda rng: [[epoch, 0.1 + rng.random(), 0.4, 3] for epoch in (5, 0, 2, 3, 6)],
     mistakes={
         "it falls a little every epoch, not at once": lambda epoch, rate, drop, every: (
             rate * drop ** (epoch / every)
@@ -569,8 +576,10 @@ FILTER_1 = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]])  # read from Table 3.3
     question=2,
     points=1,
     cases=lambda rng: [
-        [*given] for given in [(9, 3, 1, 2), (7, 3, 2, 1), (9, 2, 3, 0), (8, 3, 2, 0), (5, 5, 4, 2)]
+        [*given]
+        for given in [(9, 3, 1, 2), (7, 3, 2, 1), (9, 2, 3, 0), (10, 2, 3, 0), (5, 5, 4, 2)]
     ],
+    seen=lambda n, *given: n if isinstance(n, int | np.integer) else "no whole number",
     mistakes={
         "the 1 at the end is missing": lambda n, k, s, p: output_size(n, k, s, p) - 1,
         "the padding is on both sides": lambda n, k, s, p: (n + p - k) // s + 1,
@@ -793,6 +802,11 @@ def kernel_gradient(to_output, picture, size, stride, padding):
     cases=_gradient_cases("picture"),
     mistakes={
         "the filter is turned": lambda g, f, *rest: picture_gradient(g, f[::-1, ::-1], *rest),
+        "the stride is missing": lambda g, f, shape, stride, padding: slopes(
+            lambda x: np.sum(g * _convolve(x, f, 1, padding)[tuple(map(slice, g.shape))]),
+            np.zeros(shape),
+            1,
+        ),
         "the frame of zeros is cut off below and on the right alone": lambda g, f, shape, s, p: (
             picture_gradient(g, f, tuple(n + 2 * p for n in shape), s, 0)[: shape[0], : shape[1]]
         ),

@@ -107,9 +107,9 @@ def _judge_call(asked: Blank, function, given: list, form: str) -> str:
     except NotImplementedError:
         return LEFT
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        own = frame.lineno and frame.filename != __file__
-        line = f" in line {frame.lineno} of {frame.name}" if own else ""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if f.lineno and not Path(f.filename).exists()]  # of a notebook
+        line = f" in line {own[-1].lineno} of {own[-1].name}" if own else ""
         return f"It raises {type(error).__name__}{line}: {error!s:.300}"
     with contextlib.suppress(Exception):  # of another kind or shape: told as it is
         got = asked.seen(got, *exact)
@@ -188,6 +188,10 @@ def _difference(got, expected, tolerance: float, at: str = "the result"):
     return f"{said}; of right ones it is below {tolerance:.0e}.", g, e
 
 
+def _mistake(told: str) -> str:
+    return f"\nIt looks like a usual mistake: {told}{'' if told.endswith('?') else '.'}"
+
+
 def _nth(i: int) -> str:
     return ("first", "second", "third", "fourth")[i] if i < 4 else f"{i + 1}th"
 
@@ -198,12 +202,10 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
         with contextlib.suppress(Exception):
             other = asked.seen(returns(*copy.deepcopy(given)), *given)
             if _difference(other, expected, 1e-3) and not _difference(got, other, 1e-3):
-                return (
-                    f"\nIt looks like a usual mistake: {mistake}{'' if mistake[-1] == '?' else '.'}"
-                )
+                return _mistake(mistake)
     if e is None or e.size == 0:
         return ""
-    if g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
+    if e.ndim == 2 and g.T.shape == e.shape and not _difference(g.T, e, 1e-3):
         return "\nIt is the expected, transposed."
     n = next((len(part) for part in given if isinstance(part, np.ndarray) and part.ndim > 1), 1)
     if g.shape == (n,) != e.shape and e.ndim == 1:
@@ -215,12 +217,13 @@ def _looks_like(asked, got, given, expected, g=None, e=None) -> str:
     factors = {-1.0: "the sign is turned", 2.0: "it is twice the expected", 0.5: "it is half of it"}
     factors |= {n: f"it is {n} times the expected, the number of rows: the mean is forgotten"}
     factors |= {1 / n: f"it is 1/{n} of the expected: divided by the number of rows once too often"}
-    factors |= {1 / k: f"it is 1/{k} of the expected, the number of columns"}
+    columns = ", the number of columns" if e.ndim else ": is it a mean where a sum is asked for?"
+    factors |= {1 / k: f"it is 1/{k} of the expected{columns}"}
     windows = given[0].size if isinstance(given[0], np.ndarray) else 1
     factors |= {1 / windows: f"it is 1/{windows} of the expected: a mean, where a sum is asked for"}
     for factor, sentence in factors.items():
         if factor != 1 and not _difference(g, factor * e, 1e-3):
-            return f"\nIt looks like a usual mistake: {sentence}."
+            return _mistake(sentence)
     return ""
 
 
@@ -234,7 +237,8 @@ def ask(name: str, function, seed: int = 0) -> tuple[bool, str]:
     try:
         message = cloudpickle.dumps((name, function, seed))
     except Exception as error:
-        return False, f"It can't be sent to the check: {error!s:.200}"
+        what = "does it use exit(), or a file that is open?"
+        return False, f"It can't be sent to the check: {what} ({error!s:.200})"
     if not _workers or _workers[0].poll() is not None:
         _workers[:] = [_start()]
     worker, start, line = _workers[0], time.monotonic(), b""
@@ -309,9 +313,17 @@ class _Printed(io.TextIOBase):
 # -- in the notebooks ------------------------------------------------------------------------------
 
 
-def check(name: str, function):
-    """Say whether a function is right; return it, or what stands in for it until it is."""
+def check(name: str, function=None):
+    """Say whether a function is right; return it, or what stands in for it until it is.
+
+    Without a function it is the one of this name where the call stands.
+    """
     asked = BLANKS[name]
+    function = function or sys._getframe(1).f_globals.get(name)
+    if function is None:
+        TOLD[name] = False, "It is not defined: has its cell run, and without an error?"
+        print(f"{name}: {TOLD[name][1]} Until then a stand-in takes its place.")
+        return asked.stand_in
     if function is asked.stand_in:
         print(f"{name}: run the cell with your function again, then this one.")
         return function
