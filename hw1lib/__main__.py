@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
             data = "folder or archive of UTKFace (default: HW1_DATA, or drawn faces)"
             add[command]("--data", help=data)
     add[report]("--scale", choices=("quick", "full"), help="default: HW1_SCALE, or quick")
-    add[report]("--output", type=Path, default=PAGE, help="the page (default: report/index.html)")
+    page = (
+        "the page (default: report/index.html; of some notebooks, their numbers, as report/06.html)"
+    )
+    add[report]("--output", type=Path, help=page)
     add[report]("numbers", nargs="*", metavar="NN", help="of these notebooks alone, such as 02")
     folder = "a folder for each figure, too, as PNG, JPEG or SVG"
     add[report]("--figures", type=Path, metavar="FOLDER", help=folder)
@@ -102,14 +105,17 @@ def report(options) -> None:
     if options.store and os.environ.get("HW1_DATA"):
         raise UserError("--store keeps pictures in the notebooks: without HW1_DATA and --data only")
     _check_notebooks()
-    output = options.output.expanduser()
+    there = {path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    numbers = sorted(one_of("a notebook's number", n.zfill(2), there) for n in options.numbers)
+    page = PAGE.with_stem("-".join(numbers)) if numbers else PAGE
+    output = (options.output or page).expanduser()
     _check_can_write(output)
     if options.store:
         _check_can_write(NOTEBOOKS / "01.ipynb")
     prepare(options)
     if options.figures:
         _check_can_write(options.figures / "figure.png")
-    chosen = {"numbers": options.numbers, "figures": options.figures}
+    chosen = {"numbers": numbers, "figures": options.figures}
     _say(build(NOTEBOOKS, output, options.store, **chosen))
 
 

@@ -187,3 +187,16 @@ def test_lab_opens_as_make_lab_opens_it(tmp_path):
             )
         finally:
             server.terminate()
+
+
+def test_report_takes_a_number_with_or_without_its_zero_and_a_page_of_its_own(monkeypatch, capsys):
+    built = []
+    monkeypatch.setattr(command_line, "prepare", lambda options: None)
+    monkeypatch.setattr(
+        "hw1lib.show.report.build", lambda *given, **chosen: built.append((given[1], chosen))
+    )
+    assert main(["report", "6", "07"]) == 0
+    assert built[0][0].name == "06-07.html"
+    assert built[0][1]["numbers"] == ["06", "07"]
+    assert main(["report", "11"]) == 1  # before anything is made
+    assert "a notebook's number must be one of" in capsys.readouterr().err

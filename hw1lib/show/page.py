@@ -36,7 +36,7 @@ def to_html(notebooks, facts=None) -> str:
     section the title, what the reader is asked to guess, the first picture and the last sentence.
     """
     notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
-    page = _Page()
+    page = _Page({_number(notebook, i) for i, notebook in enumerate(notebooks, start=1)})
     exporter = HTMLExporter(
         template_name=ASSETS.name,
         extra_template_basedirs=[str(ASSETS.parent)],
@@ -59,7 +59,8 @@ def to_html(notebooks, facts=None) -> str:
 class _Page:
     """What the notebooks on one page share: ids, links, formulas, the index, and the top."""
 
-    def __init__(self):
+    def __init__(self, numbers: set[int]):
+        self.numbers = numbers  # of the notebooks
         self.taken: set[str] = set()  # ids
         self.figures: list[tuple[tuple, tuple[str, str, str]]] = []  # number; id, name, text
         self.formulas = Formulas()
@@ -165,6 +166,8 @@ class _Renderer(IPythonRenderer):
             kind, *numbers = exercise.groups()
             fragment = f"Answer-{'.'.join(numbers)}" if kind == "Answer" else "Try-it"
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
+        if notebook and int(notebook[1]) not in self.page.numbers:
+            return text  # it is on another page
         if notebook or not name:
             number = notebook[1] if notebook else self.page.number
             url = "#" + _slug(f"{number}-{fragment}")  # as ``heading`` makes it
@@ -228,6 +231,15 @@ def _webp(png: str) -> str:
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     image.save(file, "webp", lossless=True, method=1, quality=25)
     return base64.b64encode(file.getvalue()).decode()
+
+
+def _number(notebook, otherwise: int) -> int:
+    title = (
+        re.search(r"^# (\d+)\. ", notebook.cells[0].source, re.MULTILINE)
+        if notebook.cells
+        else None
+    )
+    return int(title[1]) if title else otherwise
 
 
 def _tags(cell) -> list[str]:

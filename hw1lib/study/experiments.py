@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from hw1lib.checks import UserError, one_of
+from hw1lib.checks import UserError
 from hw1lib.nn import ExponentialDecay, He, LinearDecay, Random, Xavier, Zero
 from hw1lib.study.experiment import TARGETS, Experiment
 
@@ -127,7 +127,11 @@ def by_name(experiments) -> dict[str, Experiment]:
     if own and all(isinstance(experiment, Experiment) for experiment in experiments.values()):
         return dict(experiments)
     names = [experiments] if isinstance(experiments, str) else experiments
-    return {name: EXPERIMENTS[one_of("each experiment", name, EXPERIMENTS)] for name in names}
+    for name in names:
+        if not isinstance(name, str) or name not in EXPERIMENTS:
+            own_one = "of your own: {name: replace(EXPERIMENTS['width/64'], hidden=(8,))}"
+            raise ValueError(f"{name!r} is none of {', '.join(EXPERIMENTS)}; one {own_one}")
+    return {name: EXPERIMENTS[name] for name in names}
 
 
 def full_scale() -> bool:

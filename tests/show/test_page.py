@@ -234,3 +234,9 @@ def test_equal_notebooks_give_equal_pages_and_are_not_changed():
     before = nbformat.writes(notebook)
     assert page_of.to_html([notebook]) == page_of.to_html([notebook])
     assert nbformat.writes(notebook) == before
+
+
+def test_a_link_to_a_notebook_that_is_on_another_page_is_text():
+    soup = page([text("# 6. T"), text("See [07](07_b.ipynb), [6.1](06_a.ipynb#x).")])
+    assert [link.text for link in soup.select("article p a")] == ["6.1"]
+    assert "See 07, 6.1." in soup.text

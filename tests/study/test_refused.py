@@ -32,7 +32,7 @@ def given(data, short, made_up):
         (lambda _: Experiment(loss="nll"), "nll"),
         (lambda it: replace(it.short, filters=(2, 2)).data(it.data), "filters need"),
         (lambda it: it.short.data(it.pictures), "filters need"),
-        (lambda _: study.run("width/65", None), "experiment must be one of width/64, .*width/65"),
+        (lambda _: study.run("width/65", None), "width/65. is none of width/64, .*hidden"),
         (lambda _: study.run("width/64", None, [0], [0.5]), "each of seeds must be"),
         (lambda _: study.run("width/64", None, [10]), "folds must be from 0 to 9, not 10"),
         (lambda _: study.run("width/64", pd.DataFrame()), "data must be faces.open"),
