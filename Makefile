@@ -9,7 +9,7 @@ STRIP := --keep-output --keep-count --keep-id --extra-keys "metadata.language_in
 # What stands in the pages between [[[cog ...]]] and [[[end]]] is written by tests/pages.py.
 COG := -P -I tests
 
-.PHONY: help lab report test test-fast test-lower test-changes test-browser bench coverage check format
+.PHONY: help lab report lite test test-fast test-lower test-changes test-browser test-lite bench coverage check format
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,10 @@ lab: $(READY)  ## make the features once, then open JupyterLab on the notebooks
 
 report: $(READY)  ## run every notebook on HW1_DATA (or the stand-in), write report/index.html
 	HW1_SCALE=$${HW1_SCALE:-full} $(BIN)/python -m hw1lib report
+
+lite: $(READY)  ## the browser edition, lite/site: a folder of static files that any web server serves
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r lite/requirements.txt
+	$(BIN)/python lite/build.py
 
 # The tests, and every notebook run as a test, on a small stand-in with a cache of its own.
 test test-fast test-changes test-browser coverage: export HW1_FACES = 1500
@@ -45,6 +49,10 @@ test-browser: $(READY)  ## every notebook in JupyterLab, and the report, in the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
 	$(BIN)/python -m hw1lib prepare
 	$(BIN)/python -m pytest -q tests/browser/check_report.py tests/browser/check_lab.py
+
+test-lite: lite  ## all notebooks and the homework in the browser edition (half an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
+	HW1_LITE_ALL=1 $(BIN)/python -m pytest -q tests/browser/check_lite.py
 
 bench: $(READY)  ## every speed as a ratio to a peer's, taken side by side (twenty minutes; keep the machine quiet)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt

@@ -28,10 +28,11 @@ CAPTION = re.compile(r"\*\*([^*]+):\*\* *(.*)", re.DOTALL)  # as hw1lib.show.fig
 NUMBERED = re.compile(r"(Fig|Table)s?\.? \d+\.\d+")
 
 
-def to_html(notebooks, facts=None) -> str:
+def to_html(notebooks, facts=None, lite: bool = False) -> str:
     """Return notebooks, one after the other, as one HTML page that loads nothing.
 
     Each begins with a heading ``# N. ...``; ``facts`` are names and values for the end of the page.
+    With ``lite`` it leads to the browser edition in the folder ``lite`` beside it.
     What cells show that have the tag "top" stands at its top, too. The short version has of each
     section the title, what the reader is asked to guess, the first picture and the last sentence.
     """
@@ -47,6 +48,7 @@ def to_html(notebooks, facts=None) -> str:
         title=TITLE,
         subtitle=SUBTITLE,
         facts=facts,
+        lite=lite,
         top=page.top,
         parts=parts,
         figures=[entry for _, entry in sorted(page.figures)],

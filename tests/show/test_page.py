@@ -240,3 +240,11 @@ def test_a_link_to_a_notebook_that_is_on_another_page_is_text():
     soup = page([text("# 6. T"), text("See [07](07_b.ipynb), [6.1](06_a.ipynb#x).")])
     assert [link.text for link in soup.select("article p a")] == ["6.1"]
     assert "See 07, 6.1." in soup.text
+
+
+def test_the_browser_edition_is_linked_where_it_lies_beside_the_page(tmp_path):
+    notebook = new_notebook(cells=[text("# 1. T")])
+    assert "lite/lab/index.html" not in page_of.to_html([notebook])
+    assert 'href="lite/lab/index.html?path=01_preprocess.ipynb"' in page_of.to_html(
+        [notebook], lite=True
+    )
