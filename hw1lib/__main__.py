@@ -156,12 +156,19 @@ def check(options) -> None:
     whole_number("--seed", options.seed, 0)
     if options.csv:
         _check_can_write(options.csv)
-    rows = []
+    rows: list[dict] = []
+    broken: list[str] = []
     for path in options.notebooks:
         _say(path)
-        rows += check_notebook(path, options.seed)
+        try:
+            rows += check_notebook(path, options.seed)
+        except FileError as error:
+            broken.append(str(error))
+            _say(error)
     if options.csv:
         pd.DataFrame(rows).to_csv(options.csv, index=False)
+    if broken:
+        raise UserError(f"{len(broken)} of {len(options.notebooks)} can't be read: {broken[0]}")
 
 
 def reproduce(options) -> None:

@@ -47,6 +47,8 @@ def check_notebook(path, seed: int = 0) -> list[dict]:
     checks are this checkout's own, whatever lies beside the notebook.
     """
     sys.path.insert(0, str(HOMEWORK / "source" / NAME))
+    for module in ("checks", "judge"):  # another notebook may have changed them
+        sys.modules.pop(module, None)
     judge = importlib.import_module("judge")
     importlib.import_module("checks")
     sys.path.pop(0)

@@ -139,10 +139,14 @@ def test_the_solution_is_right_with_any_numbers(name):
         assert judge.judge(name, scope[name], seed) == (True, "")
 
 
+def through(function):
+    return lambda *given: function(*given)
+
+
 @pytest.mark.parametrize("name", judge.BLANKS)
 def test_each_usual_mistake_is_refused_by_its_name(name):
     for sentence, mistaken in judge.BLANKS[name].mistakes.items():
-        right, said = judge.judge(name, lambda *given, f=mistaken: f(*given))
+        right, said = judge.judge(name, through(mistaken))
         assert not right, sentence
         named = sentence in said or "NaN" in said
         assert named, f"{sentence}: {said}"
@@ -194,6 +198,32 @@ def test_what_is_no_function_and_what_can_not_be_sent():
     assert judge.ask("l2", 3) == (False, "It must be a function, not 3.")
     generator = (i for i in range(3))
     assert "can't be sent to the check" in judge.ask("l2", lambda o, t: generator)[1]
+
+
+BORROWED = {
+    "helper": "def mine(z):\n    return checks.softmax(z)\ndef softmax(z):\n    return mine(z)",
+    "inside": "def softmax(z):\n    return [checks.softmax(x) for x in [z]][0]",
+    "default": "def softmax(z, f=checks.softmax):\n    return f(z)",
+    "class": "class A:\n    def f(self, z):\n        return checks.softmax(z)\n"
+    "def softmax(z):\n    return A().f(z)",
+    "judge": "from judge import BLANKS as B\ndef softmax(z):\n    return B['softmax'].reference(z)",
+}
+
+
+@pytest.mark.parametrize("way", BORROWED)
+def test_what_is_borrowed_by_a_detour_gets_no_points(way):
+    scope = {"__name__": "__main__", "np": np, "checks": checks}
+    exec(BORROWED[way], scope)
+    assert judge.judge("softmax", scope["softmax"])[1].startswith("It calls ")
+
+
+def test_a_broken_notebook_among_others_is_told_and_the_others_count(tmp_path, capsys):
+    (tmp_path / "broken.ipynb").write_text("{")
+    good = RELEASE / "question_3.ipynb"
+    table = tmp_path / "points.csv"
+    assert main(["check", str(tmp_path / "broken.ipynb"), str(good), "--csv", str(table)]) == 1
+    assert "1 of 2 can't be read" in capsys.readouterr().err
+    assert len(table.read_text("utf-8").splitlines()) == 11
 
 
 def test_a_check_finds_its_function_and_says_where_there_is_none(capsys):

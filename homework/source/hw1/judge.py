@@ -20,7 +20,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -123,17 +123,41 @@ def _judge_call(asked: Blank, function, given: list, form: str) -> str:
 
 
 def _borrowed(function) -> str | None:
-    """Return the name of a module that has the solution, and that the function calls."""
-    code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    for name in getattr(code, "co_names", ()):
-        thing = scope.get(name)
-        module = thing.__name__ if isinstance(thing, ModuleType) else name
-        if callable(thing):
-            module = getattr(thing, "__module__", None) or ""
-            if name in BLANKS and module == "checks":
-                continue  # the stand-in of another blank
-        if module.split(".")[0] in ELSEWHERE:
-            return module
+    """Return the name of a module that has the solution, and that the function calls.
+
+    It looks into what is defined inside it, its defaults, and the notebook's own helpers.
+    """
+    left, seen = [function], set()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, type):
+            left += vars(one).values()
+        scope, code = getattr(one, "__globals__", {}), getattr(one, "__code__", None)
+        codes, names = [code] if code else [], set()
+        while codes:
+            part = codes.pop()
+            names |= {*part.co_names}
+            codes += [inner for inner in part.co_consts if isinstance(inner, CodeType)]
+        for name in names:
+            if name.split(".")[0] in ELSEWHERE and name not in scope:  # imported inside
+                return name
+        given = [*(getattr(one, "__defaults__", None) or ())]
+        given += (getattr(one, "__kwdefaults__", None) or {}).values()
+        for name, thing in [
+            *((name, scope.get(name)) for name in names),
+            *(("", g) for g in given),
+        ]:
+            if thing is BLANKS:
+                return "judge"
+            its = thing.__name__ if isinstance(thing, ModuleType) else ""
+            its = its or (getattr(thing, "__module__", None) or "" if callable(thing) else "")
+            if its.split(".")[0] in ELSEWHERE and not (name in BLANKS and its == "checks"):
+                return its  # but another blank's stand-in may be called
+            if its == "__main__":
+                left.append(thing)
     return None
 
 
