@@ -134,7 +134,11 @@ function setLength(brief) {
   allCode.disabled = brief;
   letScroll();
 }
+const lengthToo = document.querySelector(".length-too");
+lengthToo?.addEventListener("click", () => length.click());
+if (lengthToo) lengthToo.hidden = false;
 length.addEventListener("click", () => {
+  history.replaceState(null, "", location.pathname + location.search); // an old link may not open the rest again
   const nearest = headings.findLast((h) => h.checkVisibility() && h.getBoundingClientRect().top < innerHeight / 2);
   setLength(!root.classList.contains("brief"));
   keep("length", root.classList.contains("brief") ? "brief" : "whole");
@@ -152,10 +156,12 @@ leadTo();
 
 // A picture opens at its own size, so that its words can be read on a phone.
 const large = document.querySelector(".large");
-for (const picture of document.querySelectorAll("main img, .top img")) {
-  picture.addEventListener("click", () => {
-    large.querySelector("img")?.remove();
-    large.append(Object.assign(new Image(), { src: picture.src, alt: picture.alt }));
+for (const picture of document.querySelectorAll("main img, .top img, .picture svg, .steps")) {
+  picture.addEventListener("click", ({ target }) => {
+    const drawing = target.closest("img, svg");
+    if (!drawing) return;
+    large.querySelector("img, svg")?.remove();
+    large.append(drawing.cloneNode(true));
     large.showModal();
   });
 }
