@@ -76,6 +76,8 @@ def check_notebook(path, seed: int = 0) -> list[dict]:
         points = blank.points if right else 0
         facts = {"notebook": str(path), "question": blank.question, "blank": name}
         rows.append(facts | {"points": points, "of": blank.points, "said": said})
+    for worker in judge._workers:  # the next notebook has its own
+        worker.kill()
     print(*unread, sep="\n", end="\n" if unread else "")
     for question in questions:
         judge.points(question)

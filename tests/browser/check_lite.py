@@ -27,7 +27,7 @@ STATE = """() => {
   const of = (name) => outputs.filter((o) => o.name === name).map((o) => [o.text].flat().join(""));
   return {
     left: cells.filter((cell) => cell.sharedModel.source.trim() && !cell.executionCount).length,
-    errors: outputs.filter((output) => output.output_type === "error").map((e) => e.evalue),
+    errors: outputs.filter((o) => o.output_type === "error").map((o) => o.traceback.join("\\n")),
     noise: of("stderr"),
     text: of("stdout"),
   };
