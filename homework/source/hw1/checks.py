@@ -975,13 +975,13 @@ to_w21 = _derivative("to_w21", 1, 0)
 to_w22 = _derivative("to_w22", 1, 1)
 
 
-def _without_transpose(x, kernel, w, t, right=False):
-    """Return the filter's derivatives with P for its transpose, or else with 1 - c^2 for g'."""
+def _at_once(x, kernel, w, t, slope, transposed=True):
+    """Return the filter's derivatives, given g's slope, with P's transpose or (wrong) with P."""
     c = _windows(x[None], kernel)[0]
-    to_c = (np.tanh(c) @ w - t) * w * (1 - (c if right else np.tanh(c)) ** 2)
+    to_c = (np.tanh(c) @ w - t) * w * slope(c)
     unit = np.eye(4).reshape(4, 2, 2)
     P = np.column_stack([_windows(x[None], one)[0] for one in unit])
-    return ((P.T if right else P) @ to_c).reshape(2, 2)
+    return ((P.T if transposed else P) @ to_c).reshape(2, 2)
 
 
 @blank(
@@ -996,11 +996,11 @@ def _without_transpose(x, kernel, w, t, right=False):
         "the filter's is transposed": lambda *given: (gradient(*given)[0], gradient(*given)[1].T),
         "P in place of its transpose": lambda *given: (
             gradient(*given)[0],
-            _without_transpose(*given),
+            _at_once(*given, lambda c: 1 - np.tanh(c) ** 2, transposed=False),
         ),
         "g' is 1 - y^2 with y = tanh(c), not with c": lambda x, kernel, w, t: (
             gradient(x, kernel, w, t)[0],
-            _without_transpose(x, kernel, w, t, right=True),
+            _at_once(x, kernel, w, t, lambda c: 1 - c**2),
         ),
         "g' is missing in the filter's": lambda x, kernel, w, t: (
             gradient(x, kernel, w, t)[0],
