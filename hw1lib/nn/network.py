@@ -6,6 +6,7 @@ The layers, with the formulas of both passes, are in ``layers.py``. Notebook 02 
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from hw1lib.checks import FileError, UserError, numbers, real_number, whole_number
 from hw1lib.files import read_npz, write_npz
@@ -28,6 +29,8 @@ from hw1lib.progress import bar
 # The passes ignore NumPy's floating-point warnings: OpenBLAS sets the flags for nothing now and
 # then, and what is not finite is told by name where it matters.
 quiet = np.errstate(all="ignore")
+
+libraries = functools.cache(ThreadpoolController)  # to find them takes five epochs of a few points
 
 
 class TrainingDiverged(UserError):
@@ -322,7 +325,7 @@ class Network:
         history, start = History(), time.perf_counter()
 
         # one BLAS thread: on products this small a second one mostly waits, and starves others
-        with threadpool_limits(1, "blas"):
+        with libraries().limit(limits=1, user_api="blas"):
             for epoch in bar(range(epochs), "training", progress=progress, unit="epoch"):
                 rate = real_number(f"learning_rate({epoch})", schedule(epoch))
                 loss, metric = self._epoch(

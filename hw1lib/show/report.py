@@ -78,7 +78,7 @@ def build(
     failures = [f"{path.name}, {failure}" for path, failure in failed.items()]
     if failures:
         facts = facts | {"Failed": "; ".join(failures)}
-    lite = (Path(output).parent / "lite" / "lab" / "index.html").exists()
+    lite = (Path(output).parent / "lite" / "index.html").exists()
     write_text(output, to_html(done.values(), facts, lite))
     if failures:
         told = "\n".join(failures)

@@ -69,6 +69,9 @@ def hand_in(course, student, names, wrong=None):
                 theirs.source = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", own.source)
             elif facts.get("solution") and wrong:
                 theirs.source = theirs.source.replace("raise NotImplementedError()", wrong)
+        given.metadata["kernelspec"]["name"] = (
+            "python"  # as the browser edition's notebooks have it
+        )
         nbformat.write(given, folder / notebook)
     (folder / "checks.py").write_text("def check(name, function):\n    return function\n")
 

@@ -244,7 +244,5 @@ def test_a_link_to_a_notebook_that_is_on_another_page_is_text():
 
 def test_the_browser_edition_is_linked_where_it_lies_beside_the_page(tmp_path):
     notebook = new_notebook(cells=[text("# 1. T")])
-    assert "lite/lab/index.html" not in page_of.to_html([notebook])
-    assert 'href="lite/lab/index.html?path=01_preprocess.ipynb"' in page_of.to_html(
-        [notebook], lite=True
-    )
+    assert "lite/index.html" not in page_of.to_html([notebook])
+    assert 'href="lite/index.html"' in page_of.to_html([notebook], lite=True)
