@@ -164,6 +164,7 @@ def check(options) -> None:
             rows += check_notebook(path, options.seed)
         except FileError as error:
             broken.append(str(error))
+            rows.append({"notebook": str(path), "points": 0, "said": str(error)})
             _say(error)
     if options.csv:
         pd.DataFrame(rows).to_csv(options.csv, index=False)

@@ -67,7 +67,8 @@ def check_notebook(path, seed: int = 0) -> list[dict]:
     for name, blank in judge.BLANKS.items():
         if blank.question not in questions:
             continue
-        answer = False, "It is not in the notebook, or its cell can't be read."
+        told = [line for line in unread if line.startswith(f"the cell of {name} ")]
+        answer = False, (told or ["It is not in the notebook."])[0]
         if name in scope:
             answer = judge.ask(name, scope[name], seed)
         judge.TOLD[name] = right, said = answer

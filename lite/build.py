@@ -30,6 +30,7 @@ PURE = ["tqdm==4.67.1", "filelock==3.20.0", "sympy==1.13.3", "mpmath==1.3.0"]
 PURE += ["cloudpickle==3.1.2", "ipywidgets==8.1.8", "comm==0.2.3"]
 NEEDS = ["numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "pillow", "joblib"]
 NEEDS += ["threadpoolctl", "hw1lib-faces", *(name.split("==")[0] for name in PURE)]
+DEPENDS = {"hw1lib": NEEDS, "hw1lib_homework": ["hw1lib"]}
 KERNEL = {  # what JupyterLite would write: without it each notebook opens as a changed one
     "kernelspec": {"name": "python", "display_name": "Python (Pyodide)", "language": "python"},
     "language_info": {
@@ -38,6 +39,7 @@ KERNEL = {  # what JupyterLite would write: without it each notebook opens as a 
         "pygments_lexer": "ipython3", "version": "3.8",
     },
 }  # fmt: skip
+IMPORTS = {"hw1lib_homework": ["checks", "judge"]}
 WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 FACES = 600
 # What no notebook uses: some megabytes
@@ -75,8 +77,7 @@ def main() -> None:
         pyodide.mkdir(parents=True)
         lock = take_pyodide(pyodide, options.pyodide, place)
         for wheel in wheels(place):
-            own = wheel.name.startswith("hw1lib-")
-            add(lock, pyodide, wheel, NEEDS if own else [])
+            add(lock, pyodide, wheel, DEPENDS.get(wheel.name.split("-")[0], []))
         (pyodide / "pyodide-lock.json").write_text(json.dumps(lock))
         site = build(place)
         shutil.rmtree(options.output, ignore_errors=True)
@@ -124,6 +125,8 @@ def wheels(place: Path) -> list[Path]:
         shutil.copy(ROOT / name, own)
     pip("wheel", "-w", folder, own)
     draw_faces(place / "cache", folder)
+    checks = (ROOT / "homework" / "source" / "hw1").glob("*.py")  # a notebook can't see its folder
+    make_wheel(folder, "hw1lib_homework", {path.name: path for path in sorted(checks)})
     return sorted(folder.glob("*.whl"))
 
 
@@ -132,12 +135,18 @@ def draw_faces(cache: Path, folder: Path) -> None:
     given = {"HW1_CACHE": str(cache), "HW1_FACES": str(FACES), "HW1_SCALE": "quick", "HW1_DATA": ""}
     environment = os.environ | given | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-m", "hw1lib", "prepare"], env=environment, check=True)
-    name = "hw1lib_faces"
+    files = {f"hw1lib_faces/{path.relative_to(cache)}": path for path in sorted(cache.rglob("*"))}
+    # the PCA is made again there: 60 MB
+    kept = {name: path for name, path in files.items() if path.is_file() and path.suffix != ".npz"}
+    make_wheel(folder, "hw1lib_faces", kept)
+
+
+def make_wheel(folder: Path, name: str, files: dict[str, Path]) -> None:
+    """Write a wheel that holds these files."""
     info = f"{name}-1.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
-        for path in sorted(cache.rglob("*")):
-            if path.is_file() and path.suffix != ".npz":  # the PCA itself is made again: 60 MB
-                wheel.write(path, f"{name}/{path.relative_to(cache)}")
+        for place, path in files.items():
+            wheel.write(path, place)
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
         wheel.writestr(f"{info}/WHEEL", WHEEL)
         wheel.writestr(f"{info}/RECORD", "")
@@ -154,7 +163,8 @@ def add(lock: dict, pyodide: Path, wheel: Path, needs: list) -> None:
     lock["packages"][name.replace("_", "-")] = {
         "name": name.replace("_", "-"), "version": version, "file_name": wheel.name,
         "install_dir": "site", "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
-        "package_type": "package", "imports": [name], "depends": needs, "unvendored_tests": False,
+        "package_type": "package", "imports": IMPORTS.get(name, [name]),
+        "depends": needs, "unvendored_tests": False,
     }  # fmt: skip
 
 
@@ -166,8 +176,6 @@ def build(place: Path) -> Path:
     questions = copy_notebooks(
         ROOT / "homework" / "release" / "hw1", files / "homework", "homework/"
     )
-    for path in (ROOT / "homework" / "source" / "hw1").glob("*.py"):
-        shutil.copy(path, files / "homework")
     (project / "jupyter-lite.json").write_text(json.dumps(TOP))
     (project / "overrides.json").write_text(json.dumps(SETTINGS))
     command = [sys.executable, "-m", "jupyterlite_core.app", "build", "--lite-dir", project]

@@ -33,8 +33,7 @@ def to_html(notebooks, facts=None, lite: bool = False) -> str:
 
     Each begins with a heading ``# N. ...``; ``facts`` are names and values for the end of the page.
     With ``lite`` it leads to the browser edition in the folder ``lite`` beside it.
-    What cells show that have the tag "top" stands at its top, too. The short version has of each
-    section the title, what the reader is asked to guess, the first picture and the last sentence.
+    What cells show that have the tag "top" stands at its top, too.
     """
     notebooks = [copy.deepcopy(notebook) for notebook in notebooks]
     page = _Page({_number(notebook, i) for i, notebook in enumerate(notebooks, start=1)})
@@ -139,6 +138,9 @@ class _Page:
         for head in tables("th"):
             if not head.get_text(strip=True):
                 head.name = "td"  # a corner
+        for cell in tables("td"):
+            if "±" in cell.get_text():
+                cell["class"] = "number"
         for table in tables("table"):
             table.wrap(tables.new_tag("div", attrs={"class": "scroll"}))
         return str(tables)
@@ -189,7 +191,10 @@ class _Renderer(IPythonRenderer):
 
 
 def _mark_what_is_short(body: BeautifulSoup) -> None:
-    """Give the class "short" to what the short version has of a notebook."""
+    """Give the class "short" to what the short version has of a notebook.
+
+    That is a title with its first paragraph, a summary, and of each lesson what `_of_lesson` says.
+    """
     sections: list[list[Tag]] = []
     for element in body.find_all(True):
         if element.name in ("h1", "h2"):
@@ -197,20 +202,31 @@ def _mark_what_is_short(body: BeautifulSoup) -> None:
         if sections:
             sections[-1].append(element)
     for title, *section in sections:
-        name = title.get_text()
-        if name.startswith("Try it"):
-            continue
-        paragraphs = [e for e in section if e.name == "p" and "text" in _classes(e.parent)]
-        guesses = [p for p in paragraphs if p.get_text().startswith("Guess first")]
-        told = paragraphs[:1] if title.name == "h1" else paragraphs[-1:]
-        figures = [element for element in section if element.name == "figure"]
-        kept = [title, *guesses[:1], *told, *figures[:1]]
-        if name.startswith("Summary"):
-            kept += [element for element in section if element.name == "ul"][:1]
-        elif title.name == "h2" and not guesses:
-            continue  # it is no lesson: an answer, say
-        for element in kept:
-            element["class"] = " ".join([*_classes(element), "short"])
+        texts = [e for e in section if e.name in ("p", "ul") and "text" in _classes(e.parent)]
+        if title.name == "h1":
+            kept = texts[:1]
+        elif title.get_text().startswith("Summary"):
+            kept = texts
+        else:
+            kept = _of_lesson(section, texts)
+        for element in [title, *kept] if kept else []:
+            element["class"] = [*_classes(element), "short"]
+
+
+def _of_lesson(section: list[Tag], texts: list[Tag]) -> list[Tag]:
+    """Return its first question, the picture and the paragraph after it, and the plain words."""
+    begins = [text.get_text()[:11] for text in texts]
+    if "Guess first" not in begins:
+        return []  # an answer, say
+    guess = texts[begins.index("Guess first")]
+    place = {id(element): i for i, element in enumerate(section)}
+    after = section[place[id(guess)] :]
+    figure = next((element for element in after if element.name == "figure"), guess)
+    told = [text for text in texts if place[id(text)] > place[id(figure)] and text.name == "p"]
+    plain = [text for text in told if text.get_text().startswith("In plain words")]
+    guess["class"] = ["asked"]
+    kept = {id(element): element for element in [guess, figure, *told[:1], *(plain or told)[-1:]]}
+    return list(kept.values())
 
 
 def _classes(element) -> list[str]:

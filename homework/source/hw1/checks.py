@@ -577,10 +577,16 @@ FILTER_1 = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]])  # read from Table 3.3
     points=1,
     cases=lambda rng: [
         [*given]
-        for given in [(9, 3, 1, 2), (7, 3, 2, 1), (9, 2, 3, 0), (10, 2, 3, 0), (5, 5, 4, 2)]
+        for given in [(10, 2, 3, 0), (9, 3, 1, 2), (7, 3, 2, 1), (9, 2, 3, 0), (5, 5, 4, 2)]
     ],
-    seen=lambda n, *given: n if isinstance(n, int | np.integer) else "no whole number",
+    seen=lambda n, *given: n if isinstance(n, int | np.integer) or n % 1 else n + 0.25,  # no float
     mistakes={
+        "it is a float: int(...), or // of whole numbers": lambda *given: float(
+            output_size(*given)
+        ),
+        "it is no whole number: // divides and rounds down": lambda n, k, s, p: (
+            (n + 2 * p - k) / s + 1
+        ),
         "the 1 at the end is missing": lambda n, k, s, p: output_size(n, k, s, p) - 1,
         "the padding is on both sides": lambda n, k, s, p: (n + p - k) // s + 1,
         "it is rounded up": lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
@@ -629,6 +635,9 @@ def _convolve(picture, kernel, stride, padding, turned=False):
         ),
         "the padding is missing": lambda x, f, stride, padding: _convolve(x, f, stride, 0),
         "the stride is missing": lambda x, f, stride, padding: _convolve(x, f, 1, padding),
+        "an array of int cuts off what is behind the point": lambda *given: _convolve(
+            *given
+        ).astype(int),
     },
 )
 def convolve(picture, kernel, stride, padding):
@@ -806,6 +815,9 @@ def kernel_gradient(to_output, picture, size, stride, padding):
             lambda x: np.sum(g * _convolve(x, f, 1, padding)[tuple(map(slice, g.shape))]),
             np.zeros(shape),
             1,
+        ),
+        "the frame of zeros is not cut off": lambda g, f, shape, s, p: picture_gradient(
+            g, f, tuple(n + 2 * p for n in shape), s, 0
         ),
         "the frame of zeros is cut off below and on the right alone": lambda g, f, shape, s, p: (
             picture_gradient(g, f, tuple(n + 2 * p for n in shape), s, 0)[: shape[0], : shape[1]]

@@ -93,12 +93,15 @@ markCurrent();
 // On paper nothing scrolls: the contents open, and what is too wide for A4 is made smaller; without that a browser
 // makes every page smaller. Letters are 0.77 times as large on paper as on the screen; 660 pixels are 175 mm.
 const unfolds = () => document.querySelectorAll(".scroll > table, .formula > svg");
+let closed = [];
 addEventListener("beforeprint", () => {
-  contents.open = true;
+  closed = [...document.querySelectorAll("main details:not(.code, [open])")];
+  for (const fold of [contents, ...closed]) fold.open = true;
   for (const box of unfolds()) box.style.zoom = Math.min(1, 660 / (0.77 * box.getBoundingClientRect().width));
 });
 addEventListener("afterprint", () => {
   fold();
+  for (const answer of closed) answer.open = false;
   for (const box of unfolds()) box.style.zoom = "";
 });
 
@@ -131,9 +134,12 @@ const length = document.querySelector(".length");
 function setLength(brief) {
   root.classList.toggle("brief", brief);
   length.textContent = brief ? "Show all" : "Short version";
-  allCode.disabled = brief;
+  allCode.hidden = brief;
+  for (const link of document.querySelectorAll("nav li a")) link.parentElement.hidden = false;
+  if (brief) for (const link of document.querySelectorAll("nav li a")) link.parentElement.hidden = !inSight(link);
   letScroll();
 }
+const inSight = (link) => document.getElementById(link.hash.slice(1)).checkVisibility();
 const lengthToo = document.querySelector(".length-too");
 lengthToo?.addEventListener("click", () => length.click());
 if (lengthToo) lengthToo.hidden = false;
@@ -143,6 +149,16 @@ length.addEventListener("click", () => {
   setLength(!root.classList.contains("brief"));
   keep("length", root.classList.contains("brief") ? "brief" : "whole");
   nearest?.scrollIntoView();
+});
+// A link out of the short version shows the whole; the way back leads to the short one, and to where it was.
+addEventListener("click", ({ target }) => {
+  const link = target.closest?.("a[href^='#']");
+  if (link && root.classList.contains("brief") && !inSight(link)) history.replaceState({ y: scrollY }, "");
+}, true);
+addEventListener("popstate", ({ state }) => {
+  if (!state) return;
+  setLength(true);
+  scrollTo(0, state.y);
 });
 function leadTo() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -154,14 +170,15 @@ addEventListener("hashchange", leadTo);
 setLength(root.classList.contains("brief"));
 leadTo();
 
-// A picture opens at its own size, so that its words can be read on a phone.
+// A picture opens at its own size, with its caption, so that its words can be read on a phone.
 const large = document.querySelector(".large");
 for (const picture of document.querySelectorAll("main img, .top img, .picture svg, .steps")) {
   picture.addEventListener("click", ({ target }) => {
     const drawing = target.closest("img, svg");
     if (!drawing) return;
-    large.querySelector("img, svg")?.remove();
-    large.append(drawing.cloneNode(true));
+    const caption = drawing.closest("figure")?.querySelector("figcaption");
+    const all = picture.querySelector(".live > div") ?? drawing; // of steps all that is seen now
+    large.replaceChildren(large.firstElementChild, all.cloneNode(true), ...(caption ? [caption.cloneNode(true)] : []));
     large.showModal();
   });
 }
@@ -180,4 +197,4 @@ scheme.addEventListener("click", () => {
 });
 system.addEventListener("change", nameScheme);
 nameScheme();
-for (const button of [allCode, length, scheme]) button.hidden = false;
+for (const button of [length, scheme]) button.hidden = false;
