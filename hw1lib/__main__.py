@@ -105,7 +105,7 @@ def report(options) -> None:
     if options.store and os.environ.get("HW1_DATA"):
         raise UserError("--store keeps pictures in the notebooks: without HW1_DATA and --data only")
     _check_notebooks()
-    there = {path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    there = sorted(path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     numbers = sorted(one_of("a notebook's number", n.zfill(2), there) for n in options.numbers)
     page = PAGE.with_stem("-".join(numbers)) if numbers else PAGE
     output = (options.output or page).expanduser()

@@ -244,8 +244,9 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 def _check_images(images) -> np.ndarray:
     """Return images as uint8 or float32 (n, n_pixels); ValueError if they are no such table."""
     images = unmasked("images", images)
-    if getattr(images, "ndim", 0) > 2:
-        said = f"images must be rows of pixels, (n, n_pixels), not {np.shape(images)}"
+    if isinstance(images, str | Path) or getattr(images, "ndim", 0) > 2:
+        given = np.shape(images) or repr(images)
+        said = f"images must be rows of pixels, (n, n_pixels), not {given}"
         raise ValueError(f"{said}; faces.from_picture(path) makes such a row of a picture")
     return check_array(images, dtype=(np.float32, np.uint8), input_name="images")
 

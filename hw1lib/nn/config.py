@@ -19,11 +19,16 @@ PICTURES = PARTS | {"picture", "filters", "hidden", "outputs"}
 
 def check_config(config) -> dict:
     """Return a copy of the dictionary that describes a network, or say what is allowed in it."""
-    keys = set(config) if isinstance(config, dict) else set()
-    if keys - {"input_scale"} != DENSE and keys - {"batch_norm"} != PICTURES:
-        allowed = f"the keys {sorted(DENSE)} and perhaps input_scale, or for pictures "
-        allowed += f"{sorted(PICTURES)} and perhaps batch_norm"
-        raise ValueError(f"config must be a dictionary with {allowed}; not {config!r}")
+    if not isinstance(config, dict):
+        raise ValueError(f"config must be a dictionary, not {config!r}")
+    of_pictures = not {"picture", "filters"}.isdisjoint(config)
+    needed, optional = (PICTURES, "batch_norm") if of_pictures else (DENSE, "input_scale")
+    missing, unknown = needed - set(config), set(config) - needed - {optional}
+    if missing or unknown:
+        told = f"config must have the keys {sorted(needed)}, and perhaps {optional!r}"
+        for kind, keys in (("missing", missing), ("not known", unknown)):
+            told += f"; {kind}: {', '.join(sorted(map(repr, keys)))}" if keys else ""
+        raise ValueError(told)
     config = dict(config)
     for key, least in (("layers", 2), ("picture", 3), ("filters", 1), ("hidden", 0)):
         if key in config:

@@ -171,7 +171,7 @@ class _Renderer(IPythonRenderer):
             fragment = f"Answer-{'.'.join(numbers)}" if kind == "Answer" else "Try-it"
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
         if notebook and int(notebook[1]) not in self.page.numbers:
-            return text  # it is on another page
+            return f"{text}: notebook {notebook[1]}" if exercise else text  # on another page
         if notebook or not name:
             number = notebook[1] if notebook else self.page.number
             url = "#" + _slug(f"{number}-{fragment}")  # as ``heading`` makes it
@@ -204,13 +204,15 @@ def _mark_what_is_short(body: BeautifulSoup) -> None:
     for title, *section in sections:
         texts = [e for e in section if e.name in ("p", "ul") and "text" in _classes(e.parent)]
         if title.name == "h1":
-            kept = texts[:1]
+            kept = [title, *texts[:1]]
         elif title.get_text().startswith("Summary"):
-            kept = texts
+            kept = [title, *texts]
+        elif lesson := _of_lesson(section, texts):
+            kept = [title, *lesson]
         else:
-            kept = _of_lesson(section, texts)
-        for element in [title, *kept] if kept else []:
-            element["class"] = [*_classes(element), "short"]
+            continue
+        for element in kept:
+            element["class"] = " ".join([*_classes(element), "short"])
 
 
 def _of_lesson(section: list[Tag], texts: list[Tag]) -> list[Tag]:
@@ -224,13 +226,14 @@ def _of_lesson(section: list[Tag], texts: list[Tag]) -> list[Tag]:
     figure = next((element for element in after if element.name == "figure"), guess)
     told = [text for text in texts if place[id(text)] > place[id(figure)] and text.name == "p"]
     plain = [text for text in told if text.get_text().startswith("In plain words")]
-    guess["class"] = ["asked"]
+    guess["class"] = "asked"
     kept = {id(element): element for element in [guess, figure, *told[:1], *(plain or told)[-1:]]}
     return list(kept.values())
 
 
 def _classes(element) -> list[str]:
-    return element.get("class", [])
+    given = element.get("class") or []
+    return given.split() if isinstance(given, str) else given
 
 
 def _without_ids_and_code(cell) -> str:

@@ -27,6 +27,9 @@ def train(
     net, history, (train, validation, test)
         The three subsets, as the network takes them: it rescales features itself.
     """
+    if not isinstance(experiment, Experiment):
+        example = "study.EXPERIMENTS['width/64']"
+        raise TypeError(f"experiment must be an Experiment such as {example}, not {experiment!r}")
     data = experiment.data(data, fold, partition, progress)
     subsets = experiment.split(data, fold, partition)
     train_part, validation, _ = subsets

@@ -165,7 +165,8 @@ def test_files_of_another_kind_are_refused(change, word, tmp_path):
         *[("age", {"layers": bad}, "a list of 2 or more") for bad in ([6], 6, None)],
         *[("age", {"layers": [6, bad, 1]}, "a whole number >= 1") for bad in (0, 2.0, True)],
         ("age", {"layers": [nn.Flatten(), 5, 1]}, "the inputs, must be a whole"),
-        ("age", {"dropout": 0.5}, r"keys \['activation', 'layers', .*, or for pictures \["),
+        ("age", {"dropout": 0.5}, r"keys \['activation', 'layers', .*; not known: 'dropout'"),
+        ("age", {"activaton": "tanh"}, "not known: 'activaton'"),
         ("age of pictures", {"picture": (2, 3, 9)}, "too small to be halved"),
         ("age of pictures", {"hidden": 5}, "0 or more numbers, not 5"),
         ("age of pictures", {"outputs": 1.5}, r"\['outputs'\] must be a whole number >= 1"),
@@ -257,5 +258,5 @@ def test_a_network_keeps_what_its_inputs_are_divided_by(
 def test_a_scale_that_is_none_is_refused(configs, scale):
     with pytest.raises(ValueError, match=r"config\['input_scale'\] must"):
         nn.Network({**configs["age"], "input_scale": scale})
-    with pytest.raises(ValueError, match="config must be a dictionary with the keys"):
+    with pytest.raises(ValueError, match="not known: 'input_scale'"):
         nn.Network({**configs["age of pictures"], "input_scale": 2.0})  # bytes have theirs

@@ -140,8 +140,8 @@ def test_the_short_version_has_question_picture_and_sentence():
         text("# 1. Title\n\nWhat it is about.\n\n**What you will see**\n\n- much"),
         text("## 1.1 Does it?\n\n**Guess first.** Will it?\n\nA long story."),
         code("x = 1", *figures),
-        text("Another one.\n\nIn plain words: it does."),
-        text("## Summary\n\n- all of it\n\n## Try it\n\n1. Do.\n\nNot this."),
+        text("It will.\n\nAnother one.\n\n**In plain words:** it does.\n\n### More\n\nMuch."),
+        text("## Summary\n\nOn faces:\n\n- all of it\n\n## Try it\n\n1. Do.\n\nNot this."),
     ]
     short = [element.get_text(" ", strip=True) for element in main_of(*cells[1:]).select(".short")]
     kept = page(cells).main.select(".short")
@@ -152,8 +152,10 @@ def test_the_short_version_has_question_picture_and_sentence():
         "1.1 Does it?",
         "Guess first. Will it?",
         "A: first",
+        "It will.",
         "In plain words: it does.",
         "Summary",
+        "On faces:",
         "all of it",
     ]
     assert short[1:] == told[2:]
