@@ -164,7 +164,8 @@ def check(options) -> None:
             rows += check_notebook(path, options.seed)
         except FileError as error:
             broken.append(str(error))
-            rows.append({"notebook": str(path), "points": 0, "said": str(error)})
+            nothing = {"question": "", "blank": "", "points": 0, "of": 0, "said": str(error)}
+            rows.append({"notebook": str(path)} | nothing)
             _say(error)
     if options.csv:
         pd.DataFrame(rows).to_csv(options.csv, index=False)

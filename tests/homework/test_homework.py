@@ -224,7 +224,8 @@ def test_a_broken_notebook_among_others_is_told_and_the_others_count(tmp_path, c
     assert main(["check", str(tmp_path / "broken.ipynb"), str(good), "--csv", str(table)]) == 1
     assert "1 of 2 can't be read" in capsys.readouterr().err
     broken, *rows = csv.DictReader(table.open(encoding="utf-8"))
-    assert (broken["points"], len(rows)) == ("0", 10)
+    assert (broken["points"], len(rows), rows[0]["question"]) == ("0", 10, "3")
+    assert list(broken) == ["notebook", "question", "blank", "points", "of", "said"]
 
 
 def test_a_check_finds_its_function_and_says_where_there_is_none(capsys):
