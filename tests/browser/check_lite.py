@@ -55,7 +55,8 @@ def page(browser, site):
     There is no service worker there, and a kernel can't see the files.
     """
     viewport = {"width": 1400, "height": 1000}
-    context = browser.new_context(viewport=viewport, service_workers="block")
+    context = browser.new_context(viewport=viewport)
+    context.add_init_script("delete Navigator.prototype.serviceWorker")
     asked = []
     context.route(
         lambda url: not url.startswith((site, "data:", "blob:")),
