@@ -151,7 +151,8 @@ def test_a_cell_is_stopped_and_a_change_is_kept_and_taken_home(site, page):
     page.get_by_text("| Idle", exact=False).first.wait_for()
     run_first(page, "print(6 * 7)  # mine")
     page.wait_for_function(f"() => ({STATE})().text.includes('42\\n')")
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.content.model.dirty")  # it saves itself
+    # it saves by itself
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.content.model.dirty")
     page.goto("about:blank")
     open_notebook(page, address)
     with page.expect_download() as download:
