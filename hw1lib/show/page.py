@@ -172,6 +172,8 @@ class _Renderer(IPythonRenderer):
         notebook = re.fullmatch(r"0*(\d+)_\w+\.ipynb", name)
         if notebook and int(notebook[1]) not in self.page.numbers:
             return f"{text}: notebook {notebook[1]}" if exercise else text  # on another page
+        if notebook and not fragment and re.fullmatch(rf"0*{int(notebook[1])}\.\d+", text):
+            return super().link(text, f"#{text}", title)  # its section
         if notebook or not name:
             number = notebook[1] if notebook else self.page.number
             url = "#" + _slug(f"{number}-{fragment}")  # as ``heading`` makes it
@@ -201,18 +203,19 @@ def _mark_what_is_short(body: BeautifulSoup) -> None:
             sections.append([])
         if sections:
             sections[-1].append(element)
+    marked: list[list[Tag]] = []
     for title, *section in sections:
         texts = [e for e in section if e.name in ("p", "ul") and "text" in _classes(e.parent)]
         if title.name == "h1":
-            kept = [title, *texts[:1]]
+            marked.append([title, *texts[:1]])
         elif title.get_text().startswith("Summary"):
-            kept = [title, *texts]
+            marked.append([title, *texts])
         elif lesson := _of_lesson(section, texts):
-            kept = [title, *lesson]
-        else:
-            continue
-        for element in kept:
-            element["class"] = " ".join([*_classes(element), "short"])
+            marked.append([title, *lesson])
+    if len(marked) == 1 < len(sections):
+        return  # no lesson: the answers
+    for element in [element for kept in marked for element in kept]:
+        element["class"] = " ".join([*_classes(element), "short"])
 
 
 def _of_lesson(section: list[Tag], texts: list[Tag]) -> list[Tag]:
@@ -224,7 +227,8 @@ def _of_lesson(section: list[Tag], texts: list[Tag]) -> list[Tag]:
     place = {id(element): i for i, element in enumerate(section)}
     after = section[place[id(guess)] :]
     figure = next((element for element in after if element.name == "figure"), guess)
-    told = [text for text in texts if place[id(text)] > place[id(figure)] and text.name == "p"]
+    later = [text for text in texts if place[id(text)] > place[id(figure)] and text.name == "p"]
+    told = [text for text in later if text.get_text().strip()[-1:] in ".?!)"]  # announce nothing
     plain = [text for text in told if text.get_text().startswith("In plain words")]
     guess["class"] = "asked"
     kept = {id(element): element for element in [guess, figure, *told[:1], *(plain or told)[-1:]]}

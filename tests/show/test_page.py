@@ -140,7 +140,8 @@ def test_the_short_version_has_question_picture_and_sentence():
         text("# 1. Title\n\nWhat it is about.\n\n**What you will see**\n\n- much"),
         text("## 1.1 Does it?\n\n**Guess first.** Will it?\n\nA long story."),
         code("x = 1", *figures),
-        text("It will.\n\nAnother one.\n\n**In plain words:** it does.\n\n### More\n\nMuch."),
+        text("Namely:\n\n- a list\n\nIt will.\n\nAnother one."),
+        text("**In plain words:** it does.\n\n### More\n\nMuch."),
         text("## Summary\n\nOn faces:\n\n- all of it\n\n## Try it\n\n1. Do.\n\nNot this."),
     ]
     short = [element.get_text(" ", strip=True) for element in main_of(*cells[1:]).select(".short")]
@@ -159,6 +160,17 @@ def test_the_short_version_has_question_picture_and_sentence():
         "all of it",
     ]
     assert short[1:] == told[2:]
+
+
+def test_a_link_that_is_a_section_s_number_leads_to_the_section():
+    see = text("# 1. T\n\nSee [1.2](01_t.ipynb), [1](01_t.ipynb).")
+    links = page([see, text("## 1.2 Much")]).select("article p a")
+    assert [link["href"] for link in links] == ["#1.2", "#1"]
+
+
+def test_answers_alone_are_not_in_the_short_version():
+    cells = [text("# 1. Answers\n\nEach is here."), text("## 01\n\nBecause."), text("## 02")]
+    assert page(cells).main.select(".short") == []
 
 
 def test_answers_are_folded_and_links_lead_into_their_notebook():
