@@ -39,5 +39,5 @@ np.bincount, Preprocessor.fit = _bincount, _fit  # type: ignore[method-assign]
 print(
     f"In the browser: {os.environ['HW1_FACES']} drawn faces, quick scale, one process; a notebook "
     "takes seconds to some minutes. To stop a cell: Kernel > Restart Kernel. What you change stays "
-    "in this browser: File > Download takes it home."
+    "in this browser: right-click the file in the list, and Download, to take it home."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -46,7 +47,8 @@ def figure(figure: Figure, caption: str) -> None:
     """
     alt = described(figure)
     kind, content = picture(figure)
-    _display_image(f"image/{kind}", content, caption, alt)
+    encoded = base64.b64encode(content).decode()  # a browser's kernel does not do it
+    _display_image(f"image/{kind}", encoded, caption, alt)
 
 
 def drawing(name: str, caption: str) -> None:

@@ -31,6 +31,7 @@ STATE = """() => {
     errors: outputs.filter((o) => o.output_type === "error").map((o) => o.traceback.join("\\n")),
     noise: of("stderr"),
     text: of("stdout"),
+    pictures: outputs.map((o) => o.data?.["image/png"] ?? o.data?.["image/jpeg"]).filter(Boolean),
   };
 }"""
 
@@ -106,6 +107,7 @@ def run_all(page, address, minutes=15):
 def test_a_notebook_runs_without_an_error(site, page, name):
     said = run_all(page, f"{site}/lab/index.html?path={name}")
     assert said["errors"] == []
+    assert all(re.match(r"iVBOR|/9j/", str(picture)) for picture in said["pictures"])  # base64
     harmless = re.compile(r"[^\r\n]*\r|Matplotlib is building the font cache.*")  # and bars
     assert [text for text in said["noise"] if harmless.sub("", text).strip()] == []
     assert "In the browser: 600 drawn faces" in said["text"][0]

@@ -1,5 +1,6 @@
 """What a cell shows: one picture and its caption."""
 
+import base64
 import io
 import json
 import re
@@ -28,7 +29,7 @@ def test_a_figure_is_shown_once_with_its_caption(displayed, image, kind):
     ((bundle,), how), ((below,), _) = displayed
     assert how == {"raw": True, "metadata": {f"image/{kind}": {"alt": "3 y"}}}
     assert below.data == "**Fig. 2.3:** x: *y*."
-    assert Image.open(io.BytesIO(bundle[f"image/{kind}"])).format == kind.upper()
+    assert Image.open(io.BytesIO(base64.b64decode(bundle[f"image/{kind}"]))).format == kind.upper()
 
 
 def test_a_figure_is_told_by_its_panels_axes_and_lines():
